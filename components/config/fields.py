@@ -1,0 +1,404 @@
+"""Every field of a run, with its default, its bounds and its meaning.
+
+The docstring below a field becomes the help of `--set`, of `unecho presets` and of the step
+READMEs. `Method` is frozen with the run; `Execution` and `Report` may change between tries.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+Variant = Literal["default", "iet", "agc", "iet-agc", "iet-agc+"]
+VARIANTS: tuple[Variant, ...] = ("default", "iet", "agc", "iet-agc", "iet-agc+")
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _as_list(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) and value != "auto" else value
+
+
+class Section(BaseModel):
+    """A group of fields: unknown names and wrong types are refused, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, validate_default=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError(f": {str(value).lower()} is not allowed: give a value, not true or false")
+        return value
+
+
+class Data(Section):
+    """Which images, and how `prepare` packs them."""
+
+    source: str = Field("digits", min_length=1)
+    """`digits` (scikit-learn's handwritten digits), a directory, or s3://bucket/prefix."""
+    layout: Literal["auto", "digits", "images", "cifar10", "cifar100", "idx"] = "auto"
+    """How the source is laid out: a tree of image files, CIFAR's binary files or IDX files; `auto` looks."""
+    resolution: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = "auto"
+    """Height and width in pixels. `auto`: 32, 64 or 128, the largest that the median image fills (images),
+    the images' own size (other layouts)."""
+    channels: Literal["auto", 1, 3] = "auto"
+    """1 is grey, 3 is RGB. `auto`: grey when every image looked at is grey."""
+    resize: Literal["crop", "squash", "none"] = "crop"
+    """`crop`: scale the shorter side to the resolution, cut the centre; `squash`: scale both sides; `none`:
+    images must have the size already. Scaling is antialiased (Lanczos)."""
+    background: Annotated[int, Field(ge=0, le=255)] = 255
+    """Grey level that stands behind transparent pixels."""
+    labels: Literal["auto", "none"] = "auto"
+    """Class labels stratify the shards. `auto`: the folder's name, or what the format holds; `none`: ignore them."""
+    held_out: Share = 0.1
+    """Share of the images that is split off before training: the floor and the quality reference."""
+    train_limit: Positive | None = None
+    """At most so many training images (a fixed choice, stratified by nothing); the rest is left out."""
+    held_out_limit: Positive | None = None
+    """At most so many held-out images; the rest is left out."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the split. Not the run's seed: runs that differ in seed share a data set."""
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    """An unreadable or unsupported image: `stop` with its name, or `skip`, count and list it."""
+    chunk_mib: Annotated[float, Field(gt=0, le=1024)] = 16.0
+    """Size of a packed chunk in MiB of pixels (at least one image)."""
+
+
+class Model(Section):
+    """The network: diffusers' UNet2DModel."""
+
+    pretrained: str | None = None
+    """Start from this diffusers folder (safetensors only): a directory or s3://bucket/prefix."""
+    block_out_channels: Literal["auto"] | Annotated[tuple[Positive, ...], BeforeValidator(_as_list)] = "auto"
+    """Channels a level, highest resolution first. `auto`: 128 times 1,2,2,2 (32 px), 1,2,2,2,4 (64 px), 1,1,2,2,4,4."""
+    layers_per_block: Annotated[int, Field(ge=1, le=8)] = 2
+    """Residual blocks a level."""
+    attention_resolutions: Annotated[tuple[Positive, ...], BeforeValidator(_as_list)] = (16,)
+    """Self-attention at the levels with these resolutions, in pixels."""
+    mid_attention: bool = True
+    """Self-attention in the middle block."""
+    norm_num_groups: Positive = 32
+    """Groups of GroupNorm; must divide every entry of block_out_channels."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout inside residual blocks."""
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        if self.block_out_channels != "auto":
+            for width in self.block_out_channels:
+                if width % self.norm_num_groups:
+                    raise ValueError(
+                        f"norm_num_groups: {self.norm_num_groups} does not divide block_out_channels' {width}: "
+                        "choose a common divisor"
+                    )
+        return self
+
+
+class Noise(Section):
+    """The noise schedule (DDPM)."""
+
+    timesteps: Annotated[int, Field(ge=2, le=10_000)] = 1000
+    """T, the number of timesteps."""
+    schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
+    """beta schedule, as diffusers names it."""
+    beta_start: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    """First beta (linear schedules)."""
+    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """Last beta (linear schedules)."""
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
+    """What the network predicts."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.beta_end < self.beta_start:
+            raise ValueError(f"beta_end: {self.beta_end} is below beta_start {self.beta_start}: choose it at or above")
+        return self
+
+
+class IET(Section):
+    """Iterative ensemble training: shards, rounds and the length of one visit to a shard."""
+
+    shards: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """K, the number of shards and of proxy models."""
+    rounds: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """R, how often proxies are trained and averaged. May grow when a run is started again."""
+    local_epochs: Positive | None = None
+    """Passes of a proxy over its shard in one round; 100 when neither this nor local_steps is given."""
+    local_steps: Positive | None = None
+    """Optimizer steps of a proxy in one round, instead of local_epochs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_length(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("local_epochs") is None and given.get("local_steps") is None:
+            return given | {"local_epochs": 100}
+        return given
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.local_epochs is not None and self.local_steps is not None:
+            raise ValueError(
+                f"local_epochs: {self.local_epochs} beside local_steps {self.local_steps}: give one of the two"
+            )
+        return self
+
+
+class Train(Section):
+    """Optimization of one proxy on its shard."""
+
+    batch_size: Positive = 128
+    """Samples an optimizer step."""
+    drop_last: bool = True
+    """Leave out an epoch's last, smaller batch."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam, or AdamW with weight_decay."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    """Learning rate after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Decoupled weight decay (adamw only)."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Linear warm-up over so many of the shard slot's epochs, counted over all rounds."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: keep the learning rate, or let it fall to zero at the last planned step."""
+    grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest gradient norm; empty for none."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    """Decay of the exponential moving average of the weights."""
+    ema_warmup: bool = False
+    """Start with a short average and lengthen it: decay at step s is min(ema_decay, (1 + s) / (10 + s))."""
+    horizontal_flip: bool = False
+    """Flip every image with probability 1/2 at every visit."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the network's forward pass (autocast for bfloat16). Weights and optimizer stay float32."""
+
+    @model_validator(mode="after")
+    def _decay_needs_adamw(self) -> Self:
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(f"weight_decay: {self.weight_decay} needs optimizer adamw, not {self.optimizer}")
+        return self
+
+
+class AGC(Section):
+    """Anti-gradient control: skip the samples whose loss is abnormally low."""
+
+    enabled: bool = True
+    """Drop the gradient of skipped samples."""
+    skip_ratio: Annotated[float, Field(gt=1, le=1000)] = 2.0
+    """A sample is skipped when loss * skip_ratio is below the memory bank at its timestep. Also counts
+    MSR's would-be skips when AGC is off."""
+
+
+class MSR(Section):
+    """Memory samples redistribute: often-skipped samples leave their shard."""
+
+    enabled: bool = True
+    """Move samples after every round but the last."""
+    redistribute_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of the training samples that moves, those with the highest skip rate."""
+    start_round: Annotated[int, Field(ge=0)] = 0
+    """First round after which samples move."""
+
+
+class TAA(Section):
+    """Threshold-aware augmentation: augment the samples that come close to being skipped."""
+
+    enabled: bool = True
+    """Augment flagged samples at their next visit."""
+    augment_below: Annotated[float, Field(gt=0, le=1000)] = 0.75
+    """A sample is flagged when its loss is below augment_below times the memory bank; above 1/skip_ratio."""
+    augmentations: Annotated[
+        tuple[Literal["horizontal_flip", "shift", "randaugment"], ...], BeforeValidator(_as_list), Field(min_length=1)
+    ] = ("shift",)
+    """Which augmentations are drawn from, each kind as likely as the other."""
+    shift_pixels: Annotated[int, Field(ge=1, le=16)] = 1
+    """Largest shift along each axis, in pixels; the edge is repeated into the gap."""
+    augment_conditioning: bool = True
+    """Tell the network which augmentation a sample had, sample with 'none' (the released model is plain all the same)."""
+
+
+class Stop(Section):
+    """Rules that end the rounds early."""
+
+    loss_plateau: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Stop when a round's mean loss is not below (1 - this) times that of the round before."""
+    skip_rate_above: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Stop when a round skipped more than this share of its visits."""
+
+
+class Sample(Section):
+    """The images that are generated for the evaluation."""
+
+    count: Annotated[int, Field(ge=2)] = 10_000
+    """How many images."""
+    parts: Positive = 1
+    """Pods that share the work; the images are the same for any number."""
+    batch_size: Positive = 256
+    """Images generated at once."""
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    """DDPM (ancestral) or DDIM (eta 0)."""
+    steps: Positive = 1000
+    """Denoising steps, at most noise.timesteps."""
+    weights: Literal["ema", "raw"] = "ema"
+    """Which of the aggregated model's weights are sampled, evaluated and released."""
+
+
+class Evaluate(Section):
+    """The measures of memorization and quality."""
+
+    neighbours: Annotated[int, Field(ge=2)] = 50
+    """Nearest training images whose mean squared distance divides the nearest one's in MQ."""
+    thresholds: Annotated[
+        tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(_as_list), Field(min_length=1)
+    ] = (0.1, 0.2, 0.3, 0.4)
+    """tau of MQ(tau)."""
+    second_nearest: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
+    """Share of images whose nearest-to-second-nearest distance ratio (not squared) is below this."""
+    features: Literal["pixels", "inception"] = "pixels"
+    """Features of the Frechet distance and of precision and recall."""
+    inception_weights: str | None = None
+    """torch-fidelity's Inception weights (a file), for features: inception."""
+    precision_recall_neighbours: Positive = 3
+    """k of the k-nearest-neighbour manifolds of precision and recall."""
+
+
+class Report(Section):
+    """What the report may show."""
+
+    images: Literal["all", "generated", "none"] = "all"
+    """`all`: also pairs with training images, in the copy in the run's own prefix only; `generated`; `none`."""
+    pairs: Annotated[int, Field(ge=0, le=200)] = 12
+    """Most-memorized pairs shown."""
+    preview: Annotated[int, Field(ge=0, le=64)] = 8
+    """Images of the fixed-noise preview of each round."""
+
+
+class Execution(Section):
+    """Where and how the run executes; free to change between tries."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Device of train and sample. `auto`: cuda, else mps, else cpu."""
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds between a training step's checkpoints."""
+    keep_rounds: Annotated[int, Field(ge=2)] = 2
+    """Rounds whose weights and optimizer state are kept."""
+    parallelism: Positive = 4
+    """Shards that train at once, where the engine has room for more than one."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that decode images in prepare; 0: one a core."""
+    hold_images: Literal["auto", "device", "stream"] = "auto"
+    """`device`: the shard's images stay on the device as uint8; `stream`: batches are sent; `auto`: hold if they fit."""
+    cache_dir: str | None = None
+    """Directory of the read cache for s3:// stores; empty for none."""
+    cache_gib: Annotated[float, Field(gt=0)] = 20.0
+    """Largest size of the read cache in GiB."""
+
+
+class Method(Section):
+    """What the result depends on: frozen with the run."""
+
+    preset: str = ""
+    """Name of the preset that the run started from (informative)."""
+    variant: Variant = "iet-agc+"
+    """Which parts are on: default, iet, agc, iet-agc or iet-agc+."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of weights, order, noise, redistribution and sampling."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    """CPU threads of every step's arithmetic: part of the method, since sums depend on it."""
+    deterministic: bool = True
+    """CUDA: only kernels that give the same bytes each time."""
+    data: Data = Data()
+    model: Model = Model()
+    noise: Noise = Noise()
+    iet: IET = IET()
+    train: Train = Train()
+    agc: AGC = AGC()
+    msr: MSR = MSR()
+    taa: TAA = TAA()
+    stop: Stop = Stop()
+    sample: Sample = Sample()
+    evaluate: Evaluate = Evaluate()
+
+    @property
+    def keeps_bank(self) -> bool:
+        """Whether the memory bank is kept: some part reads it."""
+        return self.agc.enabled or self.msr.enabled or self.taa.enabled
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if self.msr.enabled and self.iet.shards < 2:
+            raise ValueError(
+                f"msr.enabled: true needs iet.shards of 2 or more, not {self.iet.shards}: raise it, or set msr.enabled=false"
+            )
+        if self.taa.enabled:
+            least = 1 / self.agc.skip_ratio
+            if self.taa.augment_below <= least:
+                raise ValueError(
+                    f"taa.augment_below: {self.taa.augment_below} must be above 1/agc.skip_ratio = {least:g}"
+                )
+            if self.train.horizontal_flip and "horizontal_flip" in self.taa.augmentations:
+                raise ValueError(
+                    "taa.augmentations: horizontal_flip is already applied to every image by train.horizontal_flip: "
+                    "leave it out of one of the two"
+                )
+        if self.sample.steps > self.noise.timesteps:
+            raise ValueError(
+                f"sample.steps: {self.sample.steps} is more than noise.timesteps {self.noise.timesteps}: lower it"
+            )
+        batches = -(-self.sample.count // self.sample.batch_size)
+        if self.sample.parts > batches:
+            raise ValueError(
+                f"sample.parts: {self.sample.parts} is more than the {batches} batches of sample.count "
+                f"{self.sample.count} at sample.batch_size {self.sample.batch_size}: lower it"
+            )
+        if self.evaluate.features == "inception" and self.evaluate.inception_weights is None:
+            raise ValueError("evaluate.inception_weights: needed by evaluate.features inception: give the file's path")
+        return self
+
+
+class RunConfig(Method):
+    """Method, and what may change from try to try."""
+
+    report: Report = Report()
+    execution: Execution = Execution()
+
+    def method(self) -> Method:
+        """The frozen half alone."""
+        return Method.model_validate(self.model_dump(include=set(Method.model_fields)))
+
+
+def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
+    """The first frozen field in which two configurations differ, or None.
+
+    `iet.rounds` may grow. The preset's name says nothing by itself and is left out.
+
+    Returns:
+        "field: was VALUE, now VALUE", with the field's dotted name.
+    """
+    old, new = (_flat(c.method().model_dump(mode="json")) for c in (before, after))
+    for field, was in old.items():
+        now = new[field]
+        if was == now or field == "preset" or (field == "iet.rounds" and now > was):
+            continue
+        return f"{field}: was {was}, now {now}"
+    return None
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,189 @@
+"""Preset < variant < config file < `--set`: from what a user gave to one checked `RunConfig`."""
+
+import re
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from components.config.fields import VARIANTS, RunConfig, Section
+from components.failure import Fatal
+
+_PARTS: Final[dict[str, dict[str, bool]]] = {
+    "default": {"shards": False, "agc": False, "msr": False, "taa": False},
+    "iet": {"shards": True, "agc": False, "msr": False, "taa": False},
+    "agc": {"shards": False, "agc": True, "msr": False, "taa": False},
+    "iet-agc": {"shards": True, "agc": True, "msr": False, "taa": False},
+    "iet-agc+": {"shards": True, "agc": True, "msr": True, "taa": True},
+}
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the program, sorted."""
+    files = resources.files("components.config").joinpath("presets").iterdir()
+    return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
+
+
+def preset_summary(name: str) -> str:
+    """The first comment line of a preset: what it is for."""
+    return _preset_text(name).splitlines()[0].removeprefix("#").strip()
+
+
+def resolve(
+    preset: str | None = None,
+    variant: str | None = None,
+    file: Path | None = None,
+    settings: tuple[str, ...] = (),
+    overrides: dict[str, Any] | None = None,
+) -> RunConfig:
+    """Build the run's configuration.
+
+    Args:
+        preset: name of a preset; None starts from the fields' defaults, or from the file's `preset`.
+        variant: one of `VARIANTS`; None takes the file's or the preset's, else iet-agc+.
+        file: YAML with the same sections; wins over preset and variant.
+        settings: `section.field=value`, the value in YAML; win over the file.
+        overrides: a tree of fields, as a Kubeflow form gives it; between file and settings.
+
+    Raises:
+        Fatal: one line that names the field, its value and what is allowed.
+    """
+    given = _read_file(file) if file else {}
+    if overrides:
+        given = _layer(given, overrides)
+    for setting in settings:
+        given = _layer(given, _parse_setting(setting))
+    preset = preset or given.get("preset") or None
+    base = _read_yaml(_preset_text(preset), f"preset {preset}") if preset else {}
+    variant = variant or given.get("variant") or base.get("variant") or "iet-agc+"
+    if variant not in VARIANTS:
+        raise Fatal(f"variant: '{variant}' is not one of {', '.join(VARIANTS)}")
+    tree = _layer(_apply_variant(base, variant), given)
+    return check(tree | {"preset": preset or "", "variant": variant})
+
+
+def check(tree: dict[str, Any]) -> RunConfig:
+    """Parse a tree of fields, with the first mistake as one line."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise Fatal(_one_line(error)) from None
+
+
+def _apply_variant(base: dict[str, Any], variant: str) -> dict[str, Any]:
+    parts = _PARTS[variant]
+    tree = _merge(base, {part: {"enabled": parts[part]} for part in ("agc", "msr", "taa")})
+    if not parts["shards"]:
+        iet = dict(tree.get("iet", {}))
+        if iet.get("local_steps"):  # one shard does the visits that all shards would have done
+            iet["local_steps"] *= iet.get("shards", RunConfig().iet.shards)
+        tree["iet"] = iet | {"shards": 1}
+    return tree
+
+
+def _preset_text(name: str) -> str:
+    if name not in preset_names():
+        raise Fatal(f"preset: '{name}' is not one of {', '.join(preset_names())}")
+    return resources.files("components.config").joinpath("presets", f"{name}.yaml").read_text()
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return _read_yaml(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise Fatal(f"config file {path}: {reason}") from None
+
+
+def _read_yaml(text: str, name: str) -> dict[str, Any]:
+    try:
+        tree = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise Fatal(f"{name}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise Fatal(f"{name}: must hold sections of fields, not a {type(tree).__name__}")
+    return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-4 as text; here it is a number, as every user expects."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$"),
+    list("-+0123456789."),
+)
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    name, sign, text = setting.partition("=")
+    if not sign or not name.strip():
+        raise Fatal(f"--set: '{setting}' is not of the form section.field=value")
+    value = _read_yaml(f"value: {text}" if text else "value: null", f"--set {name}")["value"]
+    for part in reversed(name.strip().split(".")):
+        value = {part: value}
+    return value
+
+
+def _layer(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge, where a round's length given in one unit replaces the one given below in the other unit."""
+    iet = over.get("iet")
+    if isinstance(iet, dict) and isinstance(base.get("iet"), dict):
+        replaced = {"local_epochs": "local_steps", "local_steps": "local_epochs"}
+        drop = {other for unit, other in replaced.items() if iet.get(unit) is not None and other not in iet}
+        base = base | {"iet": {name: value for name, value in base["iet"].items() if name not in drop}}
+    return _merge(base, over)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _one_line(error: ValidationError) -> str:
+    errors = error.errors()
+    first, path = errors[0], _path(errors[0])
+    field, value, kind = ".".join(path), first["input"], first["type"]
+    if kind == "extra_forbidden":
+        return f"{field}: no such field{_nearest(path)}"
+    if kind == "value_error":
+        message = str(first["ctx"]["error"])
+        joint = "" if message.startswith(":") or not field else "."
+        return f"{field}{joint}{message}"
+    # a field of several types fails once a type: say all that would have been allowed
+    allowed = dict.fromkeys(e["msg"][0].lower() + e["msg"][1:] for e in errors if _path(e) == path)
+    return f"{field}: {value!r} is not allowed: {', or '.join(allowed)}"
+
+
+def _path(error: Any) -> list[str]:
+    """The field's path, less the members of a union that pydantic puts into it (`constrained-int`)."""
+    return [
+        str(part) for part in error["loc"] if isinstance(part, int) or not re.search(r"[\[(,]|^[a-z]+-|^int$", part)
+    ]
+
+
+def _nearest(path: list[str]) -> str:
+    section: Any = RunConfig
+    for part in path[:-1]:
+        section = section.model_fields[part].annotation if part in section.model_fields else None
+        if not (isinstance(section, type) and issubclass(section, Section)):
+            return ""
+    fields = list(section.model_fields)
+    close = get_close_matches(path[-1], fields, n=1)
+    where = ".".join(path[:-1])
+    return (
+        f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
+        if close
+        else f"; {where or 'a run'} has {', '.join(fields)}"
+    )

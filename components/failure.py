@@ -1,0 +1,31 @@
+"""What can go wrong for good, told in one line, and what each end means as an exit status."""
+
+DONE = 0
+RETRY = 1
+"""Any failure that another try may cure: a lost pod, a full pod disk, a bug."""
+FATAL = 2
+"""Trying again cannot help."""
+INTERRUPTED = 130
+"""SIGINT (Ctrl-C) after a checkpoint."""
+TERMINATED = 143
+"""SIGTERM after a checkpoint."""
+
+
+class Fatal(Exception):
+    """Trying again cannot help: bad input, a missing or altered object, a loss that is not a number.
+
+    The message is the one line that the user reads. It names the object, the field or the sample,
+    says what is wrong with which value, and what to do. It must hold no secret.
+    """
+
+
+class Stopped(Exception):
+    """The process was asked to stop (SIGTERM, SIGINT) and has kept its progress.
+
+    Attributes:
+        status: the exit status, `TERMINATED` or `INTERRUPTED`.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status

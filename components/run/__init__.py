@@ -1,0 +1,31 @@
+"""A run: where its records are and what they hold."""
+
+from components.run.address import Run
+from components.run.records import (
+    Assignment,
+    BeginRecord,
+    DatasetRecord,
+    ModelRecord,
+    Plan,
+    ProxyRecord,
+    RanWith,
+    Record,
+    ReportRecord,
+    RoundFigures,
+    SamplesRecord,
+)
+
+__all__ = [
+    "Assignment",
+    "BeginRecord",
+    "DatasetRecord",
+    "ModelRecord",
+    "Plan",
+    "ProxyRecord",
+    "RanWith",
+    "Record",
+    "ReportRecord",
+    "RoundFigures",
+    "Run",
+    "SamplesRecord",
+]

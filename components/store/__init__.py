@@ -1,0 +1,17 @@
+"""The object store: bytes, digests and commits, on a directory or an S3 bucket."""
+
+from components.store.base import Missing, Stat, Store
+from components.store.commit import ObjectRef, SequentialReader, fetch, put_folder, put_object
+from components.store.opening import open_store
+
+__all__ = [
+    "Missing",
+    "ObjectRef",
+    "SequentialReader",
+    "Stat",
+    "Store",
+    "fetch",
+    "open_store",
+    "put_folder",
+    "put_object",
+]

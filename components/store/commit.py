@@ -1,0 +1,128 @@
+"""Objects that are named by their content, and reads that believe nothing."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from components.failure import Fatal
+from components.store.base import Buffer, Store
+
+_READ_AHEAD = 8 << 20
+
+
+class ObjectRef(BaseModel):
+    """An immutable object as a manifest names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hexadecimal."""
+
+
+def put_object(store: Store, base: str, name: str, data: Buffer | Path) -> ObjectRef:
+    """Write an object below `base`, at a key made from its digest.
+
+    Two writers of the same bytes write the same key, two of different bytes different ones, so
+    none can spoil what the other has committed.
+    """
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            digest, size = hashlib.file_digest(file, "sha256").hexdigest(), data.stat().st_size
+    else:
+        digest, size = hashlib.sha256(data).hexdigest(), len(data)
+    ref = ObjectRef(key=f"{base}/{digest[:16]}/{name}", size=size, sha256=digest)
+    store.put(ref.key, data)
+    return ref
+
+
+def put_folder(store: Store, base: str, files: Mapping[str, Buffer]) -> dict[str, ObjectRef]:
+    """Write files that belong together side by side, in a folder below `base` named by the digest of all."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    folder = hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(files)).encode()).hexdigest()
+    refs = {}
+    for name, data in files.items():
+        refs[name] = ObjectRef(key=f"{base}/{folder[:16]}/{name}", size=len(data), sha256=digests[name])
+        store.put(refs[name].key, data)
+    return refs
+
+
+def fetch(store: Store, ref: ObjectRef) -> bytes:
+    """Read an object whole; size and digest are checked.
+
+    Raises:
+        Fatal: it is missing, truncated or altered; names the object.
+    """
+    data = store.get(ref.key)
+    _check(store, ref, len(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+def _check(store: Store, ref: ObjectRef, size: int, digest: str) -> None:
+    if size != ref.size:
+        raise Fatal(f"{store.address(ref.key)}: truncated: {size} bytes, its manifest says {ref.size}")
+    if digest != ref.sha256:
+        raise Fatal(
+            f"{store.address(ref.key)}: altered: SHA-256 {digest[:16]}..., its manifest says {ref.sha256[:16]}..."
+        )
+
+
+class SequentialReader:
+    """Reads an object from its first byte to its last in bounded memory; `finish` checks the digest."""
+
+    def __init__(self, store: Store, ref: ObjectRef, read_ahead: int = _READ_AHEAD) -> None:
+        """
+        Args:
+            read_ahead: bytes asked of the store at once.
+        """
+        self._store, self._ref, self._read_ahead = store, ref, read_ahead
+        self._hash = hashlib.sha256()
+        self._buffer = memoryview(b"")
+        self._asked = 0
+
+    @classmethod
+    def open(cls, store: Store, ref: ObjectRef, read_ahead: int = _READ_AHEAD) -> Self:
+        """A reader of an object that has the size its manifest says.
+
+        Raises:
+            Fatal: it is missing or truncated; names the object.
+        """
+        stat = store.stat(ref.key)
+        if stat is None:
+            raise Fatal(f"{store.address(ref.key)}: missing, though its manifest names it")
+        if stat.size != ref.size:
+            raise Fatal(f"{store.address(ref.key)}: truncated: {stat.size} bytes, its manifest says {ref.size}")
+        return cls(store, ref, read_ahead)
+
+    def read(self, count: int) -> memoryview:
+        """The next `count` bytes, valid until the next call."""
+        if count <= len(self._buffer):
+            taken, self._buffer = self._buffer[:count], self._buffer[count:]
+            return taken
+        kept = len(self._buffer)
+        fresh = max(count - kept, min(self._read_ahead, self._ref.size - self._asked))
+        if self._asked + fresh > self._ref.size:
+            raise Fatal(f"{self._store.address(self._ref.key)}: altered: it asks for more bytes than it has")
+        buffer = bytearray(kept + fresh)
+        buffer[:kept] = self._buffer
+        view = memoryview(buffer)
+        self._store.read_into(self._ref.key, self._asked, view[kept:])
+        self._hash.update(view[kept:])
+        self._asked += fresh
+        taken, self._buffer = view[:count], view[count:]
+        return taken
+
+    def finish(self) -> None:
+        """Read what is left and check the digest of all.
+
+        Raises:
+            Fatal: the object is altered; names it.
+        """
+        while left := self._ref.size - self._asked + len(self._buffer):
+            self.read(min(left, self._read_ahead))
+        _check(self._store, self._ref, self._asked, self._hash.hexdigest())
