@@ -1,5 +1,9 @@
 """What can go wrong for good, told in one line, and what each end means as an exit status."""
 
+import sys
+from collections.abc import Callable
+from typing import Any
+
 DONE = 0
 RETRY = 1
 """Any failure that another try may cure: a lost pod, a full pod disk, a bug."""
@@ -29,3 +33,29 @@ class Stopped(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def status_of(work: Callable[[], Any]) -> int:
+    """Do the work of a command; what went wrong is told on stderr, in one line where it is no bug.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        work()
+    except Fatal as error:
+        return _told(str(error), FATAL)
+    except Stopped as stopped:
+        return _told(str(stopped), stopped.status)
+    except KeyboardInterrupt:
+        return _told("interrupted: the same command goes on from here", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone
+        return RETRY
+    except OSError as error:
+        return _told(f"{error}: worth another try", RETRY)
+    return DONE
+
+
+def _told(line: str, status: int) -> int:
+    print(f"unecho: {line}", file=sys.stderr, flush=True)
+    return status

@@ -1,5 +1,7 @@
 """How a step tells what it is doing, without knowing who listens."""
 
+import sys
+import time
 from typing import Protocol
 
 
@@ -25,3 +27,29 @@ class Silent:
 
     def note(self, text: str) -> None:
         pass
+
+
+class Lines:
+    """Plain lines on stderr, a few a minute: for logs, and where there is no terminal."""
+
+    def __init__(self, label: str, every_s: float = 10.0) -> None:
+        """
+        Args:
+            label: stands before each line.
+            every_s: least time between two lines of one kind of work; its end is always told.
+        """
+        self._label, self._every_s = label, every_s
+        self._last = time.monotonic()
+
+    def update(self, done: int, total: int, unit: str, **figures: float) -> None:
+        if done < total and time.monotonic() - self._last < self._every_s:
+            return
+        self._last = time.monotonic()
+        beside = "".join(f", {name} {value:.4g}" for name, value in figures.items())
+        self._print(f"{done} of {total} {unit}{beside}")
+
+    def note(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        print(f"{self._label}: {text}", file=sys.stderr, flush=True)

@@ -45,7 +45,7 @@ class Section(BaseModel):
 class Data(Section):
     """Which images, and how `prepare` packs them."""
 
-    source: str = Field("digits", min_length=1)
+    source: Annotated[str, Field(min_length=1)] = "digits"
     """`digits` (scikit-learn's handwritten digits), a directory, or s3://bucket/prefix."""
     layout: Literal["auto", "digits", "images", "cifar10", "cifar100", "idx"] = "auto"
     """How the source is laid out: a tree of image files, CIFAR's binary files or IDX files; `auto` looks."""
@@ -224,7 +224,7 @@ class TAA(Section):
     shift_pixels: Annotated[int, Field(ge=1, le=16)] = 1
     """Largest shift along each axis, in pixels; the edge is repeated into the gap."""
     augment_conditioning: bool = True
-    """Tell the network which augmentation a sample had, sample with 'none' (the released model is plain all the same)."""
+    """Tell the network which augmentation a sample had, sample with 'none'; the released model is plain."""
 
 
 class Stop(Section):
@@ -297,7 +297,7 @@ class Execution(Section):
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that decode images in prepare; 0: one a core."""
     hold_images: Literal["auto", "device", "stream"] = "auto"
-    """`device`: the shard's images stay on the device as uint8; `stream`: batches are sent; `auto`: hold if they fit."""
+    """`device`: the shard stays on the device as uint8; `stream`: batches are sent; `auto`: held if it fits."""
     cache_dir: str | None = None
     """Directory of the read cache for s3:// stores; empty for none."""
     cache_gib: Annotated[float, Field(gt=0)] = 20.0
@@ -338,7 +338,8 @@ class Method(Section):
     def _parts_fit_together(self) -> Self:
         if self.msr.enabled and self.iet.shards < 2:
             raise ValueError(
-                f"msr.enabled: true needs iet.shards of 2 or more, not {self.iet.shards}: raise it, or set msr.enabled=false"
+                f"msr.enabled: true needs iet.shards of 2 or more, not {self.iet.shards}: "
+                "raise it, or set msr.enabled=false"
             )
         if self.taa.enabled:
             least = 1 / self.agc.skip_ratio
@@ -380,7 +381,8 @@ class RunConfig(Method):
 def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     """The first frozen field in which two configurations differ, or None.
 
-    `iet.rounds` may grow. The preset's name says nothing by itself and is left out.
+    `iet.rounds` may grow, unless the learning rate was planned over all of them. The preset's name
+    says nothing by itself and is left out.
 
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
@@ -388,7 +390,8 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     old, new = (_flat(c.method().model_dump(mode="json")) for c in (before, after))
     for field, was in old.items():
         now = new[field]
-        if was == now or field == "preset" or (field == "iet.rounds" and now > was):
+        more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant"
+        if was == now or field == "preset" or more_rounds:
             continue
         return f"{field}: was {was}, now {now}"
     return None

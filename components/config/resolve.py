@@ -127,10 +127,12 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     name, sign, text = setting.partition("=")
     if not sign or not name.strip():
         raise Fatal(f"--set: '{setting}' is not of the form section.field=value")
-    value = _read_yaml(f"value: {text}" if text else "value: null", f"--set {name}")["value"]
-    for part in reversed(name.strip().split(".")):
-        value = {part: value}
-    return value
+    value: Any = _read_yaml(f"value: {text}" if text else "value: null", f"--set {name}")["value"]
+    *sections, field = name.strip().split(".")
+    tree = {field: value}
+    for section in reversed(sections):
+        tree = {section: tree}
+    return tree
 
 
 def _layer(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A run: where its records are and what they hold."""
 
 from components.run.address import Run
+from components.run.provenance import ran_with
 from components.run.records import (
     Assignment,
     BeginRecord,
@@ -28,4 +29,5 @@ __all__ = [
     "RoundFigures",
     "Run",
     "SamplesRecord",
+    "ran_with",
 ]

@@ -154,8 +154,10 @@ class BeginRecord(Record):
     round: int
     decision: Literal["go", "stop"]
     reason: str | None = None
+    retired_through: int = -1
+    """Weights and optimizer state of rounds up to this one are removed."""
     retired: list[str] = Field(default_factory=list)
-    """Keys of the objects of older rounds that are removed."""
+    """Keys of the objects that this round's begin removes."""
 
 
 class SamplesRecord(Record):

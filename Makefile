@@ -1,0 +1,53 @@
+# Two commands: `make run` (the main job on real digits) and `make test`. Both make .venv first.
+# Needed: Python 3.11 or later and make; uv is used where it is installed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test bench lock clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/unecho run --preset digits --variant iet-agc+
+
+test: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m tests.benchmarks
+
+$(VENV)/run.stamp: requirements.txt pyproject.toml
+	@$(call install,requirements.txt)
+	@touch $@
+
+$(VENV)/test.stamp: requirements-test.txt pyproject.toml
+	@$(call install,requirements-test.txt)
+	@touch $@ $(VENV)/run.stamp
+
+# $(1): the file of pinned packages, hashes checked.
+define install
+set -e; \
+if command -v uv >/dev/null; then \
+  test -x $(BIN)/python || uv venv --quiet --python '>=3.11' $(VENV); \
+  VIRTUAL_ENV=$(VENV) uv pip install --quiet --require-hashes -r $(1); \
+  VIRTUAL_ENV=$(VENV) uv pip install --quiet --no-deps -e .; \
+else \
+  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Unecho needs Python 3.11 or later")'; \
+  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+fi
+endef
+
+# Pin again what pyproject.toml allows. No host of a registry is written.
+lock:
+	uv pip compile pyproject.toml --extra inception --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements.txt
+	uv pip compile pyproject.toml --extra inception --extra test --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements-test.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,61 @@
+"""The pod's entry: `unecho step NAME --run ROOT/runs/NAME [--round R] [--index K]`."""
+
+import logging
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from types import FrameType
+
+from components.config.arguments import add_config_arguments, config_from
+from components.failure import TERMINATED, status_of
+from components.plan.step import step as plan
+from components.progress import Lines
+from components.run import Run
+from components.steps import STEPS, run_step
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one step.
+
+    Returns:
+        The exit status: 0 done, 2 trying again cannot help, 143 stopped after a checkpoint, else 1.
+    """
+    return status_of(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    signal.signal(signal.SIGTERM, _terminated)
+    run = Run.parse(arguments.run)
+    if arguments.step == "plan":
+        plan(run, config_from(arguments))
+        return
+    round, index = (getattr(arguments, name, None) for name in ("round", "index"))
+    run_step(arguments.step, run, round, index, Lines(arguments.step))
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="unecho step", description="Run one step of a run at its address.")
+    steps = parser.add_subparsers(dest="step", required=True, metavar="NAME")
+    for step in STEPS.values():
+        sub = steps.add_parser(step.name, help=step.says, description=step.says)
+        sub.add_argument("--run", required=True, metavar="ROOT/runs/NAME", help="directory or s3://bucket/prefix")
+        if step.by_round:
+            sub.add_argument("--round", type=int, required=True, help="round, from 0")
+        if step.by_index:
+            sub.add_argument("--index", type=int, required=True, help="shard or part, from 0")
+        if step.name == "plan":
+            add_config_arguments(sub)
+    return parser
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """As process 1 of a container, SIGTERM does nothing unless it is caught."""
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""aggregate: proxies r -> model r+1."""

@@ -1,0 +1,94 @@
+"""The weighted average of proxies, tensor by tensor: sum over k of (n_k / N) * w_k."""
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+
+from components.failure import Fatal
+from components.store import ObjectRef, SequentialReader, Store
+
+_DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+def average(store: Store, refs: Sequence[ObjectRef], samples: Sequence[int]) -> bytearray:
+    """Average safetensors objects that hold the same tensors.
+
+    The objects are read side by side, each from its first byte to its last: in memory are the result,
+    and of each proxy one block of the read-ahead. Sums are in float64 and start from their first term;
+    the result is in the tensors' own dtype. Digests are checked before it is returned.
+
+    Args:
+        refs: one object a proxy, all of the same layout.
+        samples: n_k of each.
+
+    Returns:
+        A safetensors file with the header of the first object.
+
+    Raises:
+        Fatal: an object is missing, truncated or altered, or tensors differ in name, shape or dtype.
+    """
+    ahead = max(64 << 10, (8 << 20) // len(refs))
+    readers = [SequentialReader.open(store, ref, ahead) for ref in refs]
+    headers = [_read_header(reader, store.address(ref.key)) for reader, ref in zip(readers, refs, strict=True)]
+    for header, ref in zip(headers[1:], refs[1:], strict=True):
+        if difference := _difference(_tensors(headers[0]), _tensors(header)):
+            raise Fatal(f"{store.address(ref.key)}: {difference} in {store.address(refs[0].key)}")
+    result = bytearray(headers[0])
+    total = sum(samples)
+    for name, entry in _tensors(headers[0]):
+        dtype, (begin, end) = _DTYPES.get(entry["dtype"]), entry["data_offsets"]
+        if dtype is None or math.prod(entry["shape"]) * dtype.itemsize != end - begin:
+            raise Fatal(f"{store.address(refs[0].key)}: {name}: a tensor of dtype {entry['dtype']} cannot be averaged")
+        result += _average_one([reader.read(end - begin) for reader in readers], [n / total for n in samples], dtype)
+    for reader in readers:
+        reader.finish()
+    return result
+
+
+def _average_one(parts: Sequence[memoryview], weights: Sequence[float], dtype: torch.dtype) -> memoryview:
+    if not len(parts[0]):
+        return parts[0]
+    total: torch.Tensor | None = None
+    for part, weight in zip(parts, weights, strict=True):
+        term = torch.frombuffer(part, dtype=dtype).to(torch.float64) * weight
+        total = term if total is None else total.add_(term)
+    assert total is not None
+    return memoryview(total.to(dtype).view(torch.uint8).numpy().data)
+
+
+def _read_header(reader: SequentialReader, name: str) -> bytes:
+    """The safetensors header as it stands: 8 bytes of length, then JSON."""
+    length = bytes(reader.read(8))
+    (size,) = struct.unpack("<Q", length)
+    if size > 100 << 20:
+        raise Fatal(f"{name}: not a safetensors file")
+    header = length + bytes(reader.read(size))
+    try:
+        _tensors(header)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Fatal(f"{name}: not a safetensors file") from None
+    return header
+
+
+def _tensors(header: bytes) -> list[tuple[str, dict[str, Any]]]:
+    """Names and entries of the tensors, in the order of their bytes."""
+    entries = {name: entry for name, entry in json.loads(header[8:]).items() if name != "__metadata__"}
+    return sorted(entries.items(), key=lambda item: item[1]["data_offsets"])
+
+
+def _difference(first: list[tuple[str, dict[str, Any]]], other: list[tuple[str, dict[str, Any]]]) -> str | None:
+    """What the other has that the first has not, as the middle of a sentence, or None."""
+    expected = dict(first)
+    for name, entry in other:
+        if name not in expected:
+            return f"{name} is not a tensor"
+        for field in ("shape", "dtype"):
+            if entry[field] != expected[name][field]:
+                return f"{name} has {field} {entry[field]}, it has {expected[name][field]}"
+    if missing := expected.keys() - dict(other).keys():
+        return f"lacks {min(missing)}, a tensor"
+    return None if first == other else "orders its tensors otherwise than they stand"

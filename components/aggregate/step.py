@@ -1,0 +1,56 @@
+"""The proxies of a round become one model."""
+
+import time
+from collections.abc import Sequence
+
+from components.aggregate.average import average
+from components.aggregate.stop import stop_reason
+from components.model import set_numerics
+from components.progress import Progress
+from components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+
+_WEIGHTS = ("raw.safetensors", "ema.safetensors")
+
+
+def step(run: Run, round: int | None, index: int | None, progress: Progress) -> ModelRecord:
+    """Commit model `round` + 1, with the round's figures and, if a rule says so, the reason to stop.
+
+    Raises:
+        Fatal: a proxy is missing, altered, or of another shape than the first.
+    """
+    assert round is not None
+    if found := run.find(ModelRecord, round + 1):
+        return found
+    started = time.time()
+    config = run.config()
+    set_numerics(config)
+    model = run.load(ModelRecord, round)
+    proxies = [run.load(ProxyRecord, round, shard) for shard in range(config.iet.shards)]
+    objects = {"network.json": model.objects["network.json"]}
+    for done, name in enumerate(_WEIGHTS, start=1):
+        mean = average(run.store, [p.objects[name] for p in proxies], [p.samples for p in proxies])
+        objects[name] = run.put(ModelRecord, (round + 1,), name, mean)
+        del mean
+        progress.update(done, len(_WEIGHTS), "weights")
+    figures = total(round, [p.figures for p in proxies])
+    record = ModelRecord(
+        round=round + 1,
+        stop=stop_reason(config.stop, figures, model.figures),
+        figures=figures,
+        objects=objects,
+        ran_with=ran_with(started),
+    )
+    return run.commit(record, round + 1)
+
+
+def total(round: int, proxies: Sequence[RoundFigures]) -> RoundFigures:
+    """A round's figures over all its proxies; the loss is the mean over all visits."""
+    visits = sum(p.visits for p in proxies)
+    return RoundFigures(
+        round=round,
+        visits=visits,
+        skips=sum(p.skips for p in proxies),
+        augmented=sum(p.augmented for p in proxies),
+        steps=sum(p.steps for p in proxies),
+        loss=sum(p.loss * p.visits for p in proxies) / max(visits, 1),
+    )

@@ -1,0 +1,1 @@
+"""begin: round -> go or stop; old weights retired."""

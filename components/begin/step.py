@@ -1,0 +1,53 @@
+"""Before a round: may it start, and what can go."""
+
+import time
+
+from components.progress import Progress
+from components.run import Assignment, BeginRecord, ModelRecord, ProxyRecord, Run, ran_with
+
+_WEIGHTS = ("raw.safetensors", "ema.safetensors", "optimizer.safetensors", "bank.safetensors")
+
+
+def step(run: Run, round: int | None, index: int | None, progress: Progress) -> BeginRecord:
+    """Decide on round `round`, and retire the weights that no later round reads.
+
+    'stop' when a rule has stopped the run, or when model `round` is missing because the round before
+    failed; the latter is no result and is not committed. The record that lists what is retired stands
+    before anything is removed, so a begin that was killed in between ends the work when it is repeated.
+    """
+    assert round is not None
+    started = time.time()
+    record = run.find(BeginRecord, round)
+    if record is None:
+        model = run.find(ModelRecord, round)
+        if model is None:
+            reason = f"model {round} is missing: round {round - 1} has not ended"
+            return BeginRecord(round=round, decision="stop", reason=reason)
+        through = -1 if model.stop else max(-1, round - run.config().execution.keep_rounds)
+        decided = BeginRecord(
+            round=round,
+            decision="stop" if model.stop else "go",
+            reason=model.stop,
+            retired_through=through,
+            retired=_weights_of(run, range(_retired_before(run, round), through + 1)),
+            ran_with=ran_with(started),
+        )
+        record = run.commit(decided, round)
+    run.store.delete(record.retired)
+    return record
+
+
+def _retired_before(run: Run, round: int) -> int:
+    """How many rounds the begins before this one have retired."""
+    before = run.find(BeginRecord, round - 1) if round else None
+    return before.retired_through + 1 if before else 0
+
+
+def _weights_of(run: Run, rounds: range) -> list[str]:
+    """Keys of the weights and the optimizer state of some rounds' model and proxies."""
+    keys = []
+    for round in rounds:
+        shards = len(run.load(Assignment, round).shard_sizes)
+        records = [run.find(ModelRecord, round), *(run.find(ProxyRecord, round, shard) for shard in range(shards))]
+        keys += [r.objects[name].key for r in records if r for name in _WEIGHTS if name in r.objects]
+    return keys

@@ -1,0 +1,31 @@
+"""The configuration on a command line: the same options for every command that takes one."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from components.config.fields import VARIANTS, RunConfig
+from components.config.resolve import preset_names, resolve
+
+
+def add_config_arguments(parser: ArgumentParser) -> None:
+    """Add --preset, --variant, --config and --set."""
+    group = parser.add_argument_group("configuration", "preset, then variant, then file, then --set; the last one wins")
+    group.add_argument("--preset", metavar="NAME", help=f"one of: {', '.join(preset_names())}")
+    group.add_argument("--variant", metavar="NAME", help=f"one of: {', '.join(VARIANTS)}")
+    group.add_argument("--config", metavar="FILE", type=Path, help="YAML file with sections of fields")
+    group.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="one field, such as agc.skip_ratio=1.5; may be repeated ('unecho presets --fields' lists all)",
+    )
+
+
+def config_from(arguments: Namespace) -> RunConfig:
+    """The configuration that the options say.
+
+    Raises:
+        Fatal: one line that names the field, its value and what is allowed.
+    """
+    return resolve(arguments.preset, arguments.variant, arguments.config, tuple(arguments.set))

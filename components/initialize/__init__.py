@@ -1,0 +1,1 @@
+"""initialize: plan and data set's shape -> model 0."""

@@ -1,0 +1,40 @@
+"""The released model: a diffusers folder that DiffusionPipeline.from_pretrained loads and samples."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from components.config import RunConfig
+from components.model.sampling import sampling_pipeline
+from components.model.weights import load_json, load_state
+from components.run import ModelRecord, Run
+
+
+def released_pipeline(run: Run, config: RunConfig, model: ModelRecord, device: torch.device, sampler: str) -> Any:
+    """The aggregated model with `sample.weights`, the condition 'none' folded in, under `sampler`."""
+    state = load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
+    return sampling_pipeline(config, load_json(run.store, model.objects["network.json"]), state, device, sampler)
+
+
+def release_files(run: Run, config: RunConfig, model: ModelRecord) -> dict[str, bytes]:
+    """The files of the diffusers folder, by their path in it. No pickle is among them."""
+    pipeline = released_pipeline(run, config, model, torch.device("cpu"), "ddpm")
+    with TemporaryDirectory(prefix="unecho-release-") as folder:
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        return {
+            path.relative_to(folder).as_posix(): _without_paths(path)
+            for path in sorted(Path(folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+def _without_paths(path: Path) -> bytes:
+    """A file's bytes; diffusers notes the folder that a config came from, which is nobody's business."""
+    if path.suffix != ".json":
+        return path.read_bytes()
+    content: Mapping[str, Any] = json.loads(path.read_text())
+    return (json.dumps({k: v for k, v in content.items() if k != "_name_or_path"}, indent=2) + "\n").encode()

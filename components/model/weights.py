@@ -1,0 +1,35 @@
+"""State dicts as safetensors bytes."""
+
+import json
+from collections.abc import Mapping
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from components.failure import Fatal
+from components.store import ObjectRef, Store, fetch
+
+
+def state_bytes(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Tensors as one safetensors file; same tensors, same bytes."""
+    return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata={"format": "pt"})
+
+
+def load_state(store: Store, ref: ObjectRef) -> dict[str, torch.Tensor]:
+    """Tensors of a committed safetensors object, on the CPU; its digest is checked.
+
+    Raises:
+        Fatal: missing, altered, or no safetensors file.
+    """
+    try:
+        return load(fetch(store, ref))
+    except SafetensorError as error:
+        raise Fatal(f"{store.address(ref.key)}: not a safetensors file: {error}") from None
+
+
+def load_json(store: Store, ref: ObjectRef) -> dict[str, object]:
+    """A committed JSON object."""
+    content = json.loads(fetch(store, ref))
+    assert isinstance(content, dict)
+    return content

@@ -1,0 +1,1 @@
+"""plan: config -> the run's plan."""

@@ -1,0 +1,1 @@
+"""redistribute: assignment r, statistics r -> assignment r+1."""

@@ -1,0 +1,72 @@
+"""The assignment of the next round."""
+
+import time
+
+import numpy as np
+import torch
+
+from components.config import RunConfig
+from components.model import load_state, state_bytes
+from components.progress import Progress
+from components.redistribute.reassign import reassign
+from components.run import Assignment, ProxyRecord, Run, ran_with
+
+
+def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:
+    """Commit assignment `round` + 1: samples moved where MSR says so, flags taken over from the proxies.
+
+    The statistics decide alone: no image and no model is read.
+
+    Raises:
+        Fatal: a proxy is missing or altered.
+    """
+    assert round is not None
+    if found := run.find(Assignment, round + 1):
+        return found
+    started = time.time()
+    config = run.config()
+    tensors = load_state(run.store, run.load(Assignment, round).objects["assignment.safetensors"])
+    shard, augment_next = tensors["shard"].numpy(), tensors["augment_next"].numpy()
+    visits, skips = np.zeros(len(shard), np.int64), np.zeros(len(shard), np.int64)
+    for k in range(config.iet.shards):
+        proxy = run.load(ProxyRecord, round, k)
+        statistics = load_state(run.store, proxy.objects["statistics.safetensors"])
+        rows = statistics["sample"].numpy()
+        visits[rows], skips[rows] = statistics["visits"].numpy(), statistics["skips"].numpy()
+        augment_next[rows] = statistics["augment_next"].numpy()
+    after = _moved(config, round, shard, visits, skips)
+    new = {"shard": torch.from_numpy(after), "augment_next": torch.from_numpy(augment_next)}
+    name = "assignment.safetensors"
+    record = Assignment(
+        round=round + 1,
+        shard_sizes=np.bincount(after[after >= 0], minlength=config.iet.shards).tolist(),
+        moved=int((after != shard).sum()),
+        objects={name: run.put(Assignment, (round + 1,), name, state_bytes(new))},
+        ran_with=ran_with(started),
+    )
+    return run.commit(record, round + 1)
+
+
+def _moved(
+    config: RunConfig,
+    round: int,
+    shard: np.ndarray[tuple[int], np.dtype[np.int32]],
+    visits: np.ndarray[tuple[int], np.dtype[np.int64]],
+    skips: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """The shards of the next round; nothing moves without MSR, before its first round and after the last."""
+    last = round + 1 == config.iet.rounds
+    if not config.msr.enabled or last or round < config.msr.start_round:
+        return shard
+    rows = np.flatnonzero(shard >= 0)
+    after = shard.copy()
+    after[rows] = reassign(
+        shard[rows],
+        visits[rows],
+        skips[rows],
+        config.iet.shards,
+        config.msr.redistribute_fraction,
+        config.seed,
+        round,
+    )
+    return after

@@ -1,0 +1,1 @@
+"""sample: model R -> generated images."""

@@ -1,0 +1,1 @@
+"""shard: data set -> assignment 0."""

@@ -1,0 +1,1 @@
+"""In which order steps run, and where."""

@@ -1,0 +1,40 @@
+"""The command line: one module a command, imported when it is called."""
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from components.failure import status_of
+from components.run.provenance import code_version
+
+COMMANDS: Final = {
+    "run": "train, redistribute, average, sample and report, to the end",
+    "plan": "what a run would do: steps, visits, bytes; nothing is written",
+    "presets": "the presets, or every field of the configuration",
+    "step": "one step of a run at its address, as a pod runs it",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`unecho COMMAND ...`.
+
+    Returns:
+        The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint, else 1.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    listing = "\n".join(f"  {name:<9}{says}" for name, says in COMMANDS.items())
+    parser = ArgumentParser(
+        prog="unecho",
+        formatter_class=RawDescriptionHelpFormatter,
+        description="Trains diffusion models that do not echo their training images (IET-AGC+).",
+        epilog=f"commands:\n{listing}\n\n'unecho COMMAND --help' says more.",
+    )
+    parser.add_argument("--version", action="version", version=f"unecho {code_version()}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    arguments = parser.parse_args(argv[:1])
+    if arguments.command == "step":  # the pod's entry, without anything of the engines
+        return int(import_module("components.__main__").main(argv[1:]))
+    command = import_module(f"pipelines.commands.{arguments.command}")
+    return status_of(lambda: command.main(argv[1:]))

@@ -1,0 +1,98 @@
+"""What the local engine shows: bars on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from components import progress as told
+
+
+class Display:
+    """Shows one step at a time; on a terminal under a bar for the whole of the rounds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+        self._rounds: TaskID | None = None
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<22}"),
+                BarColumn(bar_width=16),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(compact=True),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self._console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def step(
+        self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]
+    ) -> Iterator[told.Progress]:
+        """Show a step while the block runs.
+
+        Args:
+            sizes: how many "rounds", "shards" and "parts" there are.
+        """
+        label = _label(name, round, index, sizes)
+        started = time.monotonic()
+        if self._bars is None:
+            yield told.Lines(label)
+            if (seconds := time.monotonic() - started) >= 1:
+                self._console.print(f"{label}: done in {seconds:.0f} s", highlight=False, markup=False)
+            return
+        self._show_round(name, round, index, sizes)
+        task = self._bars.add_task(label, total=None, figures="")
+        try:
+            yield _Bar(self, self._bars, task)
+        finally:
+            self._bars.remove_task(task)
+
+    def _show_round(self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> None:
+        assert self._bars is not None
+        if name == "train" and round is not None and index is not None:
+            if self._rounds is None:
+                total = sizes["rounds"] * sizes["shards"]
+                self._rounds = self._bars.add_task("all rounds", total=total, figures="proxies trained")
+            self._bars.update(self._rounds, completed=round * sizes["shards"] + index)
+        elif name == "sample" and self._rounds is not None:
+            self._bars.remove_task(self._rounds)
+            self._rounds = None
+
+
+class _Bar:
+    """A step's bar."""
+
+    def __init__(self, display: Display, bars: Progress, task: TaskID) -> None:
+        self._display, self._bars, self._task = display, bars, task
+
+    def update(self, done: int, total: int, unit: str, **figures: float) -> None:
+        shown = [unit] + [f"{name.replace('_', ' ')} {value:.3g}" for name, value in figures.items()]
+        self._bars.update(self._task, completed=done, total=total, figures=", ".join(shown))
+
+    def note(self, text: str) -> None:
+        self._display.note(text)
+
+
+def _label(name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> str:
+    """Counted from 1, as people do: "train 2/6, shard 1/4"."""
+    label = name if round is None else f"{name} {round + 1}/{sizes['rounds']}"
+    if index is None:
+        return label
+    kind = "shards" if name == "train" else "parts"
+    return f"{label} {kind.removesuffix('s')} {index + 1}/{sizes[kind]}"

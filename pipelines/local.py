@@ -1,0 +1,44 @@
+"""The local engine: every step in this process, one after another."""
+
+from collections.abc import Callable
+
+from components.config import RunConfig
+from components.plan.step import step as plan
+from components.run import BeginRecord, Run
+from components.steps import run_step
+from pipelines.display import Display
+from pipelines.loop import Engine
+
+
+class Local:
+    """Runs steps here and shows their progress."""
+
+    def __init__(self, run: Run, config: RunConfig, display: Display) -> None:
+        self._run, self._config, self._display = run, config, display
+        self._sizes = {"shards": config.iet.shards, "parts": config.sample.parts, "rounds": config.iet.rounds}
+
+    def step(self, name: str, round: int | None = None) -> None:
+        self._one(name, round, None)
+
+    def map(self, name: str, round: int | None = None, *, over: str) -> None:
+        for index in range(self._sizes[over]):
+            self._one(name, round, index)
+
+    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
+        for step in steps:
+            self.step(*step)
+
+    def repeat(self, body: Callable[[Engine, int], None], over: str) -> None:
+        for round in range(self._sizes[over]):
+            begun = self._one("begin", round, None)
+            assert isinstance(begun, BeginRecord)
+            if begun.decision == "stop":
+                self._display.note(f"stops before round {round}: {begun.reason}")
+                return
+            body(self, round)
+
+    def _one(self, name: str, round: int | None, index: int | None) -> object:
+        with self._display.step(name, round, index, self._sizes) as progress:
+            if name == "plan":
+                return plan(self._run, self._config)
+            return run_step(name, self._run, round, index, progress)
