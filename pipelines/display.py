@@ -38,7 +38,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text)
 
     @contextmanager
     def step(
@@ -54,7 +54,7 @@ class Display:
         if self._bars is None:
             yield told.Lines(label)
             if (seconds := time.monotonic() - started) >= 1:
-                self._console.print(f"{label}: done in {seconds:.0f} s", highlight=False, markup=False)
+                self._console.print(f"{label}: done in {seconds:.0f} s")
             return
         self._show_round(name, round, index, sizes)
         task = self._bars.add_task(label, total=None, figures="")

@@ -1,7 +1,7 @@
 """What every store can do. Keys are relative paths with `/`; values are bytes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,12 +76,25 @@ class Store(ABC):
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is not there is no error."""
 
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill each target (bytes, writable) from its offset in one object; in what order is the store's choice.
+
+        Raises:
+            Missing: no such object.
+            Fatal: the object ends before one of the ranges does.
+        """
+        for start, target in ranges:
+            self.read_into(key, start, target)
+
     def find(self, key: str) -> bytes | None:
         """The whole object, or None when there is none of that key."""
         try:
             return self.get(key)
         except Missing:
             return None
+
+    def distrust(self, key: str) -> None:  # noqa: B027  # most stores keep no copies
+        """Drop local copies of an object: its bytes were found to be wrong."""
 
     def address(self, key: str) -> str:
         """The object's full address, for messages."""

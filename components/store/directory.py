@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
@@ -40,16 +40,20 @@ class DirectoryStore(Store):
             return self.path(key).read_bytes()
 
     def read_into(self, key: str, start: int, target: memoryview) -> None:
+        self.read_ranges(key, [(start, target)])
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]]) -> None:
         with self._named(key), self.path(key).open("rb", buffering=0) as file:
-            file.seek(start)
-            done = 0
-            while done < len(target):
-                count = file.readinto(target[done:])
-                if not count:
-                    raise Fatal(
-                        f"{self.address(key)}: truncated: {start + done} bytes, {start + len(target)} were expected"
-                    )
-                done += count
+            for start, target in ranges:
+                done = 0
+                while done < len(target):
+                    count = os.preadv(file.fileno(), [target[done:]], start + done)
+                    if not count:
+                        size = os.fstat(file.fileno()).st_size
+                        raise Fatal(
+                            f"{self.address(key)}: truncated: {size} bytes, {start + len(target)} were expected"
+                        )
+                    done += count
 
     def put(self, key: str, data: Buffer | Path) -> None:
         with self._named(key), self._written(key, data) as temporary:
@@ -71,7 +75,7 @@ class DirectoryStore(Store):
             return None
 
     def list(self, prefix: str) -> Iterator[Stat]:
-        folder, _, start = prefix.rpartition("/")
+        folder, _, _ = prefix.rpartition("/")
         top = self.path(folder) if folder else self._root
         found = []
         for directory, _, names in os.walk(top, followlinks=True):

@@ -22,4 +22,17 @@ def open_store(url: str) -> Store:
         if parts.netloc not in ("", "localhost"):
             raise Fatal(f"{url}: file:// takes an absolute path: file:///{parts.netloc}{parts.path}")
         return DirectoryStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3":
+        return _open_s3(url)
     raise Fatal(f"{url}: a root is a directory, file:///directory or s3://bucket/prefix")
+
+
+def _open_s3(url: str) -> Store:
+    from components.store.s3 import S3Store  # so that a run on a directory imports no S3 client
+
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    if "@" in bucket:  # not echoed: what stands before it is a secret
+        raise Fatal("s3://...@...: credentials are taken from the environment, never from an address")
+    if "?" in url or "#" in url:
+        raise Fatal(f"{url}: an address has no options: endpoint and credentials come from the environment")
+    return S3Store(bucket, prefix)

@@ -1,14 +1,19 @@
 """unecho run: the whole of it."""
 
+import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from components.config import RunConfig
 from components.config.arguments import add_config_arguments, config_from
+from components.evaluate.figures import load_figures
+from components.evaluate.table import plain_lines
 from components.failure import Stopped
 from components.run import ReportRecord, Run
+from components.store.directory import DirectoryStore
 from pipelines.display import Display
 from pipelines.local import Local
 from pipelines.loop import iet
@@ -19,8 +24,8 @@ def main(argv: Sequence[str]) -> None:
     arguments = _parser().parse_args(argv)
     config = config_from(arguments)
     run = Run.at(arguments.root, arguments.name or default_name(config))
-    console = Console()
-    console.print(f"run {run.url}", highlight=False, markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False)
+    console.print(f"run {run.url}", soft_wrap=True)
     try:
         with Display(console) as display:
             iet(Local(run, config, display))
@@ -49,3 +54,33 @@ def default_name(config: RunConfig) -> str:
 
 def show(console: Console, run: Run, report: ReportRecord) -> None:
     """The final table, and where the report and the model are."""
+    figures, model = load_figures(run, report), _place(run, _model_folder(report))
+    console.print()
+    for line in plain_lines(figures):
+        console.print(line)
+    console.print()
+    console.print(f"{figures.headline.title}. {figures.headline.sentence}")
+    console.print(figures.headline.quality)
+    if figures.headline.smoke:
+        console.print(f"This is a smoke run: {figures.headline.smoke}.")
+    console.print()
+    console.print(f"report  {_place(run, report.objects['report.html'].key)}", soft_wrap=True)
+    console.print(f"model   {model}", soft_wrap=True)
+    if isinstance(run.store, DirectoryStore):
+        console.print()
+        console.print("from diffusers import DDPMPipeline")
+        console.print(f'pipeline = DDPMPipeline.from_pretrained("{model}")', soft_wrap=True)
+        console.print('pipeline(batch_size=4).images[0].save("sample.png")')
+
+
+def _model_folder(report: ReportRecord) -> str:
+    """Key of the released diffusers folder."""
+    return report.objects["model/model_index.json"].key.rpartition("/")[0]
+
+
+def _place(run: Run, key: str) -> str:
+    """A path that the user can open, relative where that is shorter, or an address."""
+    if not isinstance(run.store, DirectoryStore):
+        return run.store.address(key)
+    path = run.store.path(key)
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

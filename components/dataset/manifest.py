@@ -1,0 +1,149 @@
+"""What a packed data set consists of, and where it is in the store.
+
+datasets/chunks/<sha256>                        rows of pixels
+datasets/<digest>/<sha256, cut>/index.safetensors, names.jsonl.gz
+datasets/<digest>.json                          the manifest, committed last
+datasets/sources/<hash>.json                    "already prepared": prepare config and source objects -> digest
+datasets/progress/<hash>/<rows>/...             of a prepare that has not ended
+"""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.failure import Fatal
+from components.store import ObjectRef, Store
+
+CHUNKS = "datasets/chunks"
+"""Where chunks are, each named by the SHA-256 of its bytes; data sets may share them."""
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ChunkRef(_Stored):
+    """A chunk: safetensors with one tensor, `images` uint8 [rows, C, H, W]."""
+
+    object: ObjectRef
+    rows: int = Field(ge=1)
+    offset: int = Field(ge=8)
+    """Where the tensor's bytes start in the object."""
+
+
+class Skipped(_Stored):
+    """An image of the source that could not be read."""
+
+    name: str
+    reason: str
+
+
+class Duplicates(_Stored):
+    """Exact duplicates: samples with the same pixels."""
+
+    groups: int = 0
+    """Sets of two or more equal samples."""
+    samples: int = 0
+    """Samples in them, the first of each set included."""
+    first: list[list[str]] = Field(default_factory=list)
+    """Names of the first groups, in order of their first row."""
+
+
+class DatasetManifest(_Stored):
+    """A packed data set. Rows are numbered 0..samples-1 in the order of the source's sorted keys.
+
+    The index is safetensors: `label` int32 [N] (-1 for none), `held_out` bool [N], `row_digest` uint64 [N]
+    (first 8 bytes of the SHA-256 of the row's pixels, little-endian), `names_offset` int64 [blocks + 1] (where
+    the blocks of names start).
+    """
+
+    version: Literal[1] = 1
+    digest: str
+    """SHA-256 of pixels, labels, captions, split and the prepare config."""
+    samples: int = Field(ge=1)
+    train_samples: int = Field(ge=0)
+    held_out_samples: int = Field(ge=0)
+    channels: int = Field(ge=1)
+    resolution: int = Field(ge=1)
+    """Height and width, pixels."""
+    label_names: list[str] = Field(default_factory=list)
+    """Name of label i; empty without labels."""
+    captions: int = 0
+    """Samples with a caption."""
+    chunks: list[ChunkRef]
+    index: ObjectRef
+    names: ObjectRef
+    """Gzip members of NAMES_BLOCK lines, see `components.dataset.names`."""
+    prepare: dict[str, Any] = Field(default_factory=dict)
+    """The fields of the data section that the pixels, labels and split depend on."""
+    skipped_samples: int = 0
+    """Images that were left out with data.on_bad_image skip."""
+    skipped: list[Skipped] = Field(default_factory=list)
+    """The first of them."""
+    duplicates: Duplicates = Duplicates()
+    notes: list[str] = Field(default_factory=list)
+    """What a user should know, a line each."""
+
+
+class PreparedSource(_Stored):
+    """Says that a source with this hash is prepared already."""
+
+    digest: str
+
+
+def manifest_key(digest: str) -> str:
+    """Key of a data set's manifest."""
+    return f"datasets/{digest}.json"
+
+
+def objects_base(digest: str) -> str:
+    """Where a data set's index and names are."""
+    return f"datasets/{digest}"
+
+
+def source_key(source: str) -> str:
+    """Key of "already prepared"; `source` is the hash of the prepare config and the source's objects."""
+    return f"datasets/sources/{source}.json"
+
+
+def progress_base(source: str) -> str:
+    """Where an unfinished prepare keeps how far it is."""
+    return f"datasets/progress/{source}"
+
+
+def find_manifest(store: Store, digest: str) -> DatasetManifest | None:
+    """A data set's manifest, or None when there is no such data set.
+
+    Raises:
+        Fatal: it is there and cannot be read, or does not add up; names it.
+    """
+    found = _find(store, manifest_key(digest), DatasetManifest)
+    if found is not None:
+        packed = sum(chunk.rows for chunk in found.chunks)
+        if found.digest != digest or packed != found.samples:
+            raise Fatal(
+                f"{store.address(manifest_key(digest))}: altered: it says data set {found.digest[:16]}... with "
+                f"{found.samples} samples, {packed} of them in chunks"
+            )
+    return found
+
+
+def find_prepared(store: Store, source: str) -> DatasetManifest | None:
+    """The data set that a source with this hash was packed into, or None."""
+    found = _find(store, source_key(source), PreparedSource)
+    return find_manifest(store, found.digest) if found else None
+
+
+S = TypeVar("S", bound=_Stored)
+
+
+def _find(store: Store, key: str, kind: type[S]) -> S | None:
+    data = store.find(key)
+    if data is None:
+        return None
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        raise Fatal(f"{store.address(key)}: altered: {where}: {first['msg']}") from None

@@ -1,0 +1,187 @@
+"""Reading a packed data set."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from components.dataset.chunk import row_digests, short_digests
+from components.dataset.manifest import DatasetManifest, find_manifest, manifest_key
+from components.dataset.names import NAMES_BLOCK, Names
+from components.dataset.spans import Batch, plan_batches
+from components.failure import Fatal
+from components.store import Store, fetch
+
+_THREADS = 4
+
+
+class Dataset:
+    """A packed data set in a store; only its index is in memory (13 bytes a sample).
+
+    Attributes:
+        manifest: what it consists of.
+        labels: int32 [N], -1 for none.
+        held_out: bool [N], True for samples that are never trained on.
+    """
+
+    def __init__(self, store: Store, manifest: DatasetManifest, index: dict[str, NDArray[np.generic]]) -> None:
+        self.manifest = manifest
+        self.labels: NDArray[np.int32] = index["label"].astype(np.int32, copy=False)
+        self.held_out: NDArray[np.bool_] = index["held_out"].astype(np.bool_, copy=False)
+        self._row_digest = index["row_digest"]
+        self._names = Names(store, manifest.names, index["names_offset"].astype(np.int64, copy=False))
+        self._store = store
+        self._starts = np.cumsum([0, *(chunk.rows for chunk in manifest.chunks)], dtype=np.int64)
+
+    @classmethod
+    def open(cls, store: Store, digest: str) -> Self:
+        """Open the data set of this digest.
+
+        Raises:
+            Fatal: manifest or index is missing, truncated or altered; names the object.
+        """
+        manifest = find_manifest(store, digest)
+        if manifest is None:
+            raise Fatal(f"{store.address(manifest_key(digest))}: missing: step prepare makes it")
+        try:
+            index = load(fetch(store, manifest.index))
+        except SafetensorError as error:
+            raise Fatal(f"{store.address(manifest.index.key)}: altered: {error}") from None
+        blocks = -(-manifest.samples // NAMES_BLOCK)
+        lengths = dict.fromkeys(("label", "held_out", "row_digest"), manifest.samples) | {"names_offset": blocks + 1}
+        for name, length in lengths.items():
+            if name not in index or index[name].shape != (length,):
+                raise Fatal(f"{store.address(manifest.index.key)}: altered: {name} does not have {length} entries")
+        return cls(store, manifest, index)
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest
+
+    @property
+    def count(self) -> int:
+        """N: all samples, held-out ones included."""
+        return self.manifest.samples
+
+    @property
+    def channels(self) -> int:
+        return self.manifest.channels
+
+    @property
+    def resolution(self) -> int:
+        """Height and width, pixels."""
+        return self.manifest.resolution
+
+    @property
+    def label_names(self) -> list[str]:
+        return self.manifest.label_names
+
+    @cached_property
+    def train_rows(self) -> NDArray[np.int64]:
+        """Rows that are trained on, ascending."""
+        return np.flatnonzero(~self.held_out).astype(np.int64)
+
+    @cached_property
+    def held_out_rows(self) -> NDArray[np.int64]:
+        """Rows that are never trained on, ascending."""
+        return np.flatnonzero(self.held_out).astype(np.int64)
+
+    def name(self, row: int) -> str:
+        """The source object that a row came from."""
+        return self._names.line(self._checked(row))[0]
+
+    def caption(self, row: int) -> str | None:
+        return self._names.line(self._checked(row))[1]
+
+    def rows(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """Read samples: whole chunks where most of a chunk is wanted, else ranges with small gaps read through.
+
+        Beside the result a fixed number of megabytes is used, whatever the number of rows.
+
+        Args:
+            indices: [n] rows, in any order, repetitions allowed.
+
+        Returns:
+            uint8 [n, C, H, W], in the order of `indices`.
+
+        Raises:
+            IndexError: a row is out of range.
+            Fatal: a chunk is missing, truncated or altered; names it and the sample.
+        """
+        asked = np.asarray(indices, dtype=np.int64)
+        order = np.argsort(asked, kind="stable")
+        ascending = asked[order]
+        if len(asked) and not 0 <= ascending[0] <= ascending[-1] < self.count:
+            raise IndexError(f"rows {ascending[0]} to {ascending[-1]} of a data set of {self.count}")
+        images = np.empty((len(asked), self.channels, self.resolution, self.resolution), np.uint8)
+        distinct = ascending[np.concatenate([[True], np.diff(ascending) > 0])] if len(asked) else ascending
+        batches = list(plan_batches(distinct, self._starts, self.channels * self.resolution**2))
+
+        def read(batch: Batch) -> None:
+            self._read(batch, images, order, ascending)
+
+        if len(batches) < 2:
+            for batch in batches:
+                read(batch)
+        else:
+            with ThreadPoolExecutor(min(_THREADS, len(batches))) as pool:
+                try:
+                    for done in pool.map(read, batches):
+                        assert done is None
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        return images
+
+    def _read(
+        self, batch: Batch, images: NDArray[np.uint8], order: NDArray[np.int64], ascending: NDArray[np.int64]
+    ) -> None:
+        """Read a batch and put every row of it to the places that asked for it.
+
+        Args:
+            images: [n, C, H, W], filled here.
+            order, ascending: `ascending[i]` is wanted at `images[order[i]]`.
+        """
+        chunk = self.manifest.chunks[batch.chunk]
+        read = np.empty((sum(rows for _, rows in batch.spans), *images.shape[1:]), np.uint8)
+        row_bytes = read[0].nbytes
+        ranges, done = [], 0
+        for first, rows in batch.spans:
+            target = read[done : done + rows].reshape(-1).data
+            ranges.append((chunk.offset + first * row_bytes, target))
+            done += rows
+        self._store.read_ranges(chunk.object.key, ranges)
+        done = 0
+        for first, rows in batch.spans:
+            top = int(self._starts[batch.chunk]) + first
+            low, high = np.searchsorted(ascending, [top, top + rows])
+            wanted = ascending[low:high] - top
+            span = read[done : done + rows]
+            self._verify(batch.chunk, top, span, np.unique(wanted))
+            images[order[low:high]] = span[wanted]
+            done += rows
+
+    def _verify(self, chunk: int, top: int, span: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
+        """Compare rows with their digests; `span[p]` is row `top + p`."""
+        digests = short_digests(row_digests([span[p] for p in places.tolist()]))
+        wrong = np.flatnonzero(digests != self._row_digest[top + places])
+        if not len(wrong):
+            return
+        row, name = top + int(places[wrong[0]]), ""
+        with suppress(Fatal):
+            name = f" ({self.name(row)})"
+        key = self.manifest.chunks[chunk].object.key
+        raise Fatal(
+            f"{self._store.address(key)}: altered: sample {row}{name} does not have the pixels that data set "
+            f"{self.digest[:16]}... names: restore the object, or remove the data set and prepare it again"
+        )
+
+    def _checked(self, row: int) -> int:
+        if not 0 <= row < self.count:
+            raise IndexError(f"row {row} of a data set of {self.count}")
+        return row

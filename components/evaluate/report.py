@@ -1,0 +1,125 @@
+"""The report as one self-contained page without script."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined, Template
+from numpy.typing import NDArray
+
+from components.evaluate.charts import histogram, line
+from components.evaluate.figures import Figures, Pair
+from components.evaluate.pictures import data_uri
+from components.evaluate.table import table
+from components.evaluate.verdict import WORDS, interval, measure_name, percent
+
+LIMIT_BYTES = 1_900_000
+"""A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
+_SIDES = (128, 96, 64, 48, 32, 24, 16, 8)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images that a page may show, uint8 [C, H, W] each.
+
+    Attributes:
+        pairs: a generated image, its nearest and its second nearest training image.
+        samples: random generated images.
+        previews: by the number of rounds that the model had, images from the same noise; None for one that
+            is not shown.
+        withheld: how many generated images are never shown on this page, being near-copies; None
+            where nothing is withheld.
+    """
+
+    pairs: Sequence[tuple[Pair, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]] = ()
+    samples: Sequence[NDArray[np.uint8]] = ()
+    previews: Mapping[int, Sequence[NDArray[np.uint8] | None]] = field(default_factory=dict)
+    withheld: int | None = None
+
+
+def page(figures: Figures, pictures: Pictures) -> bytes:
+    """The page in UTF-8, below `LIMIT_BYTES`: pictures become smaller, and at last are left out, until it fits."""
+    for side in _SIDES:
+        html = _render(figures, pictures, side)
+        if len(html) < LIMIT_BYTES:
+            return html
+    return _render(figures, Pictures(), _SIDES[-1])
+
+
+def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
+    """
+    Args:
+        side: most pixels of a picture's height.
+    """
+    aware = sorted((m for m in figures.memorization if m.aware), key=lambda m: (m.measure != "mq", m.threshold))
+    deciding = [m for m in aware if m.verdict == figures.headline.verdict] or aware
+    history = figures.rounds
+    curves = [
+        ("Loss", [r.loss for r in history], False),
+        ("Skipped visits", [r.skip_rate for r in history], True),
+        ("Augmented visits", [r.augmented_share for r in history], True),
+        ("Samples moved before the round", [float(r.moved) for r in history], False),
+    ]
+    html = _template().render(
+        figures=figures,
+        headline=figures.headline,
+        provenance=figures.provenance,
+        quality=figures.quality,
+        cited=deciding[0],
+        aware=aware,
+        plain=sorted((m for m in figures.memorization if not m.aware), key=lambda m: (m.measure != "mq", m.threshold)),
+        rows=table(figures),
+        histograms=[
+            (
+                "augmentation-aware" if h.aware else "plain",
+                histogram(h.edges, (("generated", h.generated), ("floor", h.floor)), "Histogram of MQ ratios"),
+            )
+            for h in sorted(figures.histograms, key=lambda h: not h.aware)
+        ],
+        curves=[(name, line(values, name, share)) for name, values, share in curves if values],
+        pairs=[(pair, *(data_uri(image, side) for image in images)) for pair, *images in pictures.pairs],
+        samples=[data_uri(image, side) for image in pictures.samples],
+        previews=[
+            (number, [None if image is None else data_uri(image, side) for image in images])
+            for number, images in sorted(pictures.previews.items())
+        ],
+        withheld=pictures.withheld,
+        config=_config_lines(figures.config),
+        duration=_duration(figures.provenance.duration_s),
+    )
+    return html.encode()
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda share: _tied(percent(share))
+    environment.filters["interval"] = lambda share: _tied(interval(share))
+    environment.filters["measure"] = measure_name
+    environment.filters["tied"] = _tied
+    environment.globals |= {"words": WORDS}
+    return environment.from_string(resources.files("components.evaluate").joinpath("report.html.j2").read_text())
+
+
+def _tied(text: str) -> str:
+    """A number and its per cent sign stay on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
+def _config_lines(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            lines += _config_lines(value, f"{prefix}{name}.")
+        else:
+            lines.append((prefix + name, json.dumps(value, ensure_ascii=False)))
+    return lines
+
+
+def _duration(seconds: float | None) -> str:
+    return "unknown" if seconds is None else str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,187 @@
+"""Measure memorization and quality, write the report, release the model."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from components.config import RunConfig
+from components.dataset import Dataset
+from components.evaluate import history, selection
+from components.evaluate.features import Features, features_of
+from components.evaluate.figures import Figures, Histogram, Memorization, Quality
+from components.evaluate.images import Generated, Images, Rows
+from components.evaluate.intervals import Share
+from components.evaluate.memorization import Closeness, closeness
+from components.evaluate.quality import Compared, compare, manifold_size
+from components.evaluate.report import page
+from components.evaluate.transforms import stages
+from components.evaluate.verdict import headline, judged, smoke_reason
+from components.failure import Fatal
+from components.model import choose_device, device_name, release_files, set_numerics
+from components.progress import Progress
+from components.run import DatasetRecord, ReportRecord, Run, SamplesRecord, ran_with
+from components.store import put_folder
+
+_BINS = 20
+
+
+def step(run: Run, round: int | None, index: int | None, progress: Progress) -> ReportRecord:
+    """Commit the report on the last model.
+
+    Raises:
+        Fatal: the rounds or the samples are not complete, an object is missing or altered, or there are
+            too few images for the measures; names it.
+    """
+    started = time.time()
+    config = run.config()
+    model = run.last_model(config)
+    if found := run.find(ReportRecord, model.round):
+        return found
+    set_numerics(config)
+    device = choose_device(config)
+    computes = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64, exactness rests on it
+
+    # inputs, checked before anything takes long
+    packed = run.load(DatasetRecord)
+    dataset = Dataset.open(run.store, packed.digest)
+    training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
+    generated = _generated(run, config, model.round, dataset)
+    check_counts(config, len(generated), len(training), len(held_out))
+    features = features_of(config.evaluate, computes)
+
+    # memorization beside its floor
+    allowed = stages(config.taa)
+    total = len(generated) + len(held_out)
+
+    def measure(images: Images, before: int) -> list[Closeness]:
+        def told(done: int) -> None:
+            progress.update(before + done, total, "images")
+
+        return closeness(images, training, allowed, config.evaluate, computes, told)
+
+    measured, floors = measure(generated, 0), measure(held_out, len(generated))
+    memorization = _memorization(config, measured, floors)
+
+    # quality beside that of real images
+    k = config.evaluate.precision_recall_neighbours
+    unit = f"images by {features.name}"
+    compared = compare(generated, training, held_out, features, k, lambda done, of: progress.update(done, of, unit))
+    quality = _quality(compared, features, k)
+
+    # the report
+    rounds = history.rounds(run, model)
+    source = history.provenance(run, config, packed, model, rounds, len(generated), started, device_name(computes))
+    smoke = smoke_reason(config, len(generated), len(held_out), source.visits, len(training))
+    figures = Figures(
+        headline=headline(memorization, quality, smoke),
+        memorization=memorization,
+        quality=quality,
+        neighbours=config.evaluate.neighbours,
+        transforms=sum(len(stage) for stage in allowed),
+        histograms=_histograms(measured, floors),
+        pairs=selection.pairs(config, measured[-1], dataset, training),
+        rounds=rounds,
+        provenance=source,
+        config=config.model_dump(mode="json"),
+    )
+    shown = selection.Material(run, config, model, generated, training, dataset, memorization, measured, computes)
+    files = {
+        "report.json": figures.model_dump_json(indent=1).encode(),
+        "report.html": page(figures, shown.own(figures.pairs)),
+        "shared.html": page(figures, shown.shared()),
+    }
+    objects = {name: run.put(ReportRecord, (model.round,), name, data) for name, data in files.items()}
+
+    # the model that the figures are about
+    released = put_folder(run.store, f"{run.prefix}/release", release_files(run, config, model))
+    record = ReportRecord(
+        round=model.round,
+        headline=figures.metrics(),
+        objects=objects | {f"model/{name}": ref for name, ref in released.items()},
+        ran_with=ran_with(started, device_name(computes)),
+    )
+    return run.commit(record, model.round)
+
+
+def check_counts(config: RunConfig, generated: int, training: int, held_out: int) -> None:
+    """Whether there are enough images for the measures.
+
+    Raises:
+        Fatal: names the field.
+    """
+    neighbours, k = config.evaluate.neighbours, config.evaluate.precision_recall_neighbours
+    if held_out < 2:
+        raise Fatal(
+            f"data.held_out: {config.data.held_out} leaves {held_out} held-out images, and without them no figure has "
+            "a floor: raise it (or data.held_out_limit)"
+        )
+    if neighbours > training:
+        raise Fatal(
+            f"evaluate.neighbours: {neighbours} is more than the {training} training images: choose at most {training}"
+        )
+    least = manifold_size(generated, training, held_out)
+    if k >= least:
+        raise Fatal(
+            f"evaluate.precision_recall_neighbours: {k} needs more than {k} images of each set, and there are "
+            f"{generated} generated, {training} training and {held_out} held-out ones: choose at most {least - 1}"
+        )
+
+
+def _generated(run: Run, config: RunConfig, round: int, dataset: Dataset) -> Generated:
+    parts = [run.load(SamplesRecord, round, part) for part in range(config.sample.parts)]
+    images = Generated(run, parts, (dataset.channels, dataset.resolution, dataset.resolution))
+    if len(images) != config.sample.count:
+        where = run.store.address(run.key(SamplesRecord, round, config.sample.parts - 1))
+        raise Fatal(f"{where}: altered: the parts end at image {len(images)}, sample.count is {config.sample.count}")
+    return images
+
+
+def _memorization(config: RunConfig, measured: Sequence[Closeness], floors: Sequence[Closeness]) -> list[Memorization]:
+    """Every threshold, plain and augmentation-aware."""
+    figures = []
+    for aware, (generated, floor) in enumerate(zip(measured, floors, strict=True)):
+        sizes = len(generated.mq), len(floor.mq)
+        for tau in config.evaluate.thresholds:
+            shares = (Share.counted(c.below(tau), of) for c, of in zip((generated, floor), sizes, strict=True))
+            figures.append(judged("mq", bool(aware), tau, *shares))
+        bound = config.evaluate.second_nearest
+        shares = (Share.counted(c.far_nearer(bound), of) for c, of in zip((generated, floor), sizes, strict=True))
+        figures.append(judged("second_nearest", bool(aware), bound, *shares))
+    return figures
+
+
+def _quality(compared: Compared, features: Features, neighbours: int) -> Quality:
+    def share(count: int) -> Share:
+        return Share.counted(count, compared.manifold)
+
+    generated, real = compared.generated, compared.real
+    return Quality(
+        features=features.name,
+        frechet_name=features.frechet,
+        frechet=generated.frechet,
+        frechet_real=real.frechet,
+        images=compared.images,
+        reference=compared.reference,
+        neighbours=neighbours,
+        manifold=compared.manifold,
+        precision=share(generated.within_reference),
+        precision_real=share(real.within_reference),
+        recall=share(generated.covered),
+        recall_real=share(real.covered),
+        poor=generated.within_reference < real.within_reference / 2,
+    )
+
+
+def _histograms(measured: Sequence[Closeness], floors: Sequence[Closeness]) -> list[Histogram]:
+    edges = np.linspace(0, 1, _BINS + 1)
+    return [
+        Histogram(
+            aware=bool(aware),
+            edges=edges.round(6).tolist(),
+            generated=np.histogram(generated.mq, edges)[0].tolist(),
+            floor=np.histogram(floor.mq, edges)[0].tolist(),
+        )
+        for aware, (generated, floor) in enumerate(zip(measured, floors, strict=True))
+    ]

@@ -1,0 +1,1 @@
+"""prepare: images in a directory or a bucket -> packed data set."""

@@ -1,0 +1,54 @@
+"""scikit-learn's handwritten digits: 1,797 grey images of 8x8 pixels that come with the package."""
+
+import gzip
+import hashlib
+from collections.abc import Generator, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.failure import Fatal
+from components.prepare.arrays import decode_arrays
+from components.prepare.fit import Fit
+from components.prepare.source import Decoded
+
+
+class DigitsSource:
+    """The digits, their levels 0..16 scaled to 0..255."""
+
+    layout: str = "digits"
+    address: str = "digits"
+    captions: int = 0
+
+    def __init__(self) -> None:
+        table = _read_table()
+        self._images = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+        self.labels = table[:, -1].astype(np.int32)
+        self.label_names = [str(digit) for digit in range(10)]
+        self.count = len(self.labels)
+        self.notes: list[str] = []
+        self.fingerprint = hashlib.sha256(self._images.tobytes() + self.labels.tobytes()).hexdigest()
+
+    def native(self) -> tuple[int, int]:
+        return 1, 8
+
+    def name(self, item: int) -> str:
+        return f"digits#{item}"
+
+    def caption(self, item: int) -> str | None:
+        return None
+
+    def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
+        return decode_arrays(lambda items: self._images[items.start : items.stop], wanted, fit)
+
+
+def _read_table() -> NDArray[np.float64]:
+    """Rows of 64 levels and a label. The package's file is read directly: importing it takes two seconds."""
+    package = find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise Fatal("data.source: digits: scikit-learn is not installed: install it, or choose another source")
+    file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    with gzip.open(file, "rt") as lines:
+        return np.loadtxt(lines, delimiter=",")

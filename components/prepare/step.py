@@ -1,0 +1,125 @@
+"""Images in a directory or a bucket -> packed data set."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import numpy as np
+
+from components.config.fields import Data
+from components.dataset import DatasetManifest, PreparedSource, find_prepared
+from components.dataset.manifest import CHUNKS, progress_base, source_key
+from components.failure import Fatal
+from components.prepare.finish import Samples, commit_dataset
+from components.prepare.fit import Fit
+from components.prepare.opening import open_source
+from components.prepare.parts import Parting, pack_parts
+from components.prepare.repack import repack
+from components.prepare.source import Source
+from components.prepare.split import split_samples
+from components.progress import Progress
+from components.run import DatasetRecord, Run, ran_with
+from components.store import Missing, Store
+
+_FORM = 1
+"""Raised when the same source and configuration shall give other pixels or another split than before."""
+_STAGED_BYTES = 16 << 20
+
+
+def step(run: Run, round: int | None, index: int | None, progress: Progress) -> DatasetRecord:
+    """Pack the run's source, or find that the store has it packed already.
+
+    Raises:
+        Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on; one line.
+    """
+    if found := run.find(DatasetRecord):
+        return found
+    started = time.time()
+    config = run.config()
+    source = open_source(config.data)
+    prepared = _source_hash(source, config.data)
+    manifest = find_prepared(run.store, prepared)
+    if manifest is None:
+        try:
+            manifest = prepare(run.store, source, config.data, prepared, config.execution.workers, progress)
+        except Missing:
+            # another run of the same source may have ended and cleared the progress that both were using
+            manifest = find_prepared(run.store, prepared)
+            if manifest is None:
+                raise
+    record = run.commit(
+        DatasetRecord(
+            digest=manifest.digest,
+            samples=manifest.samples,
+            train_samples=manifest.train_samples,
+            held_out_samples=manifest.held_out_samples,
+            channels=manifest.channels,
+            resolution=manifest.resolution,
+            notes=manifest.notes,
+            ran_with=ran_with(started),
+        )
+    )
+    run.store.delete(stat.key for stat in run.store.list(f"{progress_base(prepared)}/"))
+    return record
+
+
+def prepare(
+    store: Store, source: Source, data: Data, prepared: str, workers: int, progress: Progress
+) -> DatasetManifest:
+    """Decode, split and pack a source; commit its manifest, then that it is prepared.
+
+    Args:
+        prepared: hash of the prepare config and the source's objects.
+    """
+    fit = _fit(source, data)
+    rows = max(1, int(data.chunk_mib * 2**20) // fit.row_bytes)
+    limited = data.train_limit is not None or data.held_out_limit is not None
+    part_rows = max(rows, _STAGED_BYTES // fit.row_bytes) if limited else rows
+    base = f"{progress_base(prepared)}/{part_rows}"
+    cut = Parting(rows=part_rows, base=base, chunks=f"{base}/chunks" if limited else CHUNKS)
+    packed = pack_parts(store, source, fit, cut, data, workers, progress)
+    if not len(packed.items):
+        raise Fatal(
+            f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
+        )
+    kept, held_out = split_samples(packed.digests, data)
+    items = packed.items[kept]
+    labelled = data.labels == "auto"
+    samples = Samples(
+        items=items,
+        digests=packed.digests[kept],
+        labels=source.labels[items] if labelled else np.full(len(items), -1, np.int32),
+        label_names=source.label_names if labelled else [],
+        held_out=held_out[kept],
+        chunks=repack(store, packed.chunks, kept, fit, rows) if limited else packed.chunks,
+    )
+    left_out = len(packed.items) - len(items)
+    manifest = commit_dataset(store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out)
+    for note in manifest.notes:
+        progress.note(note)
+    store.create(source_key(prepared), PreparedSource(digest=manifest.digest).model_dump_json().encode())
+    return manifest
+
+
+def _fit(source: Source, data: Data) -> Fit:
+    """The samples' shape; the source is looked at only where a field is `auto`."""
+    channels, resolution = source.native() if "auto" in (data.channels, data.resolution) else (0, 0)
+    if data.channels != "auto":
+        channels = data.channels
+    if data.resolution != "auto":
+        resolution = data.resolution
+    return Fit(channels, resolution, data.resize, data.background)
+
+
+def _source_hash(source: Source, data: Data) -> str:
+    """Hash of all that the data set is made from; where the source lies and the size of chunks is not part of it."""
+    fields = data.model_dump(mode="json", exclude={"source", "chunk_mib"}) | {"layout": source.layout, "form": _FORM}
+    text = json.dumps(fields, sort_keys=True) + source.fingerprint
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prepare_config(data: Data, fit: Fit) -> dict[str, Any]:
+    """The fields that say what the data set is: where it came from and how it is cut is left out."""
+    fields = data.model_dump(mode="json", exclude={"source", "layout", "on_bad_image", "chunk_mib"})
+    return fields | {"channels": fit.channels, "resolution": fit.resolution, "form": _FORM}

@@ -1,0 +1,38 @@
+"""A source in numbers, without decoding it: for a dry run."""
+
+from dataclasses import dataclass
+
+from components.config.fields import Data
+from components.prepare.opening import open_source
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What prepare would make of a source whose images are all good and all different.
+
+    Attributes:
+        resolution: height and width, pixels.
+    """
+
+    train_samples: int
+    held_out_samples: int
+    channels: int
+    resolution: int
+
+
+def survey(data: Data) -> Survey:
+    """List the source, and look into it where a field is `auto`.
+
+    Raises:
+        Fatal: it does not exist, holds nothing, or is not of its layout.
+    """
+    source = open_source(data)
+    native = source.native() if "auto" in (data.channels, data.resolution) else (0, 0)
+    held_out = max(1, round(data.held_out * source.count)) if data.held_out else 0
+    train = source.count - held_out
+    return Survey(
+        train_samples=min(train, data.train_limit or train),
+        held_out_samples=min(held_out, data.held_out_limit or held_out),
+        channels=native[0] if data.channels == "auto" else data.channels,
+        resolution=native[1] if data.resolution == "auto" else data.resolution,
+    )

@@ -1,0 +1,55 @@
+"""unecho plan: a dry run."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from components.config import RunConfig
+from components.config.arguments import add_config_arguments, config_from
+from components.prepare.survey import survey
+from components.shard.step import check_sizes
+from pipelines.forecast import Forecast, forecast
+
+
+def main(argv: Sequence[str]) -> None:
+    """Say what a run would do. The source is looked at, nothing is written."""
+    parser = ArgumentParser(prog="unecho plan", description="What a run would do; nothing is written.")
+    add_config_arguments(parser)
+    config = config_from(parser.parse_args(argv))
+    source = survey(config.data)
+    check_sizes(config, source.train_samples)
+    show(config, forecast(config, source.train_samples, source.held_out_samples, source.channels, source.resolution))
+
+
+def show(config: RunConfig, plan: Forecast) -> None:
+    """Print a forecast at 80 columns."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    parts = [name for name in ("agc", "msr", "taa") if getattr(config, name).enabled]
+    table.add_row("variant", f"{config.variant}: {', '.join(['iet'] * (plan.shards > 1) + parts) or 'plain training'}")
+    table.add_row("training images", f"{plan.samples:,} in {plan.shards} shards")
+    table.add_row("network", f"{plan.parameters:,} parameters")
+    table.add_row("rounds", f"{plan.rounds}, of {plan.steps_per_round:,} steps a shard")
+    table.add_row("sample visits", f"{plan.visits:,}")
+    steps = f"4 to begin, {plan.rounds} rounds of begin, {plan.shards} x train, aggregate and redistribute, "
+    table.add_row("steps", steps + f"{plan.parts} x sample, evaluate")
+    peak = f"{size(plan.weights_peak)} at the peak"
+    if plan.weights_without_retention > plan.weights_peak:
+        peak += f"; {size(plan.weights_without_retention)} if none were retired (execution.keep_rounds)"
+    table.add_row("weights in the store", peak)
+    table.add_row("images in the store", size(plan.images))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for warning in plan.warnings:
+        console.print(f"warning: {warning}")
+
+
+def size(count: int) -> str:
+    """Bytes in words: "57.2 GB"."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"

@@ -1,0 +1,110 @@
+"""What a run would do, worked out from its configuration alone."""
+
+from dataclasses import dataclass, field
+
+from components.config import RunConfig
+from components.model.network import build_network, network_config
+from components.train.batches import steps_per_round
+
+_BYTES = 4  # a float32
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A run in numbers.
+
+    Attributes:
+        samples: training samples that it was worked out for.
+        parameters: of the network.
+        rounds, shards, parts: how often its steps run.
+        steps_per_round: optimizer steps of the largest shard's proxy.
+        visits: samples seen, with repetition, over all rounds and shards.
+        weights_peak: most bytes of weights, optimizer state and checkpoints in the store at once.
+        weights_without_retention: the same if nothing were retired.
+        images: bytes of the packed and of the generated images.
+        warnings: what one should think about, a line each.
+    """
+
+    samples: int
+    parameters: int
+    rounds: int
+    shards: int
+    parts: int
+    steps_per_round: int
+    visits: int
+    weights_peak: int
+    weights_without_retention: int
+    images: int
+    warnings: list[str] = field(default_factory=list)
+
+
+def forecast(config: RunConfig, samples: int, held_out: int, channels: int, resolution: int) -> Forecast:
+    """Work a run out.
+
+    Args:
+        samples: training samples; held_out: the others.
+        channels, resolution: the data set's shape.
+
+    Raises:
+        Fatal: the network does not fit the resolution.
+    """
+    import torch
+
+    with torch.device("meta"):  # shapes only
+        network = build_network(network_config(config, channels, resolution))
+    parameters = sum(p.numel() for p in network.parameters())
+    rounds, shards = config.iet.rounds, config.iet.shards
+    sizes = [samples // shards + (k < samples % shards) for k in range(shards)]
+    model, proxy = 2 * _BYTES * parameters, 4 * _BYTES * parameters
+    kept = min(rounds, config.execution.keep_rounds)
+    running = min(shards, config.execution.parallelism)
+    batch = min(config.train.batch_size, min(sizes))
+    return Forecast(
+        samples=samples,
+        parameters=parameters,
+        rounds=rounds,
+        shards=shards,
+        parts=config.sample.parts,
+        steps_per_round=steps_per_round(config, max(sizes)),
+        visits=rounds * sum(_visits(config, size, batch) for size in sizes),
+        # the models of the kept rounds and the next one, their proxies, and two checkpoints of each that trains
+        weights_peak=(kept + 1) * model + kept * shards * proxy + 2 * running * proxy,
+        weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
+        images=(samples + held_out + config.sample.count) * channels * resolution**2,
+        warnings=_warnings(config, samples, held_out, min(sizes)),
+    )
+
+
+def _visits(config: RunConfig, size: int, batch: int) -> int:
+    if config.train.drop_last or config.iet.local_steps:
+        return steps_per_round(config, size) * batch
+    return (config.iet.local_epochs or 0) * size
+
+
+def _warnings(config: RunConfig, samples: int, held_out: int, smallest: int) -> list[str]:
+    warnings = []
+    if held_out < 2:
+        warnings.append(
+            f"data.held_out: {held_out} held-out images: there is no floor to compare with; hold out some hundreds"
+        )
+    elif held_out < 500:
+        warnings.append(f"data.held_out: {held_out} held-out images make a coarse floor; some hundreds are better")
+    if config.evaluate.neighbours * 4 > samples:
+        warnings.append(
+            f"evaluate.neighbours: {config.evaluate.neighbours} of {samples} training images are a large share: "
+            "MQ saturates; lower it"
+        )
+    if config.sample.count < 500:
+        warnings.append(f"sample.count: {config.sample.count} images make wide intervals")
+    if config.train.drop_last and smallest % min(config.train.batch_size, smallest) > smallest // 4:
+        warnings.append(
+            f"train.drop_last: an epoch leaves out {smallest % config.train.batch_size} of a shard's {smallest} samples"
+        )
+    if config.train.ema_decay >= 0.999 and not config.train.ema_warmup and config.sample.weights == "ema":
+        steps = config.iet.rounds * steps_per_round(config, max(1, smallest))
+        if steps < 5 / (1 - config.train.ema_decay):
+            warnings.append(
+                f"train.ema_decay: an average of decay {config.train.ema_decay} still holds much of the first weights "
+                f"after {steps} steps: lower it, or set train.ema_warmup"
+            )
+    return warnings

@@ -1,0 +1,1 @@
+"""Tests mirror the tree; whole runs, services and faults beside them."""

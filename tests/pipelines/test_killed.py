@@ -1,0 +1,50 @@
+"""A run killed at any instant ends, when it is started again, with the bytes of one never killed."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from components.run import ProxyRecord, Run
+from tests.runs import fingerprint, start, tiny
+
+# The checkpoint clock ticks after every step, so that a killed proxy goes on from its middle.
+CONFIG = tiny("execution.checkpoint_every_s=1e-9")
+
+POINTS = {
+    "in prepare, before the manifest": ("create", "datasets/", 1, False),
+    "in train, with checkpoints behind it": ("put", "checkpoints/1/0", 4, True),
+    "in train, between a checkpoint's object and its manifest": ("put", "checkpoint.json", 3, False),
+    "in train, between objects and manifest": ("create", "proxies/1/1.json", 1, False),
+    "in train, after its manifest, before its checkpoints are gone": ("create", "proxies/0/0.json", 1, True),
+    "in aggregate": ("put", "models/2/", 2, False),
+    "in redistribute": ("create", "assignments/2.json", 1, False),
+    "in begin's retirement, at the first object": ("delete", "models/0/", 1, True),
+    "in begin's retirement, in the middle": ("delete", "proxies/0/1/", 2, False),
+    "in sample": ("create", "samples/3/1.json", 1, False),
+    "in evaluate": ("put", "release/", 2, True),
+}
+
+
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("unkilled")
+    process = start(root, "a", CONFIG)
+    process.join()
+    assert process.exitcode == 0
+    return fingerprint(Run.at(str(root), "a"))
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_run_killed_by_sigkill_ends_with_the_same_bytes(point: str, unkilled: dict[str, str], tmp_path: Path) -> None:
+    killed = start(tmp_path, "a", CONFIG, POINTS[point])
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL, "the run ended before the point was reached"
+    again = start(tmp_path, "a", CONFIG)
+    again.join()
+    assert again.exitcode == 0
+    run = Run.at(str(tmp_path), "a")
+    assert fingerprint(run) == unkilled
+    retired = run.load(ProxyRecord, 0, 1).objects["raw.safetensors"]
+    assert run.store.stat(retired.key) is None
+    assert not list(run.store.list(f"{run.prefix}/checkpoints/"))

@@ -1,0 +1,101 @@
+"""Whole runs of the tiny preset, in this process or in one that can be killed."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.config import RunConfig, resolve
+from components.run import Assignment, ModelRecord, Run, SamplesRecord
+from components.store.base import Buffer
+from components.store.directory import DirectoryStore
+from pipelines.display import Display
+from pipelines.local import Local
+from pipelines.loop import iet
+
+# One process imports what takes seconds; those that are killed are forked from it.
+_FORKSERVER = multiprocessing.get_context("forkserver")
+_FORKSERVER.set_forkserver_preload(["components.train.step", "components.evaluate.step"])
+
+
+def tiny(*settings: str, variant: str = "iet-agc+") -> RunConfig:
+    """The tiny preset with three rounds, so that weights are retired before the last."""
+    return resolve("tiny", variant, settings=("iet.rounds=3", *settings))
+
+
+def finish(run: Run, config: RunConfig) -> None:
+    """Run to the end, here."""
+    with Display(Console(quiet=True)) as display:
+        iet(Local(run, config, display))
+
+
+def fingerprint(run: Run) -> dict[str, str]:
+    """Digests of what a run has computed: assignments, models (records stay when weights retire), samples."""
+    config = run.config()
+    kinds: list[tuple[type[Any], Iterable[tuple[int, ...]]]] = [
+        (Assignment, [(r,) for r in range(config.iet.rounds + 1)]),
+        (ModelRecord, [(r,) for r in range(config.iet.rounds + 1)]),
+        (SamplesRecord, [(config.iet.rounds, part) for part in range(config.sample.parts)]),
+    ]
+    return {
+        f"{run.key(kind, *index)} {name}": ref.sha256
+        for kind, indices in kinds
+        for index in indices
+        for name, ref in run.load(kind, *index).objects.items()
+    }
+
+
+class Killer(DirectoryStore):
+    """A store that ends this process by SIGKILL just before or after one of its writes or removals."""
+
+    def __init__(self, root: Path, operation: str, part: str, time: int, after: bool) -> None:
+        """
+        Args:
+            operation: "put", "create" or "delete".
+            part: of the key.
+            time: which of the operations on such a key, from 1.
+        """
+        super().__init__(root)
+        self._operation, self._part, self._left, self._after = operation, part, time, after
+
+    def _strike(self, operation: str, key: str, after: bool) -> None:
+        if operation == self._operation and self._part in key and after == self._after:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def put(self, key: str, data: Buffer | Path) -> None:
+        self._strike("put", key, after=False)
+        super().put(key, data)
+        self._strike("put", key, after=True)
+
+    def create(self, key: str, data: Buffer) -> bool:
+        self._strike("create", key, after=False)
+        won = super().create(key, data)
+        self._strike("create", key, after=True)
+        return won
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._strike("delete", key, after=False)
+            super().delete([key])
+            self._strike("delete", key, after=True)
+
+
+def _child(root: str, name: str, config: RunConfig, strike: tuple[str, str, int, bool] | None) -> None:
+    store = Killer(Path(root), *strike) if strike else DirectoryStore(Path(root))
+    finish(Run(store, name), config)
+
+
+def start(
+    root: Path, name: str, config: RunConfig, strike: tuple[str, str, int, bool] | None = None
+) -> ForkServerProcess:
+    """Start a run in a process of its own; `strike` are the arguments of `Killer`."""
+    process = _FORKSERVER.Process(target=_child, args=(str(root), name, config, strike))
+    process.start()
+    return process
