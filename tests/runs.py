@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from components.config import RunConfig, resolve
+from components.failure import status_of
 from components.run import Assignment, ModelRecord, Run, SamplesRecord
 from components.store.base import Buffer
 from components.store.directory import DirectoryStore
@@ -51,23 +53,27 @@ def fingerprint(run: Run) -> dict[str, str]:
 
 
 class Killer(DirectoryStore):
-    """A store that ends this process by SIGKILL just before or after one of its writes or removals."""
+    """A store that sends this process a signal just before or after one of its writes or removals."""
 
-    def __init__(self, root: Path, operation: str, part: str, time: int, after: bool) -> None:
+    def __init__(
+        self, root: Path, operation: str, part: str, time: int, after: bool, number: signal.Signals = signal.SIGKILL
+    ) -> None:
         """
         Args:
             operation: "put", "create" or "delete".
             part: of the key.
             time: which of the operations on such a key, from 1.
+            number: the signal.
         """
         super().__init__(root)
         self._operation, self._part, self._left, self._after = operation, part, time, after
+        self._number = number
 
     def _strike(self, operation: str, key: str, after: bool) -> None:
         if operation == self._operation and self._part in key and after == self._after:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._number)
 
     def put(self, key: str, data: Buffer | Path) -> None:
         self._strike("put", key, after=False)
@@ -87,14 +93,15 @@ class Killer(DirectoryStore):
             self._strike("delete", key, after=True)
 
 
-def _child(root: str, name: str, config: RunConfig, strike: tuple[str, str, int, bool] | None) -> None:
+Strike = tuple[str, str, int, bool] | tuple[str, str, int, bool, signal.Signals]
+
+
+def _child(root: str, name: str, config: RunConfig, strike: Strike | None) -> None:
     store = Killer(Path(root), *strike) if strike else DirectoryStore(Path(root))
-    finish(Run(store, name), config)
+    sys.exit(status_of(lambda: finish(Run(store, name), config)))
 
 
-def start(
-    root: Path, name: str, config: RunConfig, strike: tuple[str, str, int, bool] | None = None
-) -> ForkServerProcess:
+def start(root: Path, name: str, config: RunConfig, strike: Strike | None = None) -> ForkServerProcess:
     """Start a run in a process of its own; `strike` are the arguments of `Killer`."""
     process = _FORKSERVER.Process(target=_child, args=(str(root), name, config, strike))
     process.start()

@@ -36,7 +36,7 @@ def split_samples(digests: NDArray[np.uint8], data: Data) -> tuple[NDArray[np.bo
     kept = np.zeros(count, np.bool_)
     for limit, side in ((data.train_limit, ~held_out), (data.held_out_limit, held_out)):
         kept[order[side[order]][:limit]] = True
-    _check(count, int((kept & ~held_out).sum()), int((kept & held_out).sum()), data)
+    check_split(count, int((kept & ~held_out).sum()), int((kept & held_out).sum()), data)
     return kept, held_out
 
 
@@ -73,7 +73,8 @@ def _chosen_groups(ranks: NDArray[np.uint64], target: int) -> Iterator[tuple[int
             yield int(starts[group]), size
 
 
-def _check(count: int, train: int, held_out: int, data: Data) -> None:
+def check_split(count: int, train: int, held_out: int, data: Data) -> None:
+    """Raises `Fatal` where nothing is left to train on, or too little to compare with."""
     if not train:
         raise Fatal(f"data.held_out: {data.held_out:g} of {count} images leaves none to train on: lower it")
     if data.held_out and held_out < 2:

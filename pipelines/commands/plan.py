@@ -11,6 +11,7 @@ from components.config.arguments import add_config_arguments, config_from
 from components.prepare.survey import survey
 from components.shard.step import check_sizes
 from pipelines.forecast import Forecast, forecast
+from pipelines.quantities import size
 
 
 def main(argv: Sequence[str]) -> None:
@@ -43,13 +44,3 @@ def show(config: RunConfig, plan: Forecast) -> None:
     console.print(table)
     for warning in plan.warnings:
         console.print(f"warning: {warning}")
-
-
-def size(count: int) -> str:
-    """Bytes in words: "57.2 GB"."""
-    value, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"

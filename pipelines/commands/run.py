@@ -70,7 +70,8 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
         console.print()
         console.print("from diffusers import DDPMPipeline")
         console.print(f'pipeline = DDPMPipeline.from_pretrained("{model}")', soft_wrap=True)
-        console.print('pipeline(batch_size=4).images[0].save("sample.png")')
+        steps = run.config().noise.timesteps
+        console.print(f'pipeline(batch_size=4, num_inference_steps={steps}).images[0].save("sample.png")')
 
 
 def _model_folder(report: ReportRecord) -> str:

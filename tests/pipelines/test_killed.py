@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.failure import INTERRUPTED, TERMINATED
 from components.run import ProxyRecord, Run
 from tests.runs import fingerprint, start, tiny
 
@@ -48,3 +49,18 @@ def test_a_run_killed_by_sigkill_ends_with_the_same_bytes(point: str, unkilled: 
     retired = run.load(ProxyRecord, 0, 1).objects["raw.safetensors"]
     assert run.store.stat(retired.key) is None
     assert not list(run.store.list(f"{run.prefix}/checkpoints/"))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)])
+def test_a_signal_in_training_is_answered_by_a_checkpoint_and_an_exit_status(
+    number: signal.Signals, status: int, unkilled: dict[str, str], tmp_path: Path
+) -> None:
+    slow_clock = tiny("execution.checkpoint_every_s=1e9")
+    # asked to stop when proxy 1,0 has been committed, that is, while its successor trains or before it
+    asked = start(tmp_path, "a", slow_clock, ("create", "proxies/1/0.json", 1, True, number))
+    asked.join()
+    assert asked.exitcode == status
+    again = start(tmp_path, "a", CONFIG)
+    again.join()
+    assert again.exitcode == 0
+    assert fingerprint(Run.at(str(tmp_path), "a")) == unkilled

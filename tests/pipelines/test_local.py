@@ -21,7 +21,7 @@ from components.run import (
     Run,
     SamplesRecord,
 )
-from tests.runs import finish, fingerprint, tiny
+from tests.runs import fingerprint, finish, tiny
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,97 @@
+"""unecho gc: what killed steps and losing attempts have left over."""
+
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from components.failure import Fatal
+from components.run.leftovers import Leftover, Why, leftovers
+from components.run.naming import Naming
+from components.run.removal import remove
+from components.store import open_store
+from pipelines.quantities import seconds, size
+
+
+def main(argv: Sequence[str]) -> None:
+    """List the left-overs below a root; with --delete remove them."""
+    arguments = _parser().parse_args(argv)
+    store = open_store(arguments.root)
+    naming = Naming(store)
+    before = time.time() - arguments.older_than
+    holdings = naming.look()
+    if not holdings.listing:
+        raise Fatal(f"{store.url}: no runs and no data sets there: check the address")
+    found = leftovers(holdings, before, abandoned=arguments.abandoned)
+    young = len(leftovers(holdings, float("inf"))) - len(leftovers(holdings, before))
+    console = Console(highlight=False, markup=False)
+    console.print(f"root {store.url}", soft_wrap=True)
+    for leftover in found:
+        console.print(f"{size(leftover.stat.size):>10}  {leftover.stat.key}", soft_wrap=True)
+    _show_total(console, found)
+    if young:
+        console.print(f"{_objects(young)} more are spared: a step that is at work may name them yet (--older-than)")
+    if arguments.delete:
+        gone = list(remove(store, naming, found, before, abandoned=arguments.abandoned))
+        console.print(f"removed {_objects(len(gone))}, {size(sum(leftover.stat.size for leftover in gone))}")
+        if len(gone) < len(found):
+            console.print(f"{_objects(len(found) - len(gone))} were taken up or removed by others meanwhile")
+    elif found:
+        console.print("nothing was removed: --delete removes them")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="unecho gc",
+        description="List what no manifest names: objects of killed steps and of losing attempts, checkpoints of "
+        "committed proxies, retired objects that were put back, chunks of no data set. What a manifest names "
+        "stays, and so does the progress of what has not ended.",
+    )
+    parser.add_argument("root", metavar="ROOT", help="directory or s3://bucket/prefix")
+    parser.add_argument("--delete", action="store_true", help="remove them")
+    parser.add_argument(
+        "--older-than",
+        type=_age,
+        default="24h",
+        metavar="AGE",
+        help="spare what was written since: a step names its objects last (default: 24h; 0s only where nothing runs)",
+    )
+    parser.add_argument(
+        "--abandoned",
+        action="store_true",
+        help="also progress that nobody has added to since: checkpoints of proxies that are not committed, "
+        "parts of prepares that did not end; such a step starts from its beginning",
+    )
+    return parser
+
+
+def _age(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _show_total(console: Console, found: Sequence[Leftover]) -> None:
+    counts, sizes = Counter[Why](), Counter[Why]()
+    for leftover in found:
+        counts[leftover.why] += 1
+        sizes[leftover.why] += leftover.stat.size
+    if not found:
+        console.print("nothing is left over")
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    for why in counts:
+        table.add_row(why.value, _objects(counts[why]), size(sizes[why]))
+    table.add_row("in all", _objects(counts.total()), size(sizes.total()))
+    console.print(table)
+
+
+def _objects(count: int) -> str:
+    return f"{count:,} object{'s' if count != 1 else ''}"

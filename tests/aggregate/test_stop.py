@@ -1,0 +1,39 @@
+"""Early stop: what the rules say of a round."""
+
+import pytest
+
+from components.aggregate.step import total
+from components.aggregate.stop import stop_reason
+from components.config.fields import Stop
+from components.run import RoundFigures
+
+
+def figures(loss: float = 1.0, visits: int = 100, skips: int = 0, round: int = 1) -> RoundFigures:
+    return RoundFigures(round=round, visits=visits, skips=skips, augmented=0, steps=1, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("rules", "now", "before", "stops"),
+    [
+        (Stop(), figures(), figures(), False),
+        (Stop(loss_plateau=0.1), figures(0.95), figures(1.0), True),
+        (Stop(loss_plateau=0.1), figures(0.9), figures(1.0), True),  # not below nine tenths
+        (Stop(loss_plateau=0.1), figures(0.89), figures(1.0), False),
+        (Stop(loss_plateau=0.1), figures(0.95, round=0), None, False),  # the first round has none before it
+        (Stop(skip_rate_above=0.5), figures(skips=51), None, True),
+        (Stop(skip_rate_above=0.5), figures(skips=50), None, False),
+    ],
+)
+def test_rules(rules: Stop, now: RoundFigures, before: RoundFigures | None, stops: bool) -> None:
+    reason = stop_reason(rules, now, before)
+    assert (reason is not None) == stops
+    if reason:
+        assert reason.startswith("stop.")
+        assert f"round {now.round}" in reason
+
+
+def test_a_rounds_figures_are_sums_and_its_loss_the_mean_over_visits() -> None:
+    whole = total(1, [figures(2.0, visits=30, skips=3), figures(1.0, visits=10, skips=1)])
+    assert (whole.visits, whole.skips, whole.steps) == (40, 4, 2)
+    assert whole.loss == pytest.approx((2.0 * 30 + 1.0 * 10) / 40)
+    assert whole.skip_rate == 0.1

@@ -1,0 +1,155 @@
+"""From what a user gave to a configuration, or to one line that says what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from components.config import RunConfig, frozen_difference, preset_names, resolve
+from components.config.fields import VARIANTS, Section
+from components.failure import Fatal
+
+
+def wrong(*settings: str, preset: str = "digits", **given: object) -> str:
+    with pytest.raises(Fatal) as told:
+        resolve(preset, settings=settings, **given)  # type: ignore[arg-type]
+    line = str(told.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_preset_stands_under_every_variant(preset: str, variant: str) -> None:
+    config = resolve(preset, variant)
+    parts = (config.iet.shards > 1, config.agc.enabled, config.msr.enabled, config.taa.enabled)
+    assert (
+        parts
+        == {
+            "default": (False, False, False, False),
+            "iet": (True, False, False, False),
+            "agc": (False, True, False, False),
+            "iet-agc": (True, True, False, False),
+            "iet-agc+": (True, True, True, True),
+        }[variant]
+    )
+
+
+def test_the_paper_presets_hold_the_papers_settings() -> None:
+    c = resolve("cifar10")
+    assert (c.model.block_out_channels, c.model.layers_per_block, c.model.dropout) == ((128, 256, 256, 256), 2, 0.1)
+    assert (c.noise.timesteps, c.noise.beta_start, c.noise.beta_end) == (1000, 1e-4, 0.02)
+    assert (c.train.learning_rate, c.train.warmup_epochs, c.train.batch_size) == (2e-4, 15, 128)
+    assert (c.train.ema_decay, c.train.ema_warmup, c.train.grad_clip) == (0.9999, False, 1.0)
+    assert (c.iet.shards, c.iet.rounds, c.iet.local_epochs, c.agc.skip_ratio) == (10, 10, 100, 2.0)
+    assert (c.sample.count, c.sample.weights) == (65536, "raw")
+    dog = resolve("afhq-dog")
+    assert (dog.model.block_out_channels, dog.train.batch_size) == ((128, 256, 256, 256, 512), 60)
+
+
+def test_a_later_source_wins(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("agc: {skip_ratio: 3}\ntrain: {batch_size: 8, learning_rate: 1e-4}\n")
+    config = resolve("digits", "iet-agc", file, ("agc.skip_ratio=1.5",))
+    assert config.agc.skip_ratio == 1.5
+    assert config.train.batch_size == 8
+    assert config.train.learning_rate == 1e-4  # YAML 1.1 would have read text
+    assert config.data.train_limit == resolve("digits").data.train_limit
+    assert resolve(file=file).agc.skip_ratio == 3
+
+
+def test_a_rounds_length_in_the_other_unit_replaces_the_presets() -> None:
+    assert resolve("tiny", settings=("iet.local_steps=7",)).iet.local_epochs is None
+    assert resolve("digits", settings=("iet.local_epochs=7",)).iet.local_steps is None
+    assert resolve("digits", settings=("iet.local_epochs=3", "iet.local_steps=4")).iet.local_steps == 4  # the last one
+
+
+def test_a_rounds_length_in_both_units_at_once_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "both.yaml"
+    file.write_text("iet: {local_epochs: 3, local_steps: 4}")
+    assert wrong(file=file) == "iet.local_epochs: 3 beside local_steps 4: give one of the two"
+
+
+def test_one_shard_does_the_steps_of_all_shards() -> None:
+    shards = resolve("digits", "iet").iet
+    one = resolve("digits", "default").iet
+    assert shards.local_steps is not None
+    assert one.local_steps == shards.local_steps * shards.shards
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("agc.skipratio=2", "agc.skipratio: no such field; did you mean agc.skip_ratio?"),
+        ("agg.skip_ratio=2", "agg: no such field; did you mean agc?"),
+        ("agc.skip_ratio=one", "agc.skip_ratio: 'one' is not allowed: input should be a valid number"),
+        ("agc.skip_ratio=1", "agc.skip_ratio: 1 is not allowed: input should be greater than 1"),
+        ("train.batch_size=0", "train.batch_size: 0 is not allowed"),
+        ("train.batch_size=1.5", "train.batch_size: 1.5 is not allowed"),
+        ("train.learning_rate=.nan", "train.learning_rate: nan is not allowed: input should be a finite number"),
+        ("threads=true", "threads: true is not allowed"),
+        ("data.resolution=4", "data.resolution: 4 is not allowed: input should be 'auto', or input should be greater"),
+        ("data.channels=2", "data.channels: 2 is not allowed: input should be 'auto', 1 or 3"),
+        ("variant=best", "variant: 'best' is not one of default, iet, agc, iet-agc, iet-agc+"),
+        ("iet.shards=1", "msr.enabled: true needs iet.shards of 2 or more, not 1"),
+        ("taa.augment_below=0.5", "taa.augment_below: 0.5 must be above 1/agc.skip_ratio = 0.5"),
+        ("taa.augmentations=[blur]", "taa.augmentations.0: 'blur' is not allowed"),
+        ("taa.augmentations=[]", "taa.augmentations: [] is not allowed"),
+        ("sample.steps=1001", "sample.steps: 1001 is more than noise.timesteps 1000"),
+        ("sample.parts=9", "sample.parts: 9 is more than the 2 batches of sample.count 512"),
+        ("model.norm_num_groups=3", "model.norm_num_groups: 3 does not divide block_out_channels' 16"),
+        ("noise.beta_end=1e-5", "noise.beta_end: 1e-05 is below beta_start"),
+        ("train.weight_decay=0.1", "train.weight_decay: 0.1 needs optimizer adamw, not adam"),
+        ("evaluate.features=inception", "evaluate.inception_weights: needed by evaluate.features inception"),
+        ("iet.rounds", "--set: 'iet.rounds' is not of the form section.field=value"),
+        ("agc.skip_ratio=[", "--set agc.skip_ratio, line "),
+        ("agc=2", "agc: 2 is not allowed"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_field_value_and_what_is_allowed(setting: str, says: str) -> None:
+    assert wrong(setting).startswith(says)
+
+
+def test_an_augmentation_that_training_always_applies_is_refused() -> None:
+    says = wrong("train.horizontal_flip=true", "taa.augmentations=[horizontal_flip]")
+    assert says.startswith("taa.augmentations: horizontal_flip is already applied to every image")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    assert "No such file" in wrong(file=tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("agc: {skip_ratio: 2\niet: 3")
+    assert f"{bad}, line 2" in wrong(file=bad)
+    bad.write_text("- a\n- b")
+    assert "must hold sections of fields, not a list" in wrong(file=bad)
+    bad.write_bytes(b"\xff\xfe\x00")
+    assert str(bad) in wrong(file=bad)
+
+
+def test_an_unknown_preset_is_told_the_known_ones() -> None:
+    assert wrong(preset="digit") == f"preset: 'digit' is not one of {', '.join(preset_names())}"
+
+
+def test_only_rounds_may_grow() -> None:
+    base = resolve("digits")
+    assert frozen_difference(base, resolve("digits", settings=("iet.rounds=9",))) is None
+    assert frozen_difference(base, resolve("digits", settings=("execution.workers=3", "report.images=none"))) is None
+    assert frozen_difference(base, resolve("digits", settings=("seed=1",))) == "seed: was 0, now 1"
+    cosine = [resolve("digits", settings=("train.decay=cosine", f"iet.rounds={r}")) for r in (6, 7)]
+    assert frozen_difference(*cosine) == "iet.rounds: was 6, now 7"
+
+
+def test_every_field_says_what_it_means() -> None:
+    def walk(section: type[Section]) -> None:
+        for name, field in section.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, Section):
+                walk(kind)
+            else:
+                assert field.description, f"{section.__name__}.{name}"
+
+    walk(RunConfig)
+
+
+def test_a_configuration_reads_back_from_its_json() -> None:
+    config = resolve("images", "iet", settings=("stop.skip_rate_above=0.5",))
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config

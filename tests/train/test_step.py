@@ -1,0 +1,217 @@
+"""The training step against the method written out sample by sample."""
+
+import signal
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.config import RunConfig
+from components.failure import TERMINATED, Fatal, Stopped
+from components.model import load_state
+from components.progress import Silent
+from components.run import Assignment, ModelRecord, ProxyRecord, Run
+from components.steps import run_step
+from components.train import step as train
+from components.train.batches import HeldImages, Order, steps_per_round
+from components.train.checkpoint import Checkpoints
+from components.train.slot import learning_rate
+from tests.runs import finish, tiny
+
+
+class Spy:
+    """Records what every training step saw, in the order of the steps."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        take, losses = HeldImages.take, train._Loop._losses
+        positions: list[torch.Tensor] = []
+
+        def spied_take(images: HeldImages, asked: torch.Tensor) -> torch.Tensor:
+            positions.append(asked.clone())
+            return take(images, asked)
+
+        def spied_losses(loop, x0, t, noise, condition):
+            loss = losses(loop, x0, t, noise, condition)
+            self.steps.append((positions[-1], condition.clone(), t.clone(), loss.detach().clone()))
+            return loss
+
+        patch.setattr(HeldImages, "take", spied_take)
+        patch.setattr(train._Loop, "_losses", spied_losses)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, RunConfig, Spy]:
+    patch = pytest.MonkeyPatch()
+    spy = Spy(patch)
+    run = Run.at(str(tmp_path_factory.mktemp("watched")), "a")
+    config = tiny("iet.local_epochs=8", "agc.skip_ratio=1.2", "taa.augment_below=0.9", "noise.timesteps=10")
+    finish(run, config)
+    patch.undo()
+    return run, config, spy
+
+
+def test_taa_augments_exactly_the_samples_flagged_at_their_last_visit_also_across_rounds(
+    watched: tuple[Run, RunConfig, Spy],
+) -> None:
+    run, config, spy = watched
+    flagged: dict[int, bool] = defaultdict(bool)
+    bank = {k: [0.0] * config.noise.timesteps for k in range(2)}
+    visits: dict[tuple[int, int], int] = defaultdict(int)
+    skips: dict[tuple[int, int], int] = defaultdict(int)
+    augmented, across = 0, 0
+    steps = iter(spy.steps)
+    for round in range(3):
+        shard = load_state(run.store, run.load(Assignment, round).objects["assignment.safetensors"])["shard"]
+        seen_this_round: set[int] = set()
+        for k in range(2):
+            rows = torch.nonzero(shard == k).flatten()
+            for _ in range(steps_per_round(config, len(rows))):
+                positions, condition, t, loss = next(steps)
+                before = list(bank[k])
+                for row, c, t_i, loss_i in zip(
+                    rows[positions].tolist(), condition.tolist(), t.tolist(), loss.tolist(), strict=True
+                ):
+                    assert (c > 0) == flagged[row]
+                    augmented += c > 0
+                    across += c > 0 and round > 0 and row not in seen_this_round
+                    seen_this_round.add(row)
+                    visits[round, row] += 1
+                    skips[round, row] += loss_i * 1.2 < before[t_i]
+                    flagged[row] = loss_i < 0.9 * before[t_i]
+                    bank[k][t_i] = 0.8 * bank[k][t_i] + 0.2 * loss_i
+            saved = load_state(run.store, run.load(ProxyRecord, round, k).objects["statistics.safetensors"])
+            assert saved["visits"].tolist() == [visits[round, row] for row in saved["sample"].tolist()]
+            assert saved["skips"].tolist() == [skips[round, row] for row in saved["sample"].tolist()]
+            assert saved["augment_next"].tolist() == [flagged[row] for row in saved["sample"].tolist()]
+    assert next(steps, None) is None
+    assert augmented > 100
+    assert across > 10, "some first visits of a round were augmented for what happened in the round before"
+    assert sum(skips.values()) > 100
+
+
+def test_an_epoch_visits_every_sample_once(watched: tuple[Run, RunConfig, Spy]) -> None:
+    _, _, spy = watched
+    per_epoch = 48 // 16
+    first_epoch = torch.cat([positions for positions, *_ in spy.steps[:per_epoch]])
+    assert sorted(first_epoch.tolist()) == list(range(48))
+    second_epoch = torch.cat([positions for positions, *_ in spy.steps[per_epoch : 2 * per_epoch]])
+    assert sorted(second_epoch.tolist()) == list(range(48))
+    assert first_epoch.tolist() != second_epoch.tolist()
+
+
+def test_with_agc_off_would_be_skips_are_counted_and_no_gradient_is_dropped(tmp_path: Path) -> None:
+    """Counting alone changes nothing: the weights are those of a run without any part."""
+    counted, plain = Run.at(str(tmp_path), "counted"), Run.at(str(tmp_path), "plain")
+    off = ("msr.enabled=false", "taa.enabled=false", "agc.enabled=false", "iet.local_epochs=6")
+    finish(plain, tiny(*off))
+    # MSR keeps the bank; it moves nothing before its first round
+    finish(counted, tiny(*off[1:], "agc.skip_ratio=1.05", "msr.start_round=9"))
+    for name in ("raw.safetensors", "ema.safetensors"):
+        digests = {run.load(ModelRecord, 3).objects[name].sha256 for run in (counted, plain)}
+        assert len(digests) == 1
+    figures = counted.load(ModelRecord, 3).figures
+    assert figures is not None
+    assert figures.skips > 0
+    plain_figures = plain.load(ModelRecord, 3).figures
+    assert plain_figures is not None
+    assert plain_figures.skips == 0
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_place_and_leaves_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, losses = Run.at(str(tmp_path), "diverged"), train._Loop._losses
+
+    def diverging(loop, x0, t, noise, condition):
+        return losses(loop, x0, t, noise, condition) * (float("inf") if loop._slot.step == 4 else 1)
+
+    monkeypatch.setattr(train._Loop, "_losses", diverging)
+    with pytest.raises(
+        Fatal, match=r"round 0 shard 0: the loss is not a number by step \d+: lower train.learning_rate"
+    ):
+        finish(run, tiny("execution.checkpoint_every_s=1e-9"))
+    assert run.find(ProxyRecord, 0, 0) is None
+    steps = [stat.key.split("/")[-2] for stat in run.store.list("runs/diverged/checkpoints/") if ".json" in stat.key]
+    assert steps == ["0000000003", "0000000004"], "nothing is kept of what came after"
+
+
+def test_order_is_a_function_of_seed_shard_and_step(tmp_path: Path) -> None:
+    config = tiny()
+    order = Order(config, shard=1, samples=48)
+    assert order.steps_per_epoch == 3
+    assert torch.equal(order.permutation(5), Order(config, 1, 48).permutation(5))
+    assert not torch.equal(order.permutation(5), order.permutation(6))
+    assert not torch.equal(order.permutation(5), Order(config, 0, 48).permutation(5))
+    permutation = order.permutation(2)
+    assert torch.equal(order.positions(permutation, 7), permutation[16:32])  # step 7 is the second of epoch 2
+
+
+def test_without_drop_last_the_last_batch_is_what_is_left() -> None:
+    config = tiny("train.drop_last=false")
+    order = Order(config, 0, 40)
+    assert order.steps_per_epoch == 3
+    assert len(order.positions(order.permutation(0), 2)) == 8
+    assert Order(tiny(), 0, 40).steps_per_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (15, 0.5), (20, 0.0)],
+)
+def test_learning_rate_warms_up_linearly_then_falls_as_a_cosine(step: int, rate: float) -> None:
+    config = tiny("train.learning_rate=1", "train.warmup_epochs=2", "train.decay=cosine")
+    assert learning_rate(config, step, steps_per_epoch=5, planned_steps=20) == pytest.approx(rate)
+
+
+def test_a_checkpoint_that_does_not_read_well_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    run = Run.at(str(tmp_path), "a")
+    with Checkpoints(run, 0, 0, every_s=1) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.write(step, {"x": torch.tensor([float(step)])})
+    keys = [stat.key for stat in run.store.list("runs/a/checkpoints/") if stat.key.endswith(".safetensors")]
+    assert [key.split("/")[-3] for key in keys] == ["0000000002", "0000000003"], "two are kept"
+    run.store.put(keys[-1], b"spoilt")
+    told: list[str] = []
+    with Checkpoints(run, 0, 0, every_s=1) as checkpoints:
+        newest = checkpoints.newest(told.append)
+    assert newest is not None
+    assert newest[0] == 2
+    assert newest[1]["x"].item() == 2
+    assert keys[-1] in told[0]
+
+
+def test_sigterm_in_the_middle_of_training_checkpoints_and_says_143(tmp_path: Path) -> None:
+    run, config = Run.at(str(tmp_path), "a"), tiny("iet.local_epochs=200")
+    from components.plan.step import step as plan
+
+    plan(run, config)
+    for name in ("prepare", "initialize", "shard"):
+        run_step(name, run)
+
+    class Asks(Silent):
+        def update(self, done: int, total: int, unit: str, **figures: float) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(Stopped) as stopped:
+        run_step("train", run, 0, 0, Asks())
+    assert stopped.value.status == TERMINATED
+    assert [stat for stat in run.store.list("runs/a/checkpoints/0/0/") if stat.key.endswith("checkpoint.json")]
+    assert run.find(ProxyRecord, 0, 0) is None
+    notes: list[str] = []
+
+    class Listens(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    resumed = run_step("train", run, 0, 0, Listens())
+    assert notes[0].startswith("round 0 shard 0: goes on from step ")
+    other = Run.at(str(tmp_path), "b")
+    plan(other, config)
+    for name in ("prepare", "initialize", "shard"):
+        run_step(name, other)
+    whole = run_step("train", other, 0, 0)
+    assert {n: r.sha256 for n, r in resumed.objects.items()} == {n: r.sha256 for n, r in whole.objects.items()}
