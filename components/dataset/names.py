@@ -59,12 +59,14 @@ class Names:
 
     def _read_block(self, block: int) -> list[bytes]:
         start, stop = int(self._offsets[block]), int(self._offsets[block + 1])
-        data = bytearray(stop - start)
-        self._store.read_into(self._ref.key, start, memoryview(data))
-        try:
-            return gzip.decompress(data).splitlines()  # checks the member's CRC
-        except (OSError, EOFError, zlib.error):
-            raise self._altered() from None
+        for _ in range(2):  # once more: the bytes may have changed on their way, or in a local cache
+            data = bytearray(stop - start)
+            self._store.read_into(self._ref.key, start, memoryview(data))
+            try:
+                return gzip.decompress(data).splitlines()  # checks the member's CRC
+            except (OSError, EOFError, zlib.error):
+                self._store.distrust(self._ref.key)
+        raise self._altered()
 
     def _altered(self) -> Fatal:
         return Fatal(f"{self._store.address(self._ref.key)}: altered: not the names that were written")

@@ -99,7 +99,7 @@ class Dataset:
         return self._names.line(self._checked(row))[1]
 
     def rows(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """Read samples: whole chunks where most of a chunk is wanted, else ranges with small gaps read through.
+        """Read samples. The store is asked for their bytes and no others.
 
         Beside the result a fixed number of megabytes is used, whatever the number of rows.
 
@@ -147,36 +147,38 @@ class Dataset:
             images: [n, C, H, W], filled here.
             order, ascending: `ascending[i]` is wanted at `images[order[i]]`.
         """
-        chunk = self.manifest.chunks[batch.chunk]
-        read = np.empty((sum(rows for _, rows in batch.spans), *images.shape[1:]), np.uint8)
-        row_bytes = read[0].nbytes
-        ranges, done = [], 0
-        for first, rows in batch.spans:
-            target = read[done : done + rows].reshape(-1).data
-            ranges.append((chunk.offset + first * row_bytes, target))
-            done += rows
-        self._store.read_ranges(chunk.object.key, ranges)
-        done = 0
-        for first, rows in batch.spans:
-            top = int(self._starts[batch.chunk]) + first
-            low, high = np.searchsorted(ascending, [top, top + rows])
-            wanted = ascending[low:high] - top
-            span = read[done : done + rows]
-            self._verify(batch.chunk, top, span, np.unique(wanted))
-            images[order[low:high]] = span[wanted]
-            done += rows
+        top = int(self._starts[batch.chunk])
+        read = np.empty((len(batch.rows), *images.shape[1:]), np.uint8)
+        self._read_rows(batch, read)
+        if len(self._wrong(batch, read)):  # on their way, or in a local cache: once more, from the store
+            self._store.distrust(self.manifest.chunks[batch.chunk].object.key)
+            self._read_rows(batch, read)
+            if len(wrong := self._wrong(batch, read)):
+                raise self._altered(batch.chunk, top + int(batch.rows[wrong[0]]))
+        low, high = np.searchsorted(ascending, [top + batch.rows[0], top + batch.rows[-1] + 1])
+        images[order[low:high]] = read[np.searchsorted(batch.rows, ascending[low:high] - top)]
 
-    def _verify(self, chunk: int, top: int, span: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
-        """Compare rows with their digests; `span[p]` is row `top + p`."""
-        digests = short_digests(row_digests([span[p] for p in places.tolist()]))
-        wrong = np.flatnonzero(digests != self._row_digest[top + places])
-        if not len(wrong):
-            return
-        row, name = top + int(places[wrong[0]]), ""
+    def _read_rows(self, batch: Batch, read: NDArray[np.uint8]) -> None:
+        """Fill `read`, [rows of the batch, C, H, W]."""
+        chunk, row_bytes = self.manifest.chunks[batch.chunk], read[0].nbytes
+        flat, ranges, done = read.reshape(-1).data, [], 0
+        for first, rows in batch.runs():
+            ranges.append((chunk.offset + first * row_bytes, flat[done : done + rows * row_bytes]))
+            done += rows * row_bytes
+        self._store.read_ranges(chunk.object.key, ranges)
+
+    def _wrong(self, batch: Batch, read: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Positions in the batch whose pixels are not those of their digest."""
+        right = self._row_digest[int(self._starts[batch.chunk]) + batch.rows]
+        return np.flatnonzero(short_digests(row_digests(read)) != right)
+
+    def _altered(self, chunk: int, row: int) -> Fatal:
+        """The one line for a row with wrong pixels. All copies of its chunk are distrusted."""
+        key, name = self.manifest.chunks[chunk].object.key, ""
+        self._store.distrust(key)
         with suppress(Fatal):
             name = f" ({self.name(row)})"
-        key = self.manifest.chunks[chunk].object.key
-        raise Fatal(
+        return Fatal(
             f"{self._store.address(key)}: altered: sample {row}{name} does not have the pixels that data set "
             f"{self.digest[:16]}... names: restore the object, or remove the data set and prepare it again"
         )

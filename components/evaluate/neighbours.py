@@ -20,6 +20,9 @@ from components.evaluate.transforms import Transform
 _SPAN = 1024
 _QUERIES, _TRAINING = 4096, 2048
 _BLOCK_BYTES, _PANEL_BYTES = 64 << 20, 256 << 20
+_STRIP_ROWS = 128
+_NOBODY = 1 << 62
+"""A distance that no image has."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,21 @@ def _search_panel(
     squares = _square(centred)
     shape = (len(stages), len(queries), neighbours)
     # in front of the first block: nobody, infinitely far
-    distances = torch.full(shape, torch.iinfo(torch.int64).max, device=device)
+    distances = torch.full(shape, _NOBODY, device=device)
     indices = torch.full(shape, -1, device=device)
-    scratch = _Scratch(query_rows, training_rows, device)
+    keys = _Keys(query_rows, training_rows, device)
     for start in range(0, len(training), training_rows):
         positions = np.arange(start, min(start + training_rows, len(training)))
         block = torch.from_numpy(training.take(positions)).to(device)
         for first in range(0, len(queries), query_rows):
             some = slice(first, first + query_rows)
-            for stage, best in enumerate(scratch.search(centred[some], block, stages, neighbours)):
-                far = torch.cat([distances[stage, some], best.distances + squares[some, None]], dim=1)
-                who = torch.cat([indices[stage, some], best.indices + start], dim=1)
+            keys.restart(len(positions))
+            for stage, transforms in enumerate(stages):
+                for transform in transforms:
+                    keys.lower(centred[some], _centre(transform(block)))
+                near, who = keys.nearest(distances[stage, some, -1] - squares[some], neighbours)
+                far = torch.cat([distances[stage, some], near + squares[some, None]], dim=1)
+                who = torch.cat([indices[stage, some], who + start], dim=1)
                 # blocks come in order of index, so a stable sort keeps equal distances in that order
                 kept, order = far.sort(dim=1, stable=True)
                 distances[stage, some] = kept[:, :neighbours]
@@ -109,60 +116,69 @@ def _search_panel(
     return [(distances[s].cpu().numpy(), indices[s].cpu().numpy()) for s in range(len(stages))]
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The best of a block: int64 [m, k] distances, less the query's square, and places in the block."""
+class _Keys:
+    """Distances between a block of queries and a block of training images.
 
-    distances: Tensor
-    indices: Tensor
-
-
-class _Scratch:
-    """Buffers of one block of distances, and the search in it.
-
-    A distance and the place in the block are one number, `distance * n + place`: a whole number below
-    2^53 and so exact in float64. Least over transforms and top-k then need one array, and equal
-    distances are ordered by place.
+    A key is a distance (less the query's square) and the place in the block as one number,
+    `distance * n + place`: a whole number below 2^53 and so exact in float64. Then the least over
+    transforms and the k least need one array, and equal distances are ordered by place.
     """
 
     def __init__(self, query_rows: int, training_rows: int, device: torch.device) -> None:
         size = query_rows * training_rows
+        # on a CPU the passes over the products go by strips of few queries, which stay in its cache
+        self._strip_rows = _STRIP_ROWS if device.type == "cpu" else query_rows
+        self._strip = torch.empty(min(self._strip_rows, query_rows) * training_rows, dtype=torch.float64, device=device)
         self._product = torch.empty(size, device=device)
-        self._best = torch.empty(size, dtype=torch.float64, device=device)
-        self._other = torch.empty(size, dtype=torch.float64, device=device)
+        self._fresh = torch.empty(size, dtype=torch.float64, device=device)
+        self._least = torch.empty(size, dtype=torch.float64, device=device)
 
-    def search(
-        self, centred: Tensor, block: Tensor, stages: Sequence[Sequence[Transform]], neighbours: int
-    ) -> list[_Best]:
+    def restart(self, training_rows: int) -> None:
+        """Forget what was lowered; the block now holds so many training images."""
+        self._n, self._m = training_rows, 0
+
+    def lower(self, queries: Tensor, images: Tensor) -> None:
+        """Lower the keys to those of `images`, float32 [n, D], where these are nearer; queries are float32 [m, D]."""
+        m, n = len(queries), self._n
+        product, least = self._product[: m * n].view(m, n), self._least[: m * n].view(m, n)
+        keys = self._fresh[: m * n].view(m, n) if self._m else least
+        bias = (_square(images) * n + torch.arange(n, device=images.device)).double()[None, :]
+        for left in range(0, images.shape[1], _SPAN):
+            span = slice(left, left + _SPAN)
+            torch.mm(queries[:, span], images[:, span].T, out=product)
+            for first in range(0, m, self._strip_rows):
+                some = slice(first, first + self._strip_rows)
+                # casting apart from adding: an addition of two types would make a temporary of its own
+                wide = self._strip[: product[some].numel()].view(-1, n).copy_(product[some])
+                torch.add(keys[some] if left else bias, wide, alpha=-2.0 * n, out=keys[some])
+                if self._m and left + _SPAN >= images.shape[1]:
+                    torch.minimum(least[some], keys[some], out=least[some])
+        self._m = m
+
+    def nearest(self, below: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
+        """The nearest of the block that are nearer than `below`, int64 [m].
+
+        Returns:
+            distances (less the query's square; `_NOBODY` fills up) and places, int64 [m, up to neighbours], each
+            row's equal distances in order of place.
         """
-        Args:
-            centred: queries, float32 [m, D].
-            block: training images, uint8 [n, C, H, W].
-        """
-        m, n = len(centred), len(block)
-        product, best, other = (buffer[: m * n].view(m, n) for buffer in (self._product, self._best, self._other))
-        found, fresh = [], True
-        for stage in stages:
-            for transform in stage:
-                target = best if fresh else other
-                _keys(centred, _centre(transform(block)), product, target)
-                if not fresh:
-                    torch.minimum(best, other, out=best)
-                fresh = False
-            keys = best.topk(min(neighbours, n), dim=1, largest=False).values.long()
-            distance = keys.div(n, rounding_mode="floor")
-            found.append(_Best(distance, keys - distance * n))
-        return found
-
-
-def _keys(centred: Tensor, images: Tensor, product: Tensor, out: Tensor) -> None:
-    """Write (|x|^2 - 2 q.x) * n + place to `out`, float64 [m, n]."""
-    n = len(images)
-    bias = (_square(images) * n + torch.arange(n, device=images.device)).double()[None, :]
-    for first in range(0, images.shape[1], _SPAN):
-        span = slice(first, first + _SPAN)
-        torch.mm(centred[:, span], images[:, span].T, out=product)
-        torch.add(out if first else bias, product, alpha=-2.0 * n, out=out)
+        n, m = self._n, self._m
+        least = self._least[: m * n].view(m, n)
+        if int(below.max()) < _NOBODY // 2:
+            # most blocks hold few images that are nearer than the k nearest so far: no need to order the rest
+            row, place = (least < (below * n).double()[:, None]).nonzero(as_tuple=True)
+            counts = row.bincount(minlength=m)
+            width = int(counts.max())
+            if width <= neighbours:
+                column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+                near = torch.full((m, width), _NOBODY // 2, device=row.device)
+                who = torch.full((m, width), -1, device=row.device)
+                near[row, column] = least[row, place].long().div(n, rounding_mode="floor")
+                who[row, column] = place
+                return near, who
+        keys = least.topk(min(neighbours, n), dim=1, largest=False).values.long()
+        distance = keys.div(n, rounding_mode="floor")
+        return distance, keys - distance * n
 
 
 def _centre(images: Tensor) -> Tensor:

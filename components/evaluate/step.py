@@ -22,6 +22,7 @@ from components.failure import Fatal
 from components.model import choose_device, device_name, release_files, set_numerics
 from components.progress import Progress
 from components.run import DatasetRecord, ReportRecord, Run, SamplesRecord, ran_with
+from components.run.data import open_dataset
 from components.store import put_folder
 
 _BINS = 20
@@ -45,7 +46,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
 
     # inputs, checked before anything takes long
     packed = run.load(DatasetRecord)
-    dataset = Dataset.open(run.store, packed.digest)
+    dataset = open_dataset(run, config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = _generated(run, config, model.round, dataset)
     check_counts(config, len(generated), len(training), len(held_out))

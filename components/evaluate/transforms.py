@@ -35,9 +35,10 @@ def stages(taa: TAA) -> tuple[tuple[Transform, ...], tuple[Transform, ...]]:
     """What the plain search allows, and what the augmentation-aware one allows beside it.
 
     The flip is always allowed, since nobody takes a mirrored copy for a new image. Shifts are when
-    the run could train on shifted images. RandAugment has no inverse and is left out.
+    the configuration names them, also under a variant without TAA, so that variants are measured alike.
+    RandAugment has no inverse and is left out.
     """
-    reach = taa.shift_pixels if taa.enabled and "shift" in taa.augmentations else 0
+    reach = taa.shift_pixels if "shift" in taa.augmentations else 0
     shifts = range(-reach, reach + 1)
     every = [Transform(flip, y, x) for flip in (False, True) for y in shifts for x in shifts]
     return (IDENTITY,), tuple(t for t in every if t != IDENTITY)

@@ -13,7 +13,8 @@ from components.store import ObjectRef, Store, open_store, put_object
 from components.store.base import Buffer
 
 R = TypeVar("R", bound=Record)
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
+"""The name of a run."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Run:
     name: str
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name):
             raise Fatal(f"run name: '{self.name}': use at most 48 lower-case letters, digits and inner dashes")
 
     @classmethod

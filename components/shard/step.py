@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from components.config import RunConfig
-from components.dataset import Dataset
 from components.failure import Fatal
 from components.model import state_bytes
 from components.progress import Progress
-from components.run import Assignment, DatasetRecord, Run, ran_with
+from components.run import Assignment, Run, ran_with
+from components.run.data import open_dataset
 from components.shard.stratify import stratify
 
 
@@ -24,7 +24,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         return found
     started = time.time()
     config = run.config()
-    dataset = Dataset.open(run.store, run.load(DatasetRecord).digest)
+    dataset = open_dataset(run, config)
     rows = dataset.train_rows
     check_sizes(config, len(rows))
     shard = np.full(dataset.count, -1, np.int32)

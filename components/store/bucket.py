@@ -66,6 +66,10 @@ class Bucket:
         self._threads = ThreadPoolExecutor(endpoint.connections, thread_name_prefix="s3")
         self._retry = Retry(endpoint.url, f"s3://{self._name}", provider.source, endpoint.patience_s)
 
+    def _open_if_forked(self) -> None:
+        if self._process != os.getpid():  # connections and threads are the parent's
+            self._open()
+
     @property
     def client(self) -> Minio:
         """minio's client, whose requests raise `Refusal`; for use inside `attempt`."""
@@ -99,8 +103,7 @@ class Bucket:
             action: S3's name of what is done, such as GetObject.
             abandoned: set when the result is not wanted any more.
         """
-        if self._process != os.getpid():
-            self._open()
+        self._open_if_forked()
         return self._retry(work, action, self.address(key), abandoned)
 
     @contextmanager
@@ -159,6 +162,7 @@ class Bucket:
         Args:
             tasks: each is told by an event when its result is not wanted any more. None calls `together`.
         """
+        self._open_if_forked()
         abandoned = Event()
         if len(tasks) == 1:
             return [tasks[0](abandoned)]

@@ -1,36 +1,24 @@
 """Fragments of objects in files of a directory that processes share, each with its check sum.
 
-A file holds fragments of one object and only grows: 16 bytes that name the format and this file, then batches of
-
-    head (32 bytes) | table: start, length, CRC-32 of each fragment | the fragments' bytes
-
-Whoever appends holds a lock on the directory and first cuts off what a writer that was killed has left
-half written. A reader believes a batch's head and table by their CRC-32, and a fragment by its own.
+Whoever appends holds a lock on the directory, and first cuts off what a writer that was killed has left half written.
 """
 
 import fcntl
 import logging
 import os
 import secrets
-import struct
 import zlib
-from array import array
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
+from components.store.fragment_index import ENTRY, FORMAT, HEAD, NAME_SIZE, FragmentIndex
 from components.store.transfer import Range
 
 LONGEST = 256 << 10
 """Bytes of a fragment at most: what is read of the disk, and checked, to serve any byte of it."""
-_FORMAT = b"unechof1"
 _SUFFIX = ".fragments"
-_NAME = 16
-_HEAD = struct.Struct("<qQIIQ")
-"""Size of the object or -1, bytes of the fragments, their number, CRC-32 of the table, bytes of the table."""
-_ENTRY = struct.Struct("<QII")
 _WRITE_AT_ONCE = 512
 """Buffers to one system call; Linux takes up to 1024."""
 _log = logging.getLogger(__name__)
@@ -41,7 +29,7 @@ class FragmentFolder:
 
     def __init__(self, directory: Path, limit_bytes: int) -> None:
         self._directory, self._limit_bytes = directory, limit_bytes
-        self._indexes: dict[str, _Index] = {}
+        self._indexes: dict[str, FragmentIndex] = {}
         self._lock = Lock()
 
     def size(self, name: str) -> int | None:
@@ -73,16 +61,16 @@ class FragmentFolder:
         for start, data in ranges:
             for at in range(0, len(data), LONGEST):
                 part = data[at : at + LONGEST]
-                table += _ENTRY.pack(start + at, len(part), zlib.crc32(part))
+                table += ENTRY.pack(start + at, len(part), zlib.crc32(part))
                 payload.append(part)
         bytes_ = sum(len(part) for part in payload)
-        head = _HEAD.pack(-1 if size is None else size, bytes_, len(payload), 0, len(table))
+        head = HEAD.pack(-1 if size is None else size, bytes_, len(payload), 0, len(table))
         check = zlib.crc32(table, zlib.crc32(head))
-        head = _HEAD.pack(-1 if size is None else size, bytes_, len(payload), check, len(table))
+        head = HEAD.pack(-1 if size is None else size, bytes_, len(payload), check, len(table))
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with self._exclusive():
-                if self._make_room(_NAME + len(head) + len(table) + bytes_):
+                if self._make_room(NAME_SIZE + len(head) + len(table) + bytes_):
                     self._append(name, [memoryview(head), memoryview(table), *payload])
         except OSError as error:
             _log.debug("not cached: %s: %s", self._directory, error)
@@ -122,9 +110,9 @@ class FragmentFolder:
     def _append(self, name: str, buffers: list[memoryview]) -> None:
         descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            if os.fstat(descriptor).st_size < _NAME:
+            if os.fstat(descriptor).st_size < NAME_SIZE:
                 os.ftruncate(descriptor, 0)
-                os.write(descriptor, _FORMAT + secrets.token_bytes(_NAME - len(_FORMAT)))
+                os.write(descriptor, FORMAT + secrets.token_bytes(NAME_SIZE - len(FORMAT)))
             end = self._refreshed(name, descriptor).end
             os.ftruncate(descriptor, end)
             try:
@@ -158,15 +146,15 @@ class FragmentFolder:
             total -= size
         return True
 
-    def _refreshed(self, name: str, descriptor: int) -> "_Index":
+    def _refreshed(self, name: str, descriptor: int) -> FragmentIndex:
         """The index of a file, with what other processes have appended meanwhile."""
-        file_name = os.pread(descriptor, _NAME, 0)
-        if len(file_name) != _NAME or not file_name.startswith(_FORMAT):
+        file_name = os.pread(descriptor, NAME_SIZE, 0)
+        if len(file_name) != NAME_SIZE or not file_name.startswith(FORMAT):
             raise _Altered
         with self._lock:
             index = self._indexes.get(name)
             if index is None or index.file_name != file_name:  # dropped and made anew
-                index = self._indexes[name] = _Index(file_name)
+                index = self._indexes[name] = FragmentIndex(file_name)
             index.extend(descriptor)
             return index
 
@@ -194,64 +182,3 @@ class FragmentFolder:
 
 class _Altered(OSError):
     """A file's bytes are not those that were written."""
-
-
-class _Index:
-    """Where the fragments of one object are in its file: none inside another, in order of their start.
-
-    Attributes:
-        file_name: random bytes at the file's start.
-        end: bytes of the file that are understood.
-        size: of the object, if known.
-    """
-
-    def __init__(self, file_name: bytes) -> None:
-        self.file_name, self.end, self.size = file_name, _NAME, None
-        # Arrays: 24 bytes a fragment, and a shard may have a million rows.
-        self._starts, self._offsets = array("Q"), array("Q")
-        self._lengths, self._checks = array("I"), array("I")
-
-    def at(self, position: int) -> tuple[int, int, int, int]:
-        """Start, stop, offset in the file (-1: a hole up to the next fragment) and CRC-32 of what holds a byte."""
-        after = bisect_right(self._starts, position)
-        if after:
-            start = self._starts[after - 1]
-            if position < (stop := start + self._lengths[after - 1]):
-                return start, stop, self._offsets[after - 1], self._checks[after - 1]
-        stop = self._starts[after] if after < len(self._starts) else 1 << 63
-        return position, stop, -1, 0
-
-    def extend(self, descriptor: int) -> None:
-        """Take in the batches behind `end`."""
-        size = os.fstat(descriptor).st_size
-        while self.end + _HEAD.size <= size:
-            head = os.pread(descriptor, _HEAD.size, self.end)
-            if len(head) < _HEAD.size:
-                return
-            object_size, payload, count, check, table_size = _HEAD.unpack(head)
-            offset = self.end + _HEAD.size + table_size
-            if table_size != count * _ENTRY.size or offset + payload > size:
-                return
-            table = os.pread(descriptor, table_size, self.end + _HEAD.size)
-            unchecked = _HEAD.pack(object_size, payload, count, 0, table_size)
-            if len(table) != table_size or zlib.crc32(table, zlib.crc32(unchecked)) != check:
-                return
-            for start, length, fragment_check in _ENTRY.iter_unpack(table):
-                self._insert(start, length, offset, fragment_check)
-                offset += length
-            if object_size >= 0:
-                self.size = object_size
-            self.end = offset
-
-    def _insert(self, start: int, length: int, offset: int, check: int) -> None:
-        at = bisect_right(self._starts, start)
-        if at and self._starts[at - 1] + self._lengths[at - 1] >= start + length:
-            return
-        low = at - 1 if at and self._starts[at - 1] == start else at
-        high = at
-        while high < len(self._starts) and self._starts[high] + self._lengths[high] <= start + length:
-            high += 1
-        self._starts[low:high] = array("Q", [start])
-        self._offsets[low:high] = array("Q", [offset])
-        self._lengths[low:high] = array("I", [length])
-        self._checks[low:high] = array("I", [check])

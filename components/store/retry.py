@@ -65,9 +65,11 @@ class Retry:
                 tried_s, reason = now - failed_at, f"s3:{action} {address}: {_told(error)}"
                 state = "fails" if isinstance(error, Refusal) else "out of reach"
             if tried_s >= self._patience_s:
+                # SeaweedFS answers 500 to every write when a quota is used up or its disk is full.
+                full = " (is the bucket full or read-only?)" if state == "fails" and action == "PutObject" else ""
                 raise Unreachable(
                     f"{self._endpoint}: {state}, tried for {tried_s:.0f} s ({reason}): "
-                    "check the server, the network and AWS_ENDPOINT_URL_S3, then start again"
+                    f"check the server{full}, the network and AWS_ENDPOINT_URL_S3, then start again"
                 )
             if tried_s > said_at + _SAY_EVERY_S:
                 said_at = tried_s

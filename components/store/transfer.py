@@ -9,7 +9,7 @@ WRITE_PART = 16 << 20
 """Bytes of a part of a multipart upload, more where an object would have too many parts."""
 MOST_PARTS = 10_000
 """S3's limit."""
-NEAR = 64 << 10
+NEAR = 128 << 10
 """Ranges that are at most so many bytes apart are read as one. A request costs about as much time as
 this many bytes: 1 ms of a loopback server's, some 10 ms in 16 threads of a distant one's."""
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.config import RunConfig
-from components.dataset import Dataset
 from components.failure import Fatal, Stopped
 from components.model import (
     choose_device,
@@ -23,7 +22,8 @@ from components.model import (
 )
 from components.model.weights import load_json
 from components.progress import Progress
-from components.run import Assignment, DatasetRecord, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from components.run.data import open_dataset
 from components.train.anti_gradient import is_skipped, mean_of_kept
 from components.train.augment import Augmenter
 from components.train.batches import Order, seed_of, shard_images, steps_per_round
@@ -60,7 +60,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         rows = torch.nonzero(assignment["shard"] == index).flatten().numpy()
         if not len(rows):
             raise Fatal(f"{run.url}: round {round}: shard {index} is empty")
-        dataset = Dataset.open(run.store, run.load(DatasetRecord).digest)
+        dataset = open_dataset(run, config)
 
         # Model r, and what stays with the slot from the round before
         model = run.load(ModelRecord, round)

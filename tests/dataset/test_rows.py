@@ -11,10 +11,8 @@ from components.dataset.spans import plan_batches
 CHUNKS = [100, 100, 37, 100, 63]
 
 
-@pytest.mark.parametrize("gap", [0, 400, 1 << 20])
 @pytest.mark.parametrize("at_once", [1, 1000, 1 << 20])
-def test_rows_are_those_asked_for_in_the_order_asked(pack, noise, monkeypatch, gap: int, at_once: int) -> None:
-    monkeypatch.setattr(spans, "GAP_BYTES", gap)
+def test_rows_are_those_asked_for_in_the_order_asked(pack, noise, monkeypatch, at_once: int) -> None:
     monkeypatch.setattr(spans, "READ_BYTES", at_once)
     packed = pack(noise(400), CHUNKS)
     dataset, random = packed.open(), np.random.default_rng(1)
@@ -62,16 +60,11 @@ class TestReads:
         """Rows of 48 KiB, so that gaps matter."""
         return pack(noise(60, 3, 128), [20, 20, 20])
 
-    def test_a_chunk_of_which_most_is_wanted_is_read_in_one_go(self, large) -> None:
-        dataset = large.open()
-        dataset.rows([0, 2, 4, 6, 8, 10, 12, 14, 16, 18])
-        assert [(key, size) for key, _, size in large.store.reads] == [(large.chunk_keys[0], 20 * 49152)]
-
-    def test_of_other_chunks_only_ranges_are_read_small_gaps_in_one_go(self, large) -> None:
-        dataset = large.open()
-        dataset.rows([3, 25, 24, 27, 36])
-        sizes = {(large.chunk_keys.index(key), size // 49152) for key, _, size in large.store.reads}
-        assert sizes == {(0, 1), (1, 4), (1, 1)}  # row 3; 24 to 27 through the gap of one row; 36
+    def test_the_wanted_rows_are_asked_for_and_no_others_neighbours_in_one_go(self, large) -> None:
+        """What lies between them is for the store to decide: see `components.store.transfer`."""
+        large.open().rows([3, 25, 24, 27, 36])
+        asked = [(large.chunk_keys.index(key), size // 49152) for key, _, size in large.store.reads]
+        assert sorted(asked) == [(0, 1), (1, 1), (1, 1), (1, 2)]  # row 3; of the second chunk 27, 36, 24 with 25
 
     def test_nothing_is_read_for_no_rows(self, large) -> None:
         large.open().rows([])
@@ -83,22 +76,20 @@ class TestReads:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_planned_reads_cover_every_row_once_and_stay_within_bounds(seed: int, monkeypatch) -> None:
+def test_the_planned_reads_are_every_wanted_row_once_and_stay_within_bounds(seed: int, monkeypatch) -> None:
     random = np.random.default_rng(seed)
     monkeypatch.setattr(spans, "READ_BYTES", int(random.integers(1, 3000)))
-    monkeypatch.setattr(spans, "GAP_BYTES", int(random.integers(0, 500)))
     starts = np.cumsum([0, *random.integers(1, 60, 12)])
     wanted = np.sort(random.permutation(starts[-1])[: random.integers(0, starts[-1])])
     covered: list[int] = []
     for batch in plan_batches(wanted, starts, 100):
         size = starts[batch.chunk + 1] - starts[batch.chunk]
-        rows = [row for first, count in batch.spans for row in range(first, first + count)]
+        rows = [row for first, count in batch.runs() for row in range(first, first + count)]
         assert rows[0] >= 0
         assert rows[-1] < size
         assert len(rows) <= max(1, spans.READ_BYTES // 100)
         covered += [int(starts[batch.chunk]) + row for row in rows]
-    assert covered == sorted(set(covered))
-    assert set(wanted.tolist()) <= set(covered)
+    assert covered == wanted.tolist()
 
 
 def test_reading_takes_little_memory_beside_the_result(pack, noise, monkeypatch) -> None:

@@ -83,7 +83,7 @@ def test_the_seed_decides_and_variants_share_their_first_weights(tmp_path: Path)
         "plain": tiny(variant="iet"),
         "default": tiny(variant="default"),
     }.items():
-        run, record = model_0(tmp_path / name, config)
+        _, record = model_0(tmp_path / name, config)
         digests[name] = record.objects["raw.safetensors"].sha256
         assert record.objects["ema.safetensors"].sha256 == digests[name]
     assert digests["a"] == digests["b"]

@@ -1,5 +1,7 @@
 """Sampling: an image is a function of weights, seed and index."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -44,5 +46,5 @@ def test_parts_cover_all_images_once_in_whole_batches(parts: int) -> None:
     bounds = [part_bounds(config, part) for part in range(parts)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == 77
-    assert all(a[1] == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(bounds))
     assert all(start % 16 == 0 and start < stop for start, stop in bounds)

@@ -1,0 +1,66 @@
+"""How far a run is, told from the keys below it and three of its records."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from components.run.address import Run
+from components.run.records import ModelRecord, Plan, ReportRecord
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        name: `planned` until its first round begins; `stopped`: by a rule, its report is not there yet.
+        rounds: that are trained; planned: as many there are to be.
+        stop: why the rounds ended early.
+        report: of the last model, when the run is done.
+    """
+
+    name: Literal["planned", "running", "stopped", "done"]
+    rounds: int
+    planned: int
+    stop: str | None = None
+    report: ReportRecord | None = None
+
+    def __str__(self) -> str:
+        if self.name == "planned":
+            return f"planned, {_rounds(self.planned)}"
+        if self.name == "running":
+            return f"round {min(self.rounds + 1, self.planned)} of {self.planned}"
+        if self.stop:
+            after = f"stopped after {self.rounds} of {_rounds(self.planned)}"
+            return f"done, {after}" if self.report else after
+        return f"done, {_rounds(self.rounds)}"
+
+
+def state_of(run: Run, keys: Collection[str]) -> State:
+    """The state of a run.
+
+    Args:
+        keys: all keys below the run.
+
+    Raises:
+        Fatal: it has no plan, or a record cannot be read; names it.
+    """
+    plans, models, begins = (_numbers(run, keys, place) for place in ("plans", "models", "begins"))
+    planned = run.load(Plan, max(plans, default=0)).config.iet.rounds
+    last = max(models, default=0)
+    stop = run.load(ModelRecord, last).stop if models else None
+    if (stop or last == planned) and f"{run.prefix}/reports/{last}.json" in keys:
+        return State("done", last, planned, stop, run.load(ReportRecord, last))
+    if stop:
+        return State("stopped", last, planned, stop)
+    return State("running" if begins else "planned", last, planned)
+
+
+def _numbers(run: Run, keys: Collection[str], place: str) -> list[int]:
+    form = re.compile(rf"{re.escape(run.prefix)}/{place}/(\d+)\.json")
+    return [int(found[1]) for key in keys if (found := form.fullmatch(key))]
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'s' if count != 1 else ''}"

@@ -1,0 +1,37 @@
+"""Fixtures that all rooms share."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.services import s3 as service
+from tests.services.proxy import Proxy
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.S3]:
+    """A real S3 server, one for all tests."""
+    with service.running(tmp_path_factory.mktemp("s3") / "server") as s3:
+        yield s3
+
+
+@pytest.fixture
+def s3(s3_server: service.S3, monkeypatch: pytest.MonkeyPatch) -> service.S3:
+    """The S3 server, with the environment pointing at it."""
+    s3_server.point(monkeypatch)
+    return s3_server
+
+
+@pytest.fixture
+def s3_root(s3: service.S3) -> str:
+    """A root in the test bucket that no other test uses."""
+    return f"s3://{service.BUCKET}/{uuid4().hex}"
+
+
+@pytest.fixture
+def proxy(s3: service.S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the S3 server that does harm when told to; the environment points at it."""
+    with Proxy(s3.endpoint) as proxy:
+        s3.point(monkeypatch, proxy.endpoint)
+        yield proxy

@@ -1,0 +1,184 @@
+import base64
+import io
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components.config import resolve
+from components.dataset import Dataset
+from components.evaluate.figures import Figures, load_figures
+from components.evaluate.step import check_counts, step
+from components.evaluate.transforms import stages
+from components.failure import Fatal
+from components.progress import Silent
+from components.run import DatasetRecord, ReportRecord, Run, SamplesRecord
+from components.store import fetch
+
+Make = Callable[..., Run]
+
+
+def evaluated(run: Run) -> tuple[ReportRecord, Figures]:
+    record = step(run, None, None, Silent())
+    return record, load_figures(run, record)
+
+
+def text(run: Run, record: ReportRecord, name: str) -> str:
+    return fetch(run.store, record.objects[name]).decode()
+
+
+def tiles(page: str) -> set[bytes]:
+    """Every 8x8 image on a page, as bytes of grey levels."""
+    found = set()
+    for encoded in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page):
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("L"))
+        assert pixels.shape[0] == 8
+        found |= {pixels[:, left : left + 8].tobytes() for left in range(0, pixels.shape[1], 8)}
+    return found
+
+
+def training_tiles(run: Run) -> tuple[set[bytes], set[bytes]]:
+    """Training images as bytes: as they are, and under every flip and shift."""
+    dataset = Dataset.open(run.store, run.load(DatasetRecord).digest)
+    images = torch.from_numpy(dataset.rows(dataset.train_rows))
+    plain, others = stages(run.config().taa)
+    as_bytes = [{image.numpy().tobytes() for t in stage for image in t(images)} for stage in (plain, plain + others)]
+    return as_bytes[0], as_bytes[1]
+
+
+def test_planted_copies_are_counted_and_called_an_echo(planted: Make):
+    run = planted()
+    record, figures = evaluated(run)
+    by_name = {(m.measure, m.aware, round(m.threshold, 2)): m for m in figures.memorization}
+    aware, plain = by_name["mq", True, 0.1], by_name["mq", False, 0.1]
+    assert (aware.generated.of, aware.floor.of) == (128, 130)
+    # 88 generated images are held-out ones, so beyond the copies they are as near as the floor's
+    assert 40 <= aware.generated.count <= 40 + aware.floor.count
+    assert 20 <= plain.generated.count < 40
+    assert aware.verdict == figures.headline.verdict == "above"
+    assert record.headline["mq_aware_0.1"] == aware.generated.share
+    assert record.headline["mq_aware_0.1_floor"] == aware.floor.share
+    assert {"frechet_pixels", "frechet_pixels_real", "precision", "recall", "second_nearest"} <= set(record.headline)
+    assert [pair.ratio for pair in figures.pairs] == [0.0] * 12
+
+
+def test_the_report_says_where_it_comes_from(planted: Make):
+    run = planted()
+    record, figures = evaluated(run)
+    source = figures.provenance
+    assert source.dataset == run.load(DatasetRecord).digest
+    assert (source.train_images, source.held_out_images, source.generated_images) == (120, 130, 128)
+    # 2 shards of 60 samples, whole batches of 16, 2 epochs, 2 rounds
+    assert (source.visits, source.planned_visits, source.skipped_share) == (8000, 2 * 48 * 2 * 2, 0.1)
+    assert [(r.round, r.loss, r.moved, r.skip_rate, r.augmented_share) for r in figures.rounds] == [
+        (0, 0.5, 0, 0.1, 0.2),
+        (1, 0.3, 24, 0.1, 0.2),
+    ]
+    assert figures.config == run.config().model_dump(mode="json")
+    page = text(run, record, "report.html")
+    for said in (source.dataset, figures.headline.title, "Smoke run", "evaluate.neighbours", "preset tiny"):
+        assert said in page
+
+
+def test_the_shared_page_has_no_training_image_no_name_of_one_and_no_copy_of_one(planted: Make):
+    run = planted()
+    record, _ = evaluated(run)
+    plain, moved = training_tiles(run)
+    own, shared = text(run, record, "report.html"), text(run, record, "shared.html")
+    assert len(tiles(own) & plain) >= 12  # the test can see them
+    assert "digits#" in own
+    assert tiles(shared)
+    assert not tiles(shared) & moved
+    assert "digits#" not in shared
+    assert shared.count('class="withheld"') >= 8  # the previews of round 0 and 1 are planted training images
+
+
+def test_pairs_are_nobody_elses_to_see_when_images_are_generated_only(planted: Make):
+    run = planted("report.images=generated")
+    record, figures = evaluated(run)
+    assert figures.pairs == []
+    for name in ("report.json", "report.html", "shared.html"):
+        assert "digits#" not in text(run, record, name)
+    assert tiles(text(run, record, "report.html"))
+
+
+def test_no_image_is_in_either_page_when_none_are_wanted(planted: Make):
+    run = planted("report.images=none")
+    record, figures = evaluated(run)
+    assert figures.pairs == []
+    for name in ("report.html", "shared.html"):
+        assert "data:image" not in text(run, record, name)
+
+
+def test_the_released_model_is_among_the_objects_of_the_record(planted: Make):
+    run = planted()
+    record, _ = evaluated(run)
+    folders = {ref.key.removesuffix(name.removeprefix("model/")) for name, ref in record.objects.items() if "/" in name}
+    assert len(folders) == 1
+    assert {"model/model_index.json", "model/unet/diffusion_pytorch_model.safetensors"} <= set(record.objects)
+
+
+def test_a_committed_report_is_returned_as_it_is_and_another_try_gives_the_same_figures(planted: Make):
+    run = planted()
+    record, figures = evaluated(run)
+    assert step(run, None, None, Silent()) == record
+    run.store.delete([run.key(ReportRecord, 2)])
+    again = evaluated(run)[1]
+    same = {"provenance"}
+    assert again.model_dump(exclude=same) == figures.model_dump(exclude=same)
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "line"),
+    [
+        ((), (32, 96, 1), "data.held_out: 0.5 leaves 1 held-out images"),
+        (("evaluate.neighbours=97",), (32, 96, 64), "evaluate.neighbours: 97 is more than the 96 training images"),
+        (("evaluate.neighbours=96",), (32, 96, 64), None),
+        (
+            ("evaluate.precision_recall_neighbours=32",),
+            (32, 96, 64),
+            "evaluate.precision_recall_neighbours: 32 needs more than 32 images of each set",
+        ),
+        (("evaluate.precision_recall_neighbours=31",), (32, 96, 64), None),
+    ],
+)
+def test_too_few_images_for_a_measure_is_one_line_that_names_the_field(
+    settings: tuple[str, ...], counts: tuple[int, int, int], line: str | None
+):
+    config = resolve("tiny", settings=settings)
+    if line is None:
+        check_counts(config, *counts)
+        return
+    with pytest.raises(Fatal) as stop:
+        check_counts(config, *counts)
+    assert str(stop.value).startswith(line)
+    assert "\n" not in str(stop.value)
+
+
+def test_a_part_that_is_not_sampled_yet_is_named_with_its_step(planted: Make):
+    run = planted()
+    key = run.key(SamplesRecord, 2, 1)
+    run.store.delete([key])
+    with pytest.raises(Fatal, match=re.escape(f"{key}: missing: step sample")):
+        step(run, None, None, Silent())
+
+
+def test_altered_samples_are_named(planted: Make):
+    run = planted()
+    ref = run.load(SamplesRecord, 2, 1).objects["images.safetensors"]
+    data = bytearray(run.store.get(ref.key))
+    data[-1] ^= 1
+    run.store.put(ref.key, bytes(data))
+    with pytest.raises(Fatal, match=re.escape(f"{ref.key}: altered")):
+        step(run, None, None, Silent())
+
+
+def test_parts_that_do_not_join_up_are_named(planted: Make):
+    run = planted()
+    second = run.load(SamplesRecord, 2, 1)
+    run.store.put(run.key(SamplesRecord, 2, 1), second.model_copy(update={"start": 60}).model_dump_json().encode())
+    with pytest.raises(Fatal, match=r"samples/2/1.json: altered: images 60 to 128, expected to start at 64"):
+        step(run, None, None, Silent())
