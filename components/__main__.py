@@ -1,14 +1,12 @@
 """The pod's entry: `unecho step NAME --run ROOT/runs/NAME [--round R] [--index K]`."""
 
 import logging
-import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from types import FrameType
 
 from components.config.arguments import add_config_arguments, config_from
-from components.failure import TERMINATED, status_of
+from components.failure import status_of
 from components.plan.step import step as plan
 from components.progress import Lines
 from components.run import Run
@@ -28,7 +26,6 @@ def _main(argv: Sequence[str] | None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    signal.signal(signal.SIGTERM, _terminated)
     run = Run.parse(arguments.run)
     if arguments.step == "plan":
         plan(run, config_from(arguments))
@@ -50,11 +47,6 @@ def _parser() -> ArgumentParser:
         if step.name == "plan":
             add_config_arguments(sub)
     return parser
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    """As process 1 of a container, SIGTERM does nothing unless it is caught."""
-    raise SystemExit(TERMINATED)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """What can go wrong for good, told in one line, and what each end means as an exit status."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 DONE = 0
@@ -41,6 +44,8 @@ def status_of(work: Callable[[], Any]) -> int:
     Returns:
         The exit status.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         work()
     except Fatal as error:
@@ -54,6 +59,11 @@ def status_of(work: Callable[[], Any]) -> int:
     except OSError as error:
         return _told(f"{error}: worth another try", RETRY)
     return DONE
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """As process 1 of a container, SIGTERM does nothing unless it is caught."""
+    raise Stopped(TERMINATED, "terminated: the same command goes on from here")
 
 
 def _told(line: str, status: int) -> int:

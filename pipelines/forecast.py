@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from components.config import RunConfig
+from components.config.schedule import planned_visits, steps_per_round
 from components.model.network import build_network, network_config
-from components.train.batches import steps_per_round
 
 _BYTES = 4  # a float32
 
@@ -58,7 +58,6 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
     model, proxy = 2 * _BYTES * parameters, 4 * _BYTES * parameters
     kept = min(rounds, config.execution.keep_rounds)
     running = min(shards, config.execution.parallelism)
-    batch = min(config.train.batch_size, min(sizes))
     return Forecast(
         samples=samples,
         parameters=parameters,
@@ -66,19 +65,13 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
         shards=shards,
         parts=config.sample.parts,
         steps_per_round=steps_per_round(config, max(sizes)),
-        visits=rounds * sum(_visits(config, size, batch) for size in sizes),
+        visits=planned_visits(config, sizes),
         # the models of the kept rounds and the next one, their proxies, and two checkpoints of each that trains
         weights_peak=(kept + 1) * model + kept * shards * proxy + 2 * running * proxy,
         weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
         images=(samples + held_out + config.sample.count) * channels * resolution**2,
         warnings=_warnings(config, samples, held_out, min(sizes)),
     )
-
-
-def _visits(config: RunConfig, size: int, batch: int) -> int:
-    if config.train.drop_last or config.iet.local_steps:
-        return steps_per_round(config, size) * batch
-    return (config.iet.local_epochs or 0) * size
 
 
 def _warnings(config: RunConfig, samples: int, held_out: int, smallest: int) -> list[str]:

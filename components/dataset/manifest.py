@@ -7,12 +7,12 @@ datasets/sources/<hash>.json                    "already prepared": prepare conf
 datasets/progress/<hash>/<rows>/...             of a prepare that has not ended
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.failure import Fatal
-from components.store import ObjectRef, Store
+from components.store import ObjectRef, Store, find_parsed
 
 CHUNKS = "datasets/chunks"
 """Where chunks are, each named by the SHA-256 of its bytes; data sets may share them."""
@@ -117,7 +117,7 @@ def find_manifest(store: Store, digest: str) -> DatasetManifest | None:
     Raises:
         Fatal: it is there and cannot be read, or does not add up; names it.
     """
-    found = _find(store, manifest_key(digest), DatasetManifest)
+    found = find_parsed(store, manifest_key(digest), DatasetManifest)
     if found is not None:
         packed = sum(chunk.rows for chunk in found.chunks)
         if found.digest != digest or packed != found.samples:
@@ -130,20 +130,5 @@ def find_manifest(store: Store, digest: str) -> DatasetManifest | None:
 
 def find_prepared(store: Store, source: str) -> DatasetManifest | None:
     """The data set that a source with this hash was packed into, or None."""
-    found = _find(store, source_key(source), PreparedSource)
+    found = find_parsed(store, source_key(source), PreparedSource)
     return find_manifest(store, found.digest) if found else None
-
-
-S = TypeVar("S", bound=_Stored)
-
-
-def _find(store: Store, key: str, kind: type[S]) -> S | None:
-    data = store.find(key)
-    if data is None:
-        return None
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "JSON"
-        raise Fatal(f"{store.address(key)}: altered: {where}: {first['msg']}") from None

@@ -2,12 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.evaluate.intervals import Share
-from components.failure import Fatal
 from components.run import ReportRecord, Run
-from components.store import fetch
+from components.store import fetch, parsed
 
 Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
 """`above` or `at_or_below` the floor; `unclear`: too few images to tell; `undecided`: the threshold decides nothing."""
@@ -196,9 +195,4 @@ def load_figures(run: Run, record: ReportRecord) -> Figures:
         Fatal: report.json is missing or altered.
     """
     ref = record.objects["report.json"]
-    try:
-        return Figures.model_validate_json(fetch(run.store, ref))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Fatal(f"{run.store.address(ref.key)}: {where}: {first['msg']}") from None
+    return parsed(run.store, ref.key, fetch(run.store, ref), Figures)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from components.config import RunConfig
+from components.config.schedule import planned_visits
 from components.evaluate.figures import Provenance, Round
 from components.run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
 from components.run.provenance import ran_with
@@ -82,22 +83,6 @@ def provenance(
         visits=visits,
         skipped_share=sum(r.skips for r in history) / visits if visits else 0.0,
     )
-
-
-def planned_visits(config: RunConfig, shard_sizes: list[int]) -> int:
-    """Samples, with repetition, that all rounds were to see."""
-    total = 0
-    for samples in shard_sizes:
-        batch = min(config.train.batch_size, samples)
-        whole, rest = divmod(samples, batch)
-        epoch_visits = samples if rest and not config.train.drop_last else whole * batch
-        epoch_steps = whole + (1 if rest and not config.train.drop_last else 0)
-        if config.iet.local_steps is None:
-            total += epoch_visits * (config.iet.local_epochs or 0) * config.iet.rounds
-        else:  # steps run through epochs across rounds
-            epochs, more = divmod(config.iet.local_steps * config.iet.rounds, epoch_steps)
-            total += epochs * epoch_visits + more * batch
-    return total
 
 
 def _hardware(run: Run, config: RunConfig, model: ModelRecord, here: RanWith) -> list[str]:

@@ -14,7 +14,7 @@ from components.evaluate.figures import Figures, Histogram, Memorization, Qualit
 from components.evaluate.images import Generated, Images, Rows
 from components.evaluate.intervals import Share
 from components.evaluate.memorization import Closeness, closeness
-from components.evaluate.quality import Compared, compare, manifold_size
+from components.evaluate.quality import Compared, compare
 from components.evaluate.report import page
 from components.evaluate.transforms import stages
 from components.evaluate.verdict import headline, judged, smoke_reason
@@ -49,7 +49,6 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     dataset = open_dataset(run, config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = _generated(run, config, model.round, dataset)
-    check_counts(config, len(generated), len(training), len(held_out))
     features = features_of(config.evaluate, computes)
 
     # memorization beside its floor
@@ -104,30 +103,6 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         ran_with=ran_with(started, device_name(computes)),
     )
     return run.commit(record, model.round)
-
-
-def check_counts(config: RunConfig, generated: int, training: int, held_out: int) -> None:
-    """Whether there are enough images for the measures.
-
-    Raises:
-        Fatal: names the field.
-    """
-    neighbours, k = config.evaluate.neighbours, config.evaluate.precision_recall_neighbours
-    if held_out < 2:
-        raise Fatal(
-            f"data.held_out: {config.data.held_out} leaves {held_out} held-out images, and without them no figure has "
-            "a floor: raise it (or data.held_out_limit)"
-        )
-    if neighbours > training:
-        raise Fatal(
-            f"evaluate.neighbours: {neighbours} is more than the {training} training images: choose at most {training}"
-        )
-    least = manifold_size(generated, training, held_out)
-    if k >= least:
-        raise Fatal(
-            f"evaluate.precision_recall_neighbours: {k} needs more than {k} images of each set, and there are "
-            f"{generated} generated, {training} training and {held_out} held-out ones: choose at most {least - 1}"
-        )
 
 
 def _generated(run: Run, config: RunConfig, round: int, dataset: Dataset) -> Generated:

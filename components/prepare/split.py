@@ -81,5 +81,5 @@ def check_split(count: int, train: int, held_out: int, data: Data) -> None:
         limit = f", data.held_out_limit {data.held_out_limit}" if data.held_out_limit else ""
         raise Fatal(
             f"data.held_out: {data.held_out:g} of {count} images{limit} holds out {held_out}, at least 2 are needed: "
-            "raise it, or set 0 for none"
+            "raise it"
         )

@@ -4,12 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from pydantic import ValidationError
-
 from components.config import RunConfig
 from components.failure import Fatal
 from components.run.records import ModelRecord, Plan, Record
-from components.store import ObjectRef, Store, open_store, put_object
+from components.store import ObjectRef, Store, find_parsed, open_store, put_object
 from components.store.base import Buffer
 
 R = TypeVar("R", bound=Record)
@@ -72,16 +70,7 @@ class Run:
         Raises:
             Fatal: it is there but cannot be read; names it.
         """
-        key = self.key(kind, *index)
-        data = self.store.find(key)
-        if data is None:
-            return None
-        try:
-            return kind.model_validate_json(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "JSON"
-            raise Fatal(f"{self.store.address(key)}: altered: {where}: {first['msg']}") from None
+        return find_parsed(self.store, self.key(kind, *index), kind)
 
     def load(self, kind: type[R], *index: int) -> R:
         """A committed record that must be there.

@@ -2,7 +2,7 @@
 
 from components.store.base import Missing, Stat, Store
 from components.store.cache import CachedStore
-from components.store.commit import ObjectRef, SequentialReader, fetch, put_folder, put_object
+from components.store.commit import ObjectRef, SequentialReader, fetch, find_parsed, parsed, put_folder, put_object
 from components.store.opening import open_store
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "Stat",
     "Store",
     "fetch",
+    "find_parsed",
     "open_store",
+    "parsed",
     "put_folder",
     "put_object",
 ]

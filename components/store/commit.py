@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.failure import Fatal
 from components.store.base import Buffer, Store
 
 _READ_AHEAD = 8 << 20
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class ObjectRef(BaseModel):
@@ -50,6 +52,30 @@ def put_folder(store: Store, base: str, files: Mapping[str, Buffer]) -> dict[str
         refs[name] = ObjectRef(key=f"{base}/{folder[:16]}/{name}", size=len(data), sha256=digests[name])
         store.put(refs[name].key, data)
     return refs
+
+
+def find_parsed(store: Store, key: str, kind: type[M]) -> M | None:
+    """A committed manifest, or None when there is none of that key.
+
+    Raises:
+        Fatal: it is there but does not read as `kind`; names it and the field.
+    """
+    data = store.find(key)
+    return None if data is None else parsed(store, key, data, kind)
+
+
+def parsed(store: Store, key: str, data: Buffer, kind: type[M]) -> M:
+    """A manifest's bytes as `kind`.
+
+    Raises:
+        Fatal: they do not read as one; names the object and the field.
+    """
+    try:
+        return kind.model_validate_json(bytes(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        raise Fatal(f"{store.address(key)}: altered: {where}: {first['msg']}") from None
 
 
 def fetch(store: Store, ref: ObjectRef) -> bytes:

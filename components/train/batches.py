@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from components.config import RunConfig
+from components.config.schedule import batch_size, steps_per_epoch
 from components.dataset import Dataset
 
 _AHEAD = 4
@@ -34,7 +35,7 @@ class Order:
             samples: n_k; `shard` has made sure that a batch can be filled under drop_last.
         """
         self._seed, self._shard, self._samples = config.seed, shard, samples
-        self._batch = min(config.train.batch_size, samples)
+        self._batch = batch_size(config, samples)
         self.steps_per_epoch = steps_per_epoch(config, samples)
 
     def epoch(self, step: int) -> int:
@@ -53,17 +54,6 @@ class Order:
         """The samples of a step, by position in the shard, int64 [at most batch_size]."""
         first = step % self.steps_per_epoch * self._batch
         return permutation[first : first + self._batch]
-
-
-def steps_per_epoch(config: RunConfig, samples: int) -> int:
-    """Optimizer steps that one pass over a shard of `samples` takes."""
-    batch = min(config.train.batch_size, samples)
-    return samples // batch if config.train.drop_last else -(-samples // batch)
-
-
-def steps_per_round(config: RunConfig, samples: int) -> int:
-    """Optimizer steps of a proxy in one round."""
-    return config.iet.local_steps or (config.iet.local_epochs or 0) * steps_per_epoch(config, samples)
 
 
 class HeldImages:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.config import RunConfig
+from components.config.schedule import steps_per_round
 from components.failure import Fatal, Stopped
 from components.model import (
     choose_device,
@@ -26,7 +27,7 @@ from components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, R
 from components.run.data import open_dataset
 from components.train.anti_gradient import is_skipped, mean_of_kept
 from components.train.augment import Augmenter
-from components.train.batches import Order, seed_of, shard_images, steps_per_round
+from components.train.batches import Order, seed_of, shard_images
 from components.train.checkpoint import Checkpoints, stop_asked
 from components.train.host_augment import randaugment
 from components.train.slot import Slot, learning_rate

@@ -13,6 +13,9 @@ COMMANDS: Final = {
     "run": "train, redistribute, average, sample and report, to the end",
     "plan": "what a run would do: steps, visits, bytes; nothing is written",
     "presets": "the presets, or every field of the configuration",
+    "ls": "the runs and data sets of a root, or all that a run holds",
+    "pull": "the model and the report of a finished run, into a directory",
+    "gc": "what killed steps have left over; with --delete it goes",
     "step": "one step of a run at its address, as a pod runs it",
 }
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from components.config import RunConfig
 from components.config.arguments import add_config_arguments, config_from
+from components.config.counts import check_counts
 from components.prepare.survey import survey
-from components.shard.step import check_sizes
 from pipelines.forecast import Forecast, forecast
 from pipelines.quantities import size
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     add_config_arguments(parser)
     config = config_from(parser.parse_args(argv))
     source = survey(config.data)
-    check_sizes(config, source.train_samples)
+    check_counts(config, source.train_samples, source.held_out_samples)
     show(config, forecast(config, source.train_samples, source.held_out_samples, source.channels, source.resolution))
 
 

@@ -14,6 +14,7 @@ from components.evaluate.table import plain_lines
 from components.failure import Stopped
 from components.run import ReportRecord, Run
 from components.store.directory import DirectoryStore
+from pipelines.commands.pull import sampling_lines
 from pipelines.display import Display
 from pipelines.local import Local
 from pipelines.loop import iet
@@ -66,12 +67,12 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
     console.print()
     console.print(f"report  {_place(run, report.objects['report.html'].key)}", soft_wrap=True)
     console.print(f"model   {model}", soft_wrap=True)
-    if isinstance(run.store, DirectoryStore):
-        console.print()
-        console.print("from diffusers import DDPMPipeline")
-        console.print(f'pipeline = DDPMPipeline.from_pretrained("{model}")', soft_wrap=True)
-        steps = run.config().noise.timesteps
-        console.print(f'pipeline(batch_size=4, num_inference_steps={steps}).images[0].save("sample.png")')
+    console.print()
+    if not isinstance(run.store, DirectoryStore):
+        console.print(f"unecho pull {run.url} DIR  # writes both to a directory", soft_wrap=True)
+        return
+    for line in sampling_lines(model, run.config().noise.timesteps):
+        console.print(line, soft_wrap=True)
 
 
 def _model_folder(report: ReportRecord) -> str:

@@ -95,7 +95,7 @@ def test_one_shard_does_the_steps_of_all_shards() -> None:
         ("taa.augmentations=[blur]", "taa.augmentations.0: 'blur' is not allowed"),
         ("taa.augmentations=[]", "taa.augmentations: [] is not allowed"),
         ("sample.steps=1001", "sample.steps: 1001 is more than noise.timesteps 1000"),
-        ("sample.parts=9", "sample.parts: 9 is more than the 2 batches of sample.count 512"),
+        ("sample.parts=9", "sample.parts: 9 is more than the 4 batches of sample.count 1024"),
         ("model.norm_num_groups=3", "model.norm_num_groups: 3 does not divide block_out_channels' 16"),
         ("noise.beta_end=1e-5", "noise.beta_end: 1e-05 is below beta_start"),
         ("train.weight_decay=0.1", "train.weight_decay: 0.1 needs optimizer adamw, not adam"),

@@ -8,10 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from components.config import resolve
 from components.dataset import Dataset
 from components.evaluate.figures import Figures, load_figures
-from components.evaluate.step import check_counts, step
+from components.evaluate.step import step
 from components.evaluate.transforms import stages
 from components.failure import Fatal
 from components.progress import Silent
@@ -129,33 +128,6 @@ def test_a_committed_report_is_returned_as_it_is_and_another_try_gives_the_same_
     again = evaluated(run)[1]
     same = {"provenance"}
     assert again.model_dump(exclude=same) == figures.model_dump(exclude=same)
-
-
-@pytest.mark.parametrize(
-    ("settings", "counts", "line"),
-    [
-        ((), (32, 96, 1), "data.held_out: 0.5 leaves 1 held-out images"),
-        (("evaluate.neighbours=97",), (32, 96, 64), "evaluate.neighbours: 97 is more than the 96 training images"),
-        (("evaluate.neighbours=96",), (32, 96, 64), None),
-        (
-            ("evaluate.precision_recall_neighbours=32",),
-            (32, 96, 64),
-            "evaluate.precision_recall_neighbours: 32 needs more than 32 images of each set",
-        ),
-        (("evaluate.precision_recall_neighbours=31",), (32, 96, 64), None),
-    ],
-)
-def test_too_few_images_for_a_measure_is_one_line_that_names_the_field(
-    settings: tuple[str, ...], counts: tuple[int, int, int], line: str | None
-):
-    config = resolve("tiny", settings=settings)
-    if line is None:
-        check_counts(config, *counts)
-        return
-    with pytest.raises(Fatal) as stop:
-        check_counts(config, *counts)
-    assert str(stop.value).startswith(line)
-    assert "\n" not in str(stop.value)
 
 
 def test_a_part_that_is_not_sampled_yet_is_named_with_its_step(planted: Make):

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from components.config import RunConfig
+from components.config.schedule import steps_per_round
 from components.failure import TERMINATED, Fatal, Stopped
 from components.model import load_state
+from components.plan.step import step as plan
 from components.progress import Silent
 from components.run import Assignment, ModelRecord, ProxyRecord, Run
 from components.steps import run_step
 from components.train import step as train
-from components.train.batches import HeldImages, Order, steps_per_round
+from components.train.batches import HeldImages, Order
 from components.train.checkpoint import Checkpoints
 from components.train.slot import learning_rate
 from tests.runs import finish, tiny
@@ -183,21 +185,26 @@ def test_a_checkpoint_that_does_not_read_well_gives_way_to_the_one_before(tmp_pa
     assert keys[-1] in told[0]
 
 
-def test_sigterm_in_the_middle_of_training_checkpoints_and_says_143(tmp_path: Path) -> None:
-    run, config = Run.at(str(tmp_path), "a"), tiny("iet.local_epochs=200")
-    from components.plan.step import step as plan
-
+def test_sigterm_in_the_middle_of_training_checkpoints_and_says_143(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = Run.at(str(tmp_path), "a"), tiny("iet.local_epochs=40")
     plan(run, config)
     for name in ("prepare", "initialize", "shard"):
         run_step(name, run)
 
-    class Asks(Silent):
-        def update(self, done: int, total: int, unit: str, **figures: float) -> None:
-            signal.raise_signal(signal.SIGTERM)
+    losses = train._Loop._losses
 
+    def asked(loop, x0, t, noise, condition):
+        if loop._slot.step == 50:
+            signal.raise_signal(signal.SIGTERM)
+        return losses(loop, x0, t, noise, condition)
+
+    monkeypatch.setattr(train._Loop, "_losses", asked)
     assert threading.current_thread() is threading.main_thread()
     with pytest.raises(Stopped) as stopped:
-        run_step("train", run, 0, 0, Asks())
+        run_step("train", run, 0, 0)
+    monkeypatch.undo()
     assert stopped.value.status == TERMINATED
     assert [stat for stat in run.store.list("runs/a/checkpoints/0/0/") if stat.key.endswith("checkpoint.json")]
     assert run.find(ProxyRecord, 0, 0) is None
@@ -208,7 +215,7 @@ def test_sigterm_in_the_middle_of_training_checkpoints_and_says_143(tmp_path: Pa
             notes.append(text)
 
     resumed = run_step("train", run, 0, 0, Listens())
-    assert notes[0].startswith("round 0 shard 0: goes on from step ")
+    assert notes[0].startswith("round 0 shard 0: goes on from step 51 of 120")
     other = Run.at(str(tmp_path), "b")
     plan(other, config)
     for name in ("prepare", "initialize", "shard"):

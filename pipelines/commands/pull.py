@@ -1,0 +1,140 @@
+"""unecho pull: the released model and the report, out of the store."""
+
+import hashlib
+import os
+import secrets
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from rich.console import Console
+
+from components.failure import Fatal
+from components.run import Plan, ReportRecord, Run
+from components.run.state import State, state_of
+from components.store import ObjectRef, SequentialReader, Store
+from pipelines.quantities import size
+
+_WHAT: Final[Mapping[str, Callable[[str], bool]]] = {
+    "model": lambda name: name.startswith("model/"),
+    "report": lambda name: name in ("report.html", "report.json"),
+    "shared": lambda name: name == "shared.html",
+}
+_READ_AHEAD = 64 << 20
+"""Bytes asked of the store at once: it fetches them in parallel."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write what is asked for below a directory: whole files, their digests checked."""
+    arguments = _parser().parse_args(argv)
+    run, folder = Run.parse(arguments.run), arguments.dir
+    report = _finished(run)
+    wanted = [_WHAT[what] for what in arguments.what]
+    files = {_path(folder, name): ref for name, ref in report.objects.items() if any(of(name) for of in wanted)}
+    there = {path for path, ref in files.items() if _is_there(path, ref, arguments.force)}
+    for path, ref in files.items():
+        if path not in there:
+            _write(run.store, ref, path)
+    _show(run, report, folder, files)
+
+
+def sampling_lines(model: str, steps: int) -> tuple[str, str, str]:
+    """The three lines of diffusers that sample from a released model.
+
+    Args:
+        model: its folder.
+        steps: denoising steps: all that the model was trained for.
+    """
+    return (
+        "from diffusers import DDPMPipeline",
+        f'pipeline = DDPMPipeline.from_pretrained("{model}")',
+        f'pipeline(batch_size=4, num_inference_steps={steps}).images[0].save("sample.png")',
+    )
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="unecho pull",
+        description="Write a finished run's model to DIR/model (a diffusers folder) and its report to DIR.",
+    )
+    parser.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
+    parser.add_argument("dir", metavar="DIR", type=Path, help="made if it is not there")
+    parser.add_argument(
+        "--what",
+        type=_what,
+        default="model,report",
+        metavar="WHAT,...",
+        help=f"of {', '.join(_WHAT)}: shared is the page without training images (default: model,report)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that differ")
+    return parser
+
+
+def _what(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in _WHAT:
+            raise ArgumentTypeError(f"'{name}' is not one of {', '.join(_WHAT)}")
+    return names
+
+
+def _finished(run: Run) -> ReportRecord:
+    if run.find(Plan, 0) is None:
+        raise Fatal(f"{run.url}: no such run")
+    state: State = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+    if state.report is None:
+        raise Fatal(f"{run.url}: not finished ({state}): start it again and it goes on, then pull")
+    return state.report
+
+
+def _path(folder: Path, name: str) -> Path:
+    if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
+        raise Fatal(f"report: it names '{name}', which is no name of a file below a directory")
+    return folder / name
+
+
+def _is_there(path: Path, ref: ObjectRef, force: bool) -> bool:
+    """Whether the file is written already.
+
+    Raises:
+        Fatal: another one is in its place.
+    """
+    try:
+        with path.open("rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == ref.sha256
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Fatal(f"{path}: {error.strerror}: choose another DIR") from None
+    if not same and not force:
+        raise Fatal(f"{path}: a different file is there: choose another DIR, or --force to overwrite it")
+    return same
+
+
+def _write(store: Store, ref: ObjectRef, path: Path) -> None:
+    """Write an object to a file, which is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            reader = SequentialReader.open(store, ref, _READ_AHEAD)
+            for start in range(0, ref.size, _READ_AHEAD):
+                file.write(reader.read(min(_READ_AHEAD, ref.size - start)))
+            reader.finish()
+        os.replace(temporary, path)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise Fatal(f"{path}: {error.strerror}: choose another DIR") from None
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _show(run: Run, report: ReportRecord, folder: Path, files: dict[Path, ObjectRef]) -> None:
+    console = Console(highlight=False, markup=False)
+    for path, ref in files.items():
+        console.print(f"{size(ref.size):>10}  {path}", soft_wrap=True)
+    if "model/model_index.json" in report.objects and folder / "model/model_index.json" in files:
+        console.print()
+        for line in sampling_lines(str(folder / "model"), run.config().noise.timesteps):
+            console.print(line, soft_wrap=True)

@@ -1,0 +1,41 @@
+"""`python -m tests.benchmarks [NAME ...]`: all benchmarks, or those named."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
+
+from components.run.provenance import processor
+
+NAMES = (
+    "training_step",
+    "neighbours",
+    "aggregation",
+    "assignments",
+    "prepare_rate",
+    "prepare_memory",
+    "batches",
+    "engine",
+)
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="python -m tests.benchmarks", description="Ratios of two ways, measured in turns.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)} (default: all)")
+    names = parser.parse_args().names or NAMES
+    for name in names:
+        if name not in NAMES:
+            parser.error(f"'{name}' is not one of {', '.join(NAMES)}")
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "numpy", "pillow"))
+    print(f"{processor()}; Python {sys.version.split()[0]}, {libraries}; {datetime.now(UTC):%Y-%m-%d}")
+    print(f"load average when it began: {os.getloadavg()[0]:.1f}")
+    for name in names:
+        module = import_module(f"tests.benchmarks.{name}")
+        print(f"\n{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
+        module.benchmark()
+
+
+if __name__ == "__main__":
+    main()

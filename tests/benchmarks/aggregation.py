@@ -1,0 +1,51 @@
+"""aggregate's peak memory, against the size of one model's weights (goal: at most two models)."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from components.aggregate.step import step
+from components.config import resolve
+from components.model import build_network, state_bytes
+from components.model.network import network_config
+from components.plan.step import step as plan
+from components.progress import Silent
+from components.run import ModelRecord, ProxyRecord, RoundFigures, Run
+from components.store import put_object
+from tests.benchmarks.memory import MIB, in_own_process
+from tests.benchmarks.turns import Work
+
+
+def benchmark() -> None:
+    with TemporaryDirectory(prefix="unecho-bench-") as root:
+        for shards in (2, 10):
+            run = Run.at(root, f"of-{shards}")
+            size = _proxies(run, shards)
+            used = in_own_process(_ready, root, run.name)
+            models = used.peak / size
+            print(
+                f"  {shards} proxies of {size / MIB:.0f} MiB a set of weights: {used}: {models:.2f} models", flush=True
+            )
+
+
+def _ready(root: str, name: str) -> Work:
+    run = Run.at(str(Path(root)), name)
+    torch.zeros(1).double()
+    return lambda: step(run, 0, None, Silent())
+
+
+def _proxies(run: Run, shards: int) -> int:
+    """A round's proxies: records of their own over the same bytes. Returns the bytes of a model's weights."""
+    config = resolve("cifar10", settings=(f"iet.shards={shards}",))
+    plan(run, config)
+    network = build_network(network_config(config, 3, 32))
+    weights = state_bytes(network.state_dict())
+    refs = {name: put_object(run.store, "weights", name, weights) for name in ("raw.safetensors", "ema.safetensors")}
+    shape = put_object(run.store, "weights", "network.json", b"{}")
+    run.commit(ModelRecord(round=0, objects=refs | {"network.json": shape}), 0)
+    figures = RoundFigures(round=0, visits=1, skips=0, augmented=0, steps=1, loss=1.0)
+    for k in range(shards):
+        proxy = ProxyRecord(round=0, shard=k, samples=4500 + k, global_step=1, figures=figures, objects=refs)
+        run.commit(proxy, 0, k)
+    return len(weights)

@@ -1,0 +1,92 @@
+"""A training step of the cifar10 network with all parts on, against a plain diffusers loop (goal: at most 1.02x).
+
+On the CPU, on one thread, with few images a batch. The plain loop has the same network, optimizer, clipping, moving
+average and flips.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.training_utils import EMAModel
+from torch.nn import functional as F
+
+from components.config import RunConfig, resolve
+from components.model import build_network, initial_network, noise_schedule, set_numerics
+from components.model.network import network_config
+from components.train.batches import HeldImages, Order
+from components.train.slot import Slot
+from components.train.step import _Loop
+from tests.benchmarks.turns import Work, in_turns
+
+SAMPLES = 4500  # of a shard: CIFAR-10's 50,000 less a tenth, in 10 shards
+CPU = torch.device("cpu")
+NARROW = ("model.block_out_channels=8,8", "model.norm_num_groups=4", "model.attention_resolutions=[]")
+
+
+def benchmark() -> None:
+    for batch, pairs in ((4, 15), (8, 9)):
+        turns = in_turns(*_two_ways(f"train.batch_size={batch}"), pairs)
+        ours, plain = turns.seconds("cpu")
+        both = f"{turns.ratio('cpu')}; {turns.ratio('wall')}"
+        print(f"  batch {batch}: {both}; {ours:.2f} s of processor against {plain:.2f} s a step", flush=True)
+    turns = in_turns(*_two_ways("train.batch_size=128", *NARROW), 31)
+    ours, plain = turns.seconds("cpu")
+    added = f"{1000 * (ours - plain):.1f} ms of processor"
+    print(f"  what the parts add to a batch of 128, seen with a network of next to nothing: {added}")
+
+
+def _two_ways(*settings: str) -> tuple[Work, Work]:
+    config = resolve("cifar10", settings=("threads=1", *settings))
+    set_numerics(config)
+    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, 3, 32, 32), np.uint8)
+    arguments = network_config(config, 3, 32)
+    state = initial_network(arguments, 0).state_dict()
+    slot = Slot(config, arguments, state, state, torch.zeros(SAMPLES, dtype=torch.bool), CPU)
+    images = HeldImages(_Pixels(pixels), np.arange(SAMPLES), CPU)  # type: ignore[arg-type]
+    loop = _Loop(config, 0, slot, Order(config, 0, SAMPLES), images, CPU)
+    return loop.step, _Plain(config, arguments, pixels).step
+
+
+class _Pixels:
+    """As much of a data set as is asked for."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self._pixels = pixels
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        return self._pixels[indices]
+
+
+class _Plain:
+    """The training loop that one writes with diffusers, with nothing of the method in it."""
+
+    def __init__(self, config: RunConfig, arguments: dict[str, Any], pixels: np.ndarray) -> None:
+        self._images, self._batch, self._clip = (
+            torch.from_numpy(pixels),
+            config.train.batch_size,
+            config.train.grad_clip,
+        )
+        self._network = build_network(arguments).train()
+        self._parameters = list(self._network.parameters())
+        self._optimizer = torch.optim.Adam(self._parameters, lr=config.train.learning_rate, fused=True)
+        self._ema = EMAModel(self._parameters, decay=config.train.ema_decay, foreach=True)
+        self._noise = noise_schedule(config)
+        self._order, self._next = torch.randperm(SAMPLES), 0
+
+    def step(self) -> None:
+        picked = self._order[self._next : self._next + self._batch]
+        self._next = (self._next + self._batch) % (SAMPLES - self._batch)
+        images = self._images[picked]
+        flip = torch.rand(len(images)) < 0.5
+        images = torch.where(flip[:, None, None, None], images.flip(3), images)
+        x0 = images.float() / 127.5 - 1
+        t = torch.randint(self._noise.config.num_train_timesteps, (len(x0),))
+        noise = torch.randn_like(x0)
+        predicted = self._network(self._noise.add_noise(x0, noise, t), t).sample
+        loss = F.mse_loss(predicted, noise)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
+        self._optimizer.step()
+        self._ema.step(self._parameters)

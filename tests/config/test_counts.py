@@ -1,0 +1,37 @@
+"""A configuration against the number of images."""
+
+import pytest
+
+from components.config import resolve
+from components.config.counts import check_counts
+from components.failure import Fatal
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "line"),
+    [
+        (("iet.shards=97", "train.drop_last=false"), (96, 64), "iet.shards: 97 is more than the 96 training samples"),
+        (("train.batch_size=49",), (96, 64), "train.batch_size: 49 is more than a shard's 48 samples"),
+        (("train.batch_size=49", "train.drop_last=false"), (96, 64), None),
+        ((), (96, 1), "data.held_out: 0.5 leaves 1 held-out images"),
+        (("evaluate.neighbours=97",), (96, 64), "evaluate.neighbours: 97 is more than the 96 training images"),
+        (("evaluate.neighbours=96",), (96, 64), None),
+        (
+            ("evaluate.precision_recall_neighbours=32",),
+            (96, 64),
+            "evaluate.precision_recall_neighbours: 32 needs more than 32 images of each set",
+        ),
+        (("evaluate.precision_recall_neighbours=31",), (96, 64), None),
+    ],
+)
+def test_too_few_images_for_shards_batches_or_measures_is_one_line_that_names_the_field(
+    settings: tuple[str, ...], counts: tuple[int, int], line: str | None
+):
+    config = resolve("tiny", settings=settings)
+    if line is None:
+        check_counts(config, *counts)
+        return
+    with pytest.raises(Fatal) as stop:
+        check_counts(config, *counts)
+    assert str(stop.value).startswith(line)
+    assert "\n" not in str(stop.value)
