@@ -96,13 +96,19 @@ class Killer(DirectoryStore):
 Strike = tuple[str, str, int, bool] | tuple[str, str, int, bool, signal.Signals]
 
 
-def _child(root: str, name: str, config: RunConfig, strike: Strike | None) -> None:
-    store = Killer(Path(root), *strike) if strike else DirectoryStore(Path(root))
-    sys.exit(status_of(lambda: finish(Run(store, name), config)))
+def _child(root: str, name: str, config: RunConfig, strike: Strike | None, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    run = Run(Killer(Path(root), *strike), name) if strike else Run.at(root, name)
+    sys.exit(status_of(lambda: finish(run, config)))
 
 
-def start(root: Path, name: str, config: RunConfig, strike: Strike | None = None) -> ForkServerProcess:
-    """Start a run in a process of its own; `strike` are the arguments of `Killer`."""
-    process = _FORKSERVER.Process(target=_child, args=(str(root), name, config, strike))
+def start(root: Path | str, name: str, config: RunConfig, strike: Strike | None = None) -> ForkServerProcess:
+    """Start a run in a process of its own, with this process's environment.
+
+    Args:
+        root: a directory or s3://bucket/prefix.
+        strike: the arguments of `Killer` after the root, for a directory.
+    """
+    process = _FORKSERVER.Process(target=_child, args=(str(root), name, config, strike, dict(os.environ)))
     process.start()
     return process

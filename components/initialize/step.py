@@ -87,5 +87,5 @@ def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], address: str
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """A diffusers config without what says where it came from."""
-    return {name: value for name, value in dict(config).items() if name != "_name_or_path"}
+    """A diffusers config without its notes on itself: where it came from, and a set in no order."""
+    return {name: value for name, value in dict(config).items() if name not in ("_name_or_path", "_use_default_values")}
