@@ -18,6 +18,8 @@ NAMES = (
     "prepare_memory",
     "batches",
     "engine",
+    "store_transfer",
+    "moved_bytes",
 )
 
 
