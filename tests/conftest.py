@@ -16,6 +16,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.S3]:
         yield s3
 
 
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.S3]:
+    """A server that a test may kill and start again."""
+    server = service.own_server(tmp_path_factory.mktemp("mortal") / "server")
+    try:
+        server.start()
+        yield service.prepared(server)
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def s3(s3_server: service.S3, monkeypatch: pytest.MonkeyPatch) -> service.S3:
     """The S3 server, with the environment pointing at it."""

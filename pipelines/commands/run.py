@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
             iet(Local(run, config, display))
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130
-        raise Stopped(status, "stopped; everything done so far is kept, the same command goes on from here") from None
+        raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
     report = run.load(ReportRecord, run.last_model(config).round)
     show(console, run, report)
 

@@ -2,14 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from minio import Minio
 
 from components.dataset import Dataset
 from components.failure import Fatal
@@ -21,7 +18,7 @@ from components.steps import run_step
 from components.store import CachedStore
 from tests.runs import fingerprint, finish, start, tiny
 from tests.services.proxy import Fault, Proxy, Request
-from tests.services.s3 import BUCKET, IDENTITIES, S3, own_server
+from tests.services.s3 import BUCKET, IDENTITIES, S3
 
 CONFIG = tiny()
 
@@ -90,20 +87,6 @@ def test_redistribution_writes_one_assignment_and_reads_no_image_and_no_model(pr
     assert new == {"runs/a/assignments/1.json", record.objects["assignment.safetensors"].key}
     read = [request.path for request in proxy.requests if request.method == "GET" and "list-type" not in request.path]
     assert not [path for path in read if "datasets/" in path or "/models/" in path or "raw." in path or "ema." in path]
-
-
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """A server that may be killed."""
-    server = own_server(tmp_path_factory.mktemp("mortal") / "server")
-    try:
-        server.start()
-        key = next(iter(IDENTITIES))
-        secret = IDENTITIES[key][0]
-        Minio(urlsplit(server.endpoint).netloc, key, secret, secure=False, region="us-east-1").make_bucket(BUCKET)
-        yield S3(server.endpoint, key, secret, server)
-    finally:
-        server.stop()
 
 
 STEPS = {

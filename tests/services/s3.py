@@ -85,12 +85,17 @@ def running(folder: Path) -> Iterator[S3]:
     server = own_server(folder)
     try:
         server.start()
-        access_key = next(iter(IDENTITIES))
-        s3 = S3(server.endpoint, access_key, IDENTITIES[access_key][0], server)
-        _make_bucket(s3)
-        yield s3
+        yield prepared(server)
     finally:
         server.stop()
+
+
+def prepared(server: SeaweedFS) -> S3:
+    """A server that has just started, with `BUCKET` on it."""
+    access_key = next(iter(IDENTITIES))
+    s3 = S3(server.endpoint, access_key, IDENTITIES[access_key][0], server)
+    _make_bucket(s3)
+    return s3
 
 
 def _make_bucket(s3: S3) -> None:

@@ -1,34 +1,17 @@
 """A server that is killed with SIGKILL and comes back: what it had acknowledged is there, and work goes on."""
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from urllib.parse import urlsplit
 
 import pytest
-from minio import Minio
 
 from components.store import Store, open_store
 from components.store.transfer import WRITE_PART
 from tests.services.proxy import Fault, Proxy, Request
-from tests.services.s3 import BUCKET, IDENTITIES, S3, own_server
+from tests.services.s3 import BUCKET, S3
 
 LARGE = hashlib.shake_128(b"large").digest(2 * WRITE_PART + 99)
-
-
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """A server that may be killed."""
-    server = own_server(tmp_path_factory.mktemp("mortal") / "server")
-    try:
-        server.start()
-        key = next(iter(IDENTITIES))
-        secret = IDENTITIES[key][0]
-        Minio(urlsplit(server.endpoint).netloc, key, secret, secure=False, region="us-east-1").make_bucket(BUCKET)
-        yield S3(server.endpoint, key, secret, server)
-    finally:
-        server.stop()
 
 
 @pytest.fixture
