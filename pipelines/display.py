@@ -22,7 +22,7 @@ class Display:
         if self._console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description:<22}"),
-                BarColumn(bar_width=16),
+                BarColumn(bar_width=10),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(compact=True),
@@ -82,8 +82,8 @@ class _Bar:
         self._display, self._bars, self._task = display, bars, task
 
     def update(self, done: int, total: int, unit: str, **figures: float) -> None:
-        shown = [unit] + [f"{name.replace('_', ' ')} {value:.3g}" for name, value in figures.items()]
-        self._bars.update(self._task, completed=done, total=total, figures=", ".join(shown))
+        shown = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in figures.items())
+        self._bars.update(self._task, completed=done, total=total, figures=shown or unit)  # fits 80 columns
 
     def note(self, text: str) -> None:
         self._display.note(text)
