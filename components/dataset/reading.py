@@ -125,7 +125,7 @@ class Dataset:
         def read(batch: Batch) -> None:
             self._read(batch, images, order, ascending)
 
-        if len(batches) < 2:
+        if len(batches) < 2 or not self._store.distant:
             for batch in batches:
                 read(batch)
         else:

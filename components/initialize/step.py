@@ -61,12 +61,14 @@ def _pretrained(
         raise Fatal(f"model.pretrained: {error}: give a diffusers folder with safetensors weights") from None
     except (ValueError, SafetensorError) as error:
         raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
-    if found.get("_class_name") != "UNet2DModel":
-        raise Fatal(f"model.pretrained: {address}: holds a {found.get('_class_name')}, a UNet2DModel is needed")
+    name = found.get("_class_name") if isinstance(found, dict) else type(found).__name__
+    if name != "UNet2DModel":
+        raise Fatal(f"model.pretrained: {address}: unet/config.json holds a {name}, a UNet2DModel is needed")
     for field in ("in_channels", "out_channels"):
-        if found[field] != arguments[field]:
+        if found.get(field) != arguments[field]:
             raise Fatal(
-                f"model.pretrained: {address}: {field} {found[field]}, the data set's images have {arguments[field]}"
+                f"model.pretrained: {address}: {field} {found.get(field)}, "
+                f"the data set's images have {arguments[field]}"
             )
     merged = {name: value for name, value in found.items() if not name.startswith("_")}
     merged |= {"num_class_embeds": arguments["num_class_embeds"], "sample_size": arguments["sample_size"]}

@@ -64,6 +64,9 @@ def decode_keys(
 
 def read_ahead(store: Store, keys: list[str], ahead: int) -> Iterator[bytes]:
     """Objects in order, at most `ahead` of them being read or waiting while one is worked on."""
+    if not store.distant:
+        yield from map(store.get, keys)
+        return
     group = max(1, ahead // _THREADS)  # handing over small objects one by one would cost more than decoding them
     with ThreadPoolExecutor(_THREADS) as pool:
         window: deque[Future[list[bytes]]] = deque()

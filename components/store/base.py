@@ -42,6 +42,8 @@ class Store(ABC):
 
     url: str
     """`file:///dir` or `s3://bucket/prefix`, without a slash at the end and without credentials."""
+    distant: bool = True
+    """Whether a request waits for a network, so that several at once are faster than one after another."""
 
     @abstractmethod
     def get(self, key: str) -> bytes:

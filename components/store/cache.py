@@ -32,7 +32,7 @@ class CachedStore(Store):
             directory: made if it is not there.
             limit_bytes: the objects used longest ago are dropped before all files are larger than that.
         """
-        self.url = inner.url
+        self.url, self.distant = inner.url, inner.distant
         self.bytes_hit = self.bytes_missed = 0
         self._inner, self._folder, self._counting = inner, FragmentFolder(directory, limit_bytes), Lock()
         self._location = directory, limit_bytes

@@ -25,6 +25,8 @@ _HOPELESS = {
 class DirectoryStore(Store):
     """Objects are files; a write is a temporary file and an atomic rename (or link, for `create`)."""
 
+    distant = False
+
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self.url = f"file://{self._root}"

@@ -68,7 +68,7 @@ class HeldImages:
 
     def take(self, positions: Tensor) -> Tensor:
         """uint8 [B, C, H, W] on the device."""
-        return self._images[positions.to(self._device, non_blocking=True)]
+        return self._images.index_select(0, positions.to(self._device, non_blocking=True))
 
 
 class StreamedImages:

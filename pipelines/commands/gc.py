@@ -33,12 +33,12 @@ def main(argv: Sequence[str]) -> None:
         console.print(f"{size(leftover.stat.size):>10}  {leftover.stat.key}", soft_wrap=True)
     _show_total(console, found)
     if young:
-        console.print(f"{_objects(young)} more are spared: a step that is at work may name them yet (--older-than)")
+        console.print(f"spared: {_objects(young)} more, which a step at work may name yet (--older-than)")
     if arguments.delete:
         gone = list(remove(store, naming, found, before, abandoned=arguments.abandoned))
         console.print(f"removed {_objects(len(gone))}, {size(sum(leftover.stat.size for leftover in gone))}")
         if len(gone) < len(found):
-            console.print(f"{_objects(len(found) - len(gone))} were taken up or removed by others meanwhile")
+            console.print(f"taken up or removed by others meanwhile: {_objects(len(found) - len(gone))}")
     elif found:
         console.print("nothing was removed: --delete removes them")
 

@@ -74,6 +74,23 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         model_0(tmp_path, tiny(f"model.pretrained={tmp_path / 'given'}"))
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("[]", "unet/config.json holds a list, a UNet2DModel is needed"),
+        ("{}", "unet/config.json holds a None, a UNet2DModel is needed"),
+        ('{"_class_name": "UNet2DModel"}', "in_channels None, the data set's images have 1"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_config_that_is_none_is_one_line(config: str, says: str, tmp_path: Path) -> None:
+    DDPMPipeline(network(), DDPMScheduler()).save_pretrained(tmp_path / "given")
+    (tmp_path / "given/unet/config.json").write_text(config)
+    with pytest.raises(Fatal, match=r"^model\.pretrained: ") as told:
+        model_0(tmp_path, tiny(f"model.pretrained={tmp_path / 'given'}"))
+    assert says in str(told.value)
+
+
 def test_the_seed_decides_and_variants_share_their_first_weights(tmp_path: Path) -> None:
     digests = {}
     for name, config in {

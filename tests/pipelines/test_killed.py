@@ -14,7 +14,7 @@ CONFIG = tiny("execution.checkpoint_every_s=1e-9")
 
 POINTS = {
     "in prepare, before the manifest": ("create", "datasets/", 1, False),
-    "in train, with checkpoints behind it": ("put", "checkpoints/1/0", 4, True),
+    "in train, with checkpoints behind it": ("put", "checkpoints/1/0", 2, True),
     "in train, between a checkpoint's object and its manifest": ("put", "checkpoint.json", 3, False),
     "in train, between objects and manifest": ("create", "proxies/1/1.json", 1, False),
     "in train, after its manifest, before its checkpoints are gone": ("create", "proxies/0/0.json", 1, True),

@@ -48,6 +48,7 @@ def test_ls_of_a_root_shows_its_runs_with_state_and_figures_and_its_data_sets(do
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "done" in lines["done"].split("done", 1)[1]
     assert "planned" in lines["planned"].split("planned", 1)[1]
+    assert "round 1 of 3" in lines["half"]
     assert "frechet" in lines["done"]
     assert "frechet" not in lines["half"]
     assert " 96 " in out
@@ -126,7 +127,7 @@ def test_gc_lists_left_overs_and_removes_them_only_when_asked(done: Run, said: S
     status, out, _ = said("gc", done.store.url)
     assert status == 0
     assert "nothing is left over" in out
-    assert "1 object more are spared" in out
+    assert "spared: 1 object more" in out
     _, out, _ = said("gc", done.store.url, "--older-than", "0s")
     assert f"11 bytes  {key}" in out
     assert "nothing was removed" in out
@@ -134,6 +135,12 @@ def test_gc_lists_left_overs_and_removes_them_only_when_asked(done: Run, said: S
     assert "removed 1 object, 11 bytes" in out
     assert done.store.stat(key) is None
     assert "nothing is left over" in said("gc", done.store.url, "--older-than", "0s")[1]
+
+
+def test_gc_of_nothing_is_one_line(tmp_path: Path, said: Said) -> None:
+    status, _, err = said("gc", tmp_path, "--delete", "--older-than", "0s")
+    assert status == 2
+    assert err == f"unecho: file://{tmp_path}: no runs and no data sets there: check the address\n"
 
 
 def test_all_three_work_on_s3(s3_root: str, said: Said, tmp_path: Path) -> None:

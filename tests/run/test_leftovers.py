@@ -1,6 +1,11 @@
 """What gc takes for a left-over: everything that no manifest names, and nothing else."""
 
+import json
+import os
+import random
+import signal
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,7 @@ from components.run.naming import Naming
 from components.run.removal import remove
 from components.store import Store, open_store
 from tests.runs import fingerprint, finish, start, tiny
+from tests.services.proxy import Fault, Proxy, Request
 
 CONFIG = tiny("execution.checkpoint_every_s=1e-9")
 LATER = float("inf")
@@ -40,7 +46,7 @@ def test_a_run_that_was_not_disturbed_leaves_nothing_over(unkilled: Run) -> None
 
 POINTS = {
     "prepare": ("create", "datasets/", 1, False),
-    "train, in the middle": ("put", "checkpoints/1/0", 5, True),
+    "train, between a checkpoint's object and its manifest": ("put", "checkpoints/1/0", 3, True),
     "train, between objects and manifest": ("create", "proxies/1/1.json", 1, False),
     "train, before its checkpoints are gone": ("create", "proxies/0/0.json", 1, True),
     "aggregate": ("create", "models/2.json", 1, False),
@@ -55,6 +61,7 @@ def test_after_a_kill_gc_removes_what_nobody_names_and_the_run_ends_with_the_sam
 ) -> None:
     killed = start(tmp_path, "a", CONFIG, POINTS[point])
     killed.join()
+    assert killed.exitcode == -signal.SIGKILL, "the run ended before the point was reached"
     run = Run.at(str(tmp_path), "a")
     keys = {stat.key for stat in run.store.list("")}
     gone = collect(run.store)
@@ -67,6 +74,54 @@ def test_after_a_kill_gc_removes_what_nobody_names_and_the_run_ends_with_the_sam
     # the report tells when it was made; all else is what an undisturbed run holds
     held = [{stat.key for stat in r.store.list("runs/") if "/reports/3/" not in stat.key} for r in (run, unkilled)]
     assert held[0] == held[1]
+
+
+def collect_and_check(store: Store) -> None:
+    """Collect; everything that a manifest names is still there."""
+    keys, named = {stat.key for stat in store.list("")}, Naming(store).look()
+    gone = collect(store)
+    assert {stat.key for stat in store.list("")} == keys - gone
+    assert not gone & (named.named - named.retired)
+
+
+def check_end(run: Run, unkilled: Run) -> None:
+    """The run goes on to the end of one that nobody disturbed, and nothing is left over."""
+    finish(run, CONFIG)
+    assert list(fingerprint(run).values()) == list(fingerprint(unkilled).values())
+    collect_and_check(run.store)
+    assert found(run.store) == {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_kills_at_random_moments_each_followed_by_gc_the_run_ends_as_ever(
+    seed: int, unkilled: Run, tmp_path: Path
+) -> None:
+    dice, run = random.Random(seed), Run.at(str(tmp_path), "a")
+    for _ in range(3):
+        operation = dice.choice(["put", "create", "delete"])
+        start(tmp_path, "a", CONFIG, (operation, "", dice.randrange(1, 40), dice.random() < 0.5)).join()
+        collect_and_check(run.store)
+    check_end(run, unkilled)
+
+
+def test_the_same_on_s3(proxy: Proxy, s3_root: str, unkilled: Run) -> None:
+    dice, run = random.Random(0), Run.at(s3_root, "a")
+    for _ in range(2):
+        process, left = start(s3_root, "a", CONFIG), dice.randrange(20, 60)
+
+        def strike(request: Request, process: ForkServerProcess = process) -> bool:
+            nonlocal left
+            left -= request.method in ("PUT", "POST", "DELETE")
+            if left == 0:
+                process.kill()
+            return False
+
+        proxy.inject(Fault(), strike)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before the moment was reached"
+        proxy.heal()
+        collect_and_check(run.store)
+    check_end(run, unkilled)
 
 
 def test_what_was_written_since_is_spared(unkilled: Run) -> None:
@@ -96,15 +151,37 @@ def test_chunks_that_no_data_set_names_and_retired_objects_that_are_back_go(unki
 
 
 def test_the_progress_of_a_proxy_that_is_not_committed_stays_until_it_is_given_up(tmp_path: Path) -> None:
-    killed = start(tmp_path, "a", CONFIG, ("create", "proxies/1/1.json", 1, False))
+    # the thread that writes checkpoints is the one that strikes: it is at no other place then
+    killed = start(tmp_path, "a", CONFIG, ("put", "checkpoints/1/1/", 2, True))
     killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     store = open_store(str(tmp_path))
     progress = {stat.key for stat in store.list("runs/a/checkpoints/1/1/")}
-    assert len(progress) == 4  # two checkpoints: a state and a manifest each
+    assert len(progress) == 2  # a state and its manifest
     assert not progress & collect(store)
     assert {key for key, why in found(store, abandoned=True).items() if why is Why.ABANDONED} == progress
     assert collect(store, abandoned=True) == progress
     finish(Run(store, "a"), CONFIG)
+
+
+def test_the_progress_of_a_prepare_that_did_not_end_keeps_its_chunks_until_it_is_given_up(
+    unkilled: Run, tmp_path: Path
+) -> None:
+    killed = start(tmp_path, "a", CONFIG, ("put", "parts/", 1, True))
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    store = open_store(str(tmp_path))
+    parts = [stat.key for stat in store.list("datasets/progress/") if "/parts/" in stat.key]
+    progress = {json.loads(store.get(key))["chunk"]["object"]["key"] for key in parts} | set(parts)
+    assert len(progress) == 2  # a chunk and the record that names it
+    assert not progress & found(store).keys()
+    assert progress <= found(store, abandoned=True).keys()
+    os.utime(tmp_path / next(iter(progress - set(parts))), (0, 0))  # the chunk is old, its record is young
+    assert not collect(store, before=1, abandoned=True), "what was added to since is not given up"
+    assert progress <= collect(store, abandoned=True)
+    run = Run(store, "a")
+    finish(run, CONFIG)
+    assert fingerprint(run) == fingerprint(unkilled)
 
 
 def test_what_a_run_takes_up_between_listing_and_removal_is_spared(unkilled: Run, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ class Proxy:
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server: Streams | None = None
+        # else small answers wait for the client's acknowledgement, some 25 ms a request
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             while head := await _head(reader):
                 request, raw = await _request(head, reader)
