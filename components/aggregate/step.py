@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from components.aggregate.average import average
 from components.aggregate.stop import stop_reason
-from components.model import set_numerics
+from components.model.device import set_numerics
 from components.progress import Progress
 from components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
 

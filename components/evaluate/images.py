@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from components.dataset import Dataset
 from components.failure import Fatal
-from components.model import load_state
+from components.model.weights import load_state
 from components.run import Run, SamplesRecord
 
 

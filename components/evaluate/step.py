@@ -19,7 +19,8 @@ from components.evaluate.report import page
 from components.evaluate.transforms import stages
 from components.evaluate.verdict import headline, judged, smoke_reason
 from components.failure import Fatal
-from components.model import choose_device, device_name, release_files, set_numerics
+from components.model.device import choose_device, device_name, set_numerics
+from components.model.release import release_files
 from components.progress import Progress
 from components.run import DatasetRecord, ReportRecord, Run, SamplesRecord, ran_with
 from components.run.data import open_dataset

@@ -10,8 +10,9 @@ from safetensors.torch import load
 
 from components.config import RunConfig
 from components.failure import Fatal
-from components.model import initial_network, set_numerics, state_bytes
-from components.model.network import CONDITION_ROWS, network_config
+from components.model.device import set_numerics
+from components.model.network import CONDITION_ROWS, initial_network, network_config
+from components.model.weights import state_bytes
 from components.progress import Progress
 from components.run import DatasetRecord, ModelRecord, Run, ran_with
 from components.store import Missing, open_store

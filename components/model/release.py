@@ -14,15 +14,18 @@ from components.model.weights import load_json, load_state
 from components.run import ModelRecord, Run
 
 
-def released_pipeline(run: Run, config: RunConfig, model: ModelRecord, device: torch.device, sampler: str) -> Any:
-    """The aggregated model with `sample.weights`, the condition 'none' folded in, under `sampler`."""
+def sampled_weights(
+    run: Run, config: RunConfig, model: ModelRecord
+) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
+    """The network's config, and the aggregated model's weights that `sample.weights` names."""
     state = load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
-    return sampling_pipeline(config, load_json(run.store, model.objects["network.json"]), state, device, sampler)
+    return load_json(run.store, model.objects["network.json"]), state
 
 
 def release_files(run: Run, config: RunConfig, model: ModelRecord) -> dict[str, bytes]:
     """The files of the diffusers folder, by their path in it. No pickle is among them."""
-    pipeline = released_pipeline(run, config, model, torch.device("cpu"), "ddpm")
+    network_config, state = sampled_weights(run, config, model)
+    pipeline = sampling_pipeline(config, network_config, state, torch.device("cpu"), "ddpm")
     with TemporaryDirectory(prefix="unecho-release-") as folder:
         pipeline.save_pretrained(folder, safe_serialization=True)
         return {

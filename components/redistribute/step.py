@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from components.config import RunConfig
-from components.model import load_state, state_bytes
+from components.model.weights import load_state, state_bytes
 from components.progress import Progress
 from components.redistribute.reassign import reassign
 from components.run import Assignment, ProxyRecord, Run, ran_with

@@ -8,7 +8,6 @@ from components.dataset import Dataset
 from components.run.address import Run
 from components.run.records import DatasetRecord
 from components.store import CachedStore, Store
-from components.store.directory import DirectoryStore
 
 
 def open_dataset(run: Run, config: RunConfig) -> Dataset:
@@ -25,7 +24,7 @@ def open_dataset(run: Run, config: RunConfig) -> Dataset:
 
 def _for_data(store: Store, config: RunConfig) -> Store:
     directory = config.execution.cache_dir
-    if directory is None or isinstance(store, DirectoryStore):
+    if directory is None or not store.distant:
         return store
     return _cached(store, Path(directory).expanduser(), int(config.execution.cache_gib * 2**30))
 

@@ -5,19 +5,12 @@ import time
 import torch
 
 from components.config import RunConfig
-from components.model import (
-    choose_device,
-    device_name,
-    generate,
-    load_state,
-    preview_strip,
-    released_pipeline,
-    set_numerics,
-    state_bytes,
-)
-from components.model.weights import load_json
+from components.model.device import choose_device, device_name, set_numerics
+from components.model.release import sampled_weights
+from components.model.sampling import generate, preview_strip, sampling_pipeline
+from components.model.weights import state_bytes
 from components.progress import Progress
-from components.run import ModelRecord, Run, SamplesRecord, ran_with
+from components.run import Run, SamplesRecord, ran_with
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> SamplesRecord:
@@ -35,7 +28,8 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     set_numerics(config)
     device = choose_device(config)
     start, stop = part_bounds(config, index)
-    pipeline = released_pipeline(run, config, model, device, config.sample.sampler)
+    network_config, state = sampled_weights(run, config, model)
+    pipeline = sampling_pipeline(config, network_config, state, device, config.sample.sampler)
     images = generate(
         pipeline,
         config.seed,
@@ -47,7 +41,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     )
     files = {"images.safetensors": state_bytes({"images": torch.from_numpy(images)})}
     if index == 0 and config.report.preview:
-        files["preview.png"] = _preview(run, config, model, device)
+        files["preview.png"] = preview_strip(config, network_config, state, device)
     address = (model.round, index)
     record = SamplesRecord(
         round=model.round,
@@ -66,8 +60,3 @@ def part_bounds(config: RunConfig, part: int) -> tuple[int, int]:
     batches = -(-config.sample.count // size)
     first, end = part * batches // parts, (part + 1) * batches // parts
     return first * size, min(end * size, config.sample.count)
-
-
-def _preview(run: Run, config: RunConfig, model: ModelRecord, device: torch.device) -> bytes:
-    state = load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
-    return preview_strip(config, load_json(run.store, model.objects["network.json"]), state, device)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from components.config.counts import check_counts
-from components.model import state_bytes
+from components.model.weights import state_bytes
 from components.progress import Progress
 from components.run import Assignment, Run, ran_with
 from components.run.data import open_dataset

@@ -16,7 +16,8 @@ from components.config import RunConfig
 from components.config.schedule import batch_size, steps_per_epoch
 from components.dataset import Dataset
 
-_AHEAD = 4
+AHEAD = 4
+"""Batches that are read while one trains."""
 _SHARE_OF_MEMORY = 0.25
 
 
@@ -114,7 +115,7 @@ def shard_images(
     if hold == "device":
         yield HeldImages(dataset, rows, device)
         return
-    with ThreadPoolExecutor(_AHEAD, "unecho-batch") as pool:
+    with ThreadPoolExecutor(AHEAD, "unecho-batch") as pool:
         yield StreamedImages(dataset, rows, device, pool)
 
 

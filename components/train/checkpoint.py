@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from components.failure import INTERRUPTED, TERMINATED, Fatal
-from components.model import load_state, state_bytes
+from components.model.weights import load_state, state_bytes
 from components.run import Run
 from components.store import ObjectRef, put_object
 

@@ -9,7 +9,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from components.config import RunConfig
-from components.model import build_network
+from components.model.network import build_network
 from components.train.anti_gradient import MemoryBank
 
 

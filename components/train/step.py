@@ -11,23 +11,17 @@ from torch.nn import functional as F
 from components.config import RunConfig
 from components.config.schedule import steps_per_round
 from components.failure import Fatal, Stopped
-from components.model import (
-    choose_device,
-    condition_count,
-    device_name,
-    load_state,
-    noise_schedule,
-    preview_strip,
-    set_numerics,
-    state_bytes,
-)
-from components.model.weights import load_json
+from components.model.device import choose_device, device_name, set_numerics
+from components.model.network import condition_count
+from components.model.noise import noise_schedule
+from components.model.sampling import preview_strip
+from components.model.weights import load_json, load_state, state_bytes
 from components.progress import Progress
 from components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
 from components.run.data import open_dataset
 from components.train.anti_gradient import is_skipped, mean_of_kept
 from components.train.augment import Augmenter
-from components.train.batches import Order, seed_of, shard_images
+from components.train.batches import AHEAD, Order, seed_of, shard_images
 from components.train.checkpoint import Checkpoints, stop_asked
 from components.train.host_augment import randaugment
 from components.train.slot import Slot, learning_rate
@@ -136,11 +130,12 @@ class _Loop:
         config, slot = self._config, self._slot
         on_cpu = self._positions(slot.step)
         batch = on_cpu.to(self._device, non_blocking=True)
+        pixels = self._pixels(on_cpu)
         torch.manual_seed(seed_of(config.seed, "step", self._shard, slot.step))
 
         flagged = slot.augment_next[batch]
         condition = torch.where(flagged, self._choice[batch], 0)
-        x0 = self._augmenter.apply(self._pixels(on_cpu), condition).float() / 127.5 - 1
+        x0 = self._augmenter.apply(pixels, condition).float() / 127.5 - 1
         t = torch.randint(config.noise.timesteps, (len(batch),), device=self._device)
         noise = torch.randn_like(x0)
         loss = self._losses(x0, t, noise, condition)
@@ -188,7 +183,7 @@ class _Loop:
             self._on_host = on_host & self._slot.augment_next.cpu() if self._augmenter.on_host else None
             self._expected = step
         ends = (epoch + 1) * self._order.steps_per_epoch
-        while self._expected < min(ends, step + 4):
+        while self._expected < min(ends, step + AHEAD):
             self._images.expect(self._order.positions(self._permutation, self._expected))
             self._expected += 1
         return self._order.positions(self._permutation, step)
@@ -202,7 +197,6 @@ class _Loop:
                 if self._on_host[p]
             }
             pixels = randaugment(pixels, seeds)
-            torch.manual_seed(seed_of(self._config.seed, "step", self._shard, self._slot.step))
         return pixels
 
 

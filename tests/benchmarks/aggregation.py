@@ -7,8 +7,8 @@ import torch
 
 from components.aggregate.step import step
 from components.config import resolve
-from components.model import build_network, state_bytes
-from components.model.network import network_config
+from components.model.network import build_network, network_config
+from components.model.weights import state_bytes
 from components.plan.step import step as plan
 from components.progress import Silent
 from components.run import ModelRecord, ProxyRecord, RoundFigures, Run

@@ -10,7 +10,7 @@ from components.config import resolve
 from components.dataset import ChunkRef, DatasetManifest
 from components.dataset.manifest import manifest_key
 from components.dataset.names import NAMES_BLOCK
-from components.model import load_state, state_bytes
+from components.model.weights import load_state, state_bytes
 from components.plan.step import step as plan
 from components.progress import Silent
 from components.redistribute.step import step as redistribute

@@ -10,7 +10,7 @@ import torch
 
 from components.config import resolve
 from components.dataset import Dataset
-from components.model import state_bytes
+from components.model.weights import state_bytes
 from components.plan.step import step as plan
 from components.prepare.step import step as prepare
 from components.progress import Silent

@@ -12,8 +12,9 @@ from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
 from components.config import RunConfig, resolve
-from components.model import build_network, initial_network, noise_schedule, set_numerics
-from components.model.network import network_config
+from components.model.device import set_numerics
+from components.model.network import build_network, initial_network, network_config
+from components.model.noise import noise_schedule
 from components.train.batches import HeldImages, Order
 from components.train.slot import Slot
 from components.train.step import _Loop

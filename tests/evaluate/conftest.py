@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.config import resolve
 from components.dataset import Dataset
-from components.model import state_bytes
+from components.model.weights import state_bytes
 from components.plan.step import step as plan
 from components.run import (
     Assignment,

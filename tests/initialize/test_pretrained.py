@@ -9,7 +9,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from components.config import RunConfig
 from components.failure import Fatal
-from components.model import load_state
+from components.model.weights import load_state
 from components.plan.step import step as plan
 from components.run import ModelRecord, Run
 from components.steps import run_step

@@ -9,7 +9,7 @@ from diffusers import DDPMPipeline, DiffusionPipeline
 from components.config import resolve
 from components.dataset import Dataset
 from components.failure import Fatal
-from components.model import load_state
+from components.model.weights import load_state
 from components.run import (
     Assignment,
     BeginRecord,

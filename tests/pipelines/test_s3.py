@@ -10,7 +10,7 @@ import pytest
 
 from components.dataset import Dataset
 from components.failure import Fatal
-from components.model import load_state
+from components.model.weights import load_state
 from components.plan.step import step as plan
 from components.run import Assignment, DatasetRecord, ProxyRecord, Run
 from components.run.data import open_dataset

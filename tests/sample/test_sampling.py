@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from components.config import resolve
-from components.model import generate, initial_network
-from components.model.network import network_config
-from components.model.sampling import sampling_pipeline
+from components.model.network import initial_network, network_config
+from components.model.sampling import generate, sampling_pipeline
 from components.sample.step import part_bounds
 
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from components.config import resolve
-from components.model import build_network, initial_network
 from components.model.conditions import augmentations
-from components.model.network import condition_count, fold_condition, network_config
+from components.model.network import build_network, condition_count, fold_condition, initial_network, network_config
 from components.train.augment import Augmenter, flip_and_shift
 from components.train.host_augment import randaugment
 

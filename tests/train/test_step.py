@@ -11,7 +11,7 @@ import torch
 from components.config import RunConfig
 from components.config.schedule import steps_per_round
 from components.failure import TERMINATED, Fatal, Stopped
-from components.model import load_state
+from components.model.weights import load_state
 from components.plan.step import step as plan
 from components.progress import Silent
 from components.run import Assignment, ModelRecord, ProxyRecord, Run
