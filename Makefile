@@ -42,12 +42,12 @@ else \
 fi
 endef
 
-# Pin again what pyproject.toml allows. No host of a registry is written.
+# Pin again what pyproject.toml allows: for people, for tests, and for the image. No host of a registry is written.
+PIN := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:
-	uv pip compile pyproject.toml --extra inception --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header -o requirements.txt
-	uv pip compile pyproject.toml --extra inception --extra test --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header -o requirements-test.txt
+	$(PIN) --extra inception --extra kubeflow --extra test -o requirements-test.txt
+	$(PIN) --extra inception --extra kubeflow -c requirements-test.txt -o requirements.txt
+	$(PIN) --extra inception -c requirements-test.txt -o images/requirements.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info
