@@ -1,12 +1,12 @@
 """The pod's entry: `unecho step NAME --run ROOT/runs/NAME [--round R] [--index K]`."""
 
-import logging
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from components.config.arguments import add_config_arguments, config_from
 from components.failure import status_of
+from components.log import listen
 from components.plan.step import step as plan
 from components.progress import Lines
 from components.run import Run
@@ -25,13 +25,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    listen()
     run = Run.parse(arguments.run)
     if arguments.step == "plan":
         plan(run, config_from(arguments))
         return
     round, index = (getattr(arguments, name, None) for name in ("round", "index"))
-    run_step(arguments.step, run, round, index, Lines(arguments.step))
+    run_step(arguments.step, run, round, index, _lines(arguments.step, round, index))
+
+
+def _lines(step: str, round: int | None, index: int | None) -> Lines:
+    label = " ".join(str(part) for part in (step, round, index) if part is not None)
+    return Lines(label, step=step, round=round, index=index)
 
 
 def _parser() -> ArgumentParser:

@@ -1,11 +1,13 @@
 """What can go wrong for good, told in one line, and what each end means as an exit status."""
 
 import signal
-import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from components.log import as_json, last_words, tell
 
 DONE = 0
 RETRY = 1
@@ -58,6 +60,13 @@ def status_of(work: Callable[[], Any]) -> int:
         return RETRY
     except OSError as error:
         return _told(f"{error}: worth another try", RETRY)
+    except Exception as error:  # a bug: its traceback is wanted
+        line = f"{type(error).__name__}: {error}"
+        last_words(line)
+        if not as_json():
+            raise
+        tell(line, level="error", status=RETRY, traceback=traceback.format_exc())
+        return RETRY
     return DONE
 
 
@@ -67,5 +76,6 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _told(line: str, status: int) -> int:
-    print(f"unecho: {line}", file=sys.stderr, flush=True)
+    last_words(line)
+    tell(line, shown=f"unecho: {line}", level="error" if status in (RETRY, FATAL) else "warning", status=status)
     return status

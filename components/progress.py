@@ -1,8 +1,9 @@
 """How a step tells what it is doing, without knowing who listens."""
 
-import sys
 import time
-from typing import Protocol
+from typing import Any, Protocol
+
+from components.log import tell
 
 
 class Progress(Protocol):
@@ -32,13 +33,15 @@ class Silent:
 class Lines:
     """Plain lines on stderr, a few a minute: for logs, and where there is no terminal."""
 
-    def __init__(self, label: str, every_s: float = 10.0) -> None:
+    def __init__(self, label: str, every_s: float = 10.0, **where: Any) -> None:
         """
         Args:
-            label: stands before each line.
+            label: stands before each line that people read.
             every_s: least time between two lines of one kind of work; its end is always told.
+            where: what machines read in the label's place, such as step, round and index.
         """
         self._label, self._every_s = label, every_s
+        self._where = where or {"step": label}
         self._last = time.monotonic()
 
     def update(self, done: int, total: int, unit: str, **figures: float) -> None:
@@ -46,10 +49,10 @@ class Lines:
             return
         self._last = time.monotonic()
         beside = "".join(f", {name} {value:.4g}" for name, value in figures.items())
-        self._print(f"{done} of {total} {unit}{beside}")
+        self._tell(f"{done} of {total} {unit}{beside}", done=done, total=total, unit=unit, **figures)
 
     def note(self, text: str) -> None:
-        self._print(text)
+        self._tell(text)
 
-    def _print(self, text: str) -> None:
-        print(f"{self._label}: {text}", file=sys.stderr, flush=True)
+    def _tell(self, text: str, **fields: Any) -> None:
+        tell(text, shown=f"{self._label}: {text}", **self._where, **fields)

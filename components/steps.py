@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, cast
 
+from components.config import RunConfig
 from components.failure import Fatal
 from components.progress import Progress, Silent
 from components.run import (
@@ -21,6 +22,8 @@ from components.run import (
 )
 
 Function = Callable[[Run, int | None, int | None, Progress], Record]
+At = Callable[[int, int, int], tuple[int, ...]]
+"""From the step's round and index, and the last model's round, to the address of its record."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,14 @@ class Step:
 
     Attributes:
         name: also the name of its folder and of its command.
-        record: what it commits.
+        record: what it commits; at: where.
         by_round, by_index: what it is addressed by, beside the run.
         says: one line for help.
     """
 
     name: str
     record: type[Record]
+    at: At
     says: str
     by_round: bool = False
     by_index: bool = False
@@ -48,18 +52,42 @@ class Step:
 STEPS: Final[dict[str, Step]] = {
     step.name: step
     for step in (
-        Step("plan", Plan, "freeze the configuration of the run"),
-        Step("prepare", DatasetRecord, "pack the images into a data set, once"),
-        Step("initialize", ModelRecord, "make model 0"),
-        Step("shard", Assignment, "make assignment 0"),
-        Step("begin", BeginRecord, "decide whether a round starts; retire old weights", by_round=True),
-        Step("train", ProxyRecord, "train one proxy on its shard", by_round=True, by_index=True),
-        Step("aggregate", ModelRecord, "average the proxies of a round", by_round=True),
-        Step("redistribute", Assignment, "move often-skipped samples to other shards", by_round=True),
-        Step("sample", SamplesRecord, "generate a part of the images", by_index=True),
-        Step("evaluate", ReportRecord, "measure memorization and quality, write the report"),
+        Step("plan", Plan, lambda r, k, last: (0,), "freeze the configuration of the run"),
+        Step("prepare", DatasetRecord, lambda r, k, last: (), "pack the images into a data set, once"),
+        Step("initialize", ModelRecord, lambda r, k, last: (0,), "make model 0"),
+        Step("shard", Assignment, lambda r, k, last: (0,), "make assignment 0"),
+        Step("begin", BeginRecord, lambda r, k, last: (r,), "decide whether a round starts; retire old weights", True),
+        Step("train", ProxyRecord, lambda r, k, last: (r, k), "train one proxy on its shard", True, True),
+        Step("aggregate", ModelRecord, lambda r, k, last: (r + 1,), "average the proxies of a round", True),
+        Step(
+            "redistribute",
+            Assignment,
+            lambda r, k, last: (r + 1,),
+            "move often-skipped samples to other shards",
+            by_round=True,
+        ),
+        Step("sample", SamplesRecord, lambda r, k, last: (last, k), "generate a part of the images", by_index=True),
+        Step(
+            "evaluate",
+            ReportRecord,
+            lambda r, k, last: (last,),
+            "measure memorization and quality, write the report",
+        ),
     )
 }
+
+
+def committed(
+    name: str, run: Run, config: RunConfig, round: int | None = None, index: int | None = None
+) -> Record | None:
+    """The record that says that a step is done, or None; `plan` may be done and yet have another revision to write.
+
+    Raises:
+        Fatal: the record cannot be read, or the rounds before `sample` and `evaluate` are not complete.
+    """
+    step = STEPS[name]
+    last = run.last_model(config).round if step.record in (SamplesRecord, ReportRecord) else 0
+    return run.find(step.record, *step.at(round or 0, index or 0, last))
 
 
 def run_step(

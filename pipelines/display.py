@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from components import progress as told
+from components.log import as_json, tell
 
 
 class Display:
@@ -38,7 +39,10 @@ class Display:
 
     def note(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(text)
+        if as_json():
+            tell(text)
+        else:
+            self._console.print(text)
 
     @contextmanager
     def step(
@@ -52,9 +56,9 @@ class Display:
         label = _label(name, round, index, sizes)
         started = time.monotonic()
         if self._bars is None:
-            yield told.Lines(label)
+            yield told.Lines(label, step=name, round=round, index=index)
             if (seconds := time.monotonic() - started) >= 1:
-                self._console.print(f"{label}: done in {seconds:.0f} s")
+                self.note(f"{label}: done in {seconds:.0f} s")
             return
         self._show_round(name, round, index, sizes)
         task = self._bars.add_task(label, total=None, figures="")
@@ -65,11 +69,11 @@ class Display:
 
     def _show_round(self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> None:
         assert self._bars is not None
-        if name == "train" and round is not None and index is not None:
+        if name == "train" and round is not None:
             if self._rounds is None:
                 total = sizes["rounds"] * sizes["shards"]
                 self._rounds = self._bars.add_task("all rounds", total=total, figures="proxies trained")
-            self._bars.update(self._rounds, completed=round * sizes["shards"] + index)
+            self._bars.update(self._rounds, completed=round * sizes["shards"] + (index or 0))
         elif name == "sample" and self._rounds is not None:
             self._bars.remove_task(self._rounds)
             self._rounds = None

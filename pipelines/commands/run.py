@@ -1,7 +1,7 @@
 """unecho run: the whole of it."""
 
 import os
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from components.config.arguments import add_config_arguments, config_from
 from components.evaluate.figures import load_figures
 from components.evaluate.table import plain_lines
 from components.failure import Stopped
+from components.log import as_json, listen, tell
 from components.run import ReportRecord, Run
 from components.store.directory import DirectoryStore
+from pipelines.cluster.arguments import add_cluster_arguments
 from pipelines.commands.pull import sampling_lines
 from pipelines.display import Display
 from pipelines.local import Local
-from pipelines.loop import iet
+from pipelines.loop import Engine, iet
 
 
 def main(argv: Sequence[str]) -> None:
@@ -26,15 +28,33 @@ def main(argv: Sequence[str]) -> None:
     config = config_from(arguments)
     run = Run.at(arguments.root, arguments.name or default_name(config))
     console = Console(highlight=False, markup=False)
-    console.print(f"run {run.url}", soft_wrap=True)
+    listen()
+    if as_json():
+        tell(f"run {run.url}", run=run.url)
+    else:
+        console.print(f"run {run.url}", soft_wrap=True)
     try:
         with Display(console) as display:
-            iet(Local(run, config, display))
+            iet(_engine(arguments, run, config, display))
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
     report = run.load(ReportRecord, run.last_model(config).round)
-    show(console, run, report)
+    if as_json():
+        place = run.store.address(report.objects["report.html"].key)
+        model = run.store.address(_model_folder(report))
+        tell("done", run=run.url, report=place, model=model, headline=report.headline)
+    else:
+        show(console, run, report)
+
+
+def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:
+    if arguments.engine == "local":
+        return Local(run, config, display)
+    from pipelines.cluster.access import connect  # takes half a second, and not everybody has a cluster
+    from pipelines.jobs import Jobs
+
+    return Jobs(run, config, display, connect(arguments.context, arguments.namespace))
 
 
 def _parser() -> ArgumentParser:
@@ -44,6 +64,10 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--root", default="unecho", help="directory or s3://bucket/prefix (default: ./unecho)")
     parser.add_argument("--name", help="name of the run (default: preset, variant and seed)")
+    parser.add_argument(
+        "--engine", choices=("local", "jobs"), default="local", help="here, or as Jobs of a Kubernetes cluster"
+    )
+    add_cluster_arguments(parser)
     add_config_arguments(parser)
     return parser
 

@@ -1,0 +1,120 @@
+"""A step, or a step for every index, as one Indexed Job."""
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from components.run import Run
+from components.steps import STEPS
+from pipelines.cluster import naming
+
+TRIES: Final = 4
+"""How often an index may fail before its Job has failed."""
+TEMPLATES: Final = {"train": "unecho-gpu-step", "sample": "unecho-gpu-step"}
+"""The PodTemplate of the steps that compute on a device; the others have `unecho-step`."""
+_KEPT_S: Final = 24 * 3600
+"""How long a finished Job stays to be looked at."""
+_QUEUE: Final = "kueue.x-k8s.io/"
+
+
+def template_of(step: str) -> str:
+    """Name of the PodTemplate that says what a step's pods look like."""
+    return TEMPLATES.get(step, "unecho-step")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one Job does.
+
+    Attributes:
+        size: how many indexes; 1 for a step that has none.
+    """
+
+    step: str
+    round: int | None
+    size: int
+
+    def indices(self) -> range:
+        return range(self.size)
+
+    def name(self, run: Run) -> str:
+        """The Job's name."""
+        return naming.job_name(run.name, self.step, self.round)
+
+    def job(self, run: Run, template: dict[str, Any], parallelism: int, owner: Any) -> dict[str, Any]:
+        """The Job.
+
+        Args:
+            template: the pods', as the PodTemplate has it; its first container runs the step.
+            parallelism: pods at once, at most.
+            owner: the run's ConfigMap.
+
+        Source: kubernetes.io, Indexed Jobs, pod failure policy, backoff limit per index (v1.33, stable).
+        """
+        pod = self._pod(run, template)
+        container = pod["spec"]["containers"][0]["name"]
+        labels = naming.labels(run.name, self.step, self.round)
+        queue = {name: value for name, value in pod["metadata"]["labels"].items() if name.startswith(_QUEUE)}
+        spec: dict[str, Any] = {
+            "completionMode": "Indexed",
+            "completions": self.size,
+            "parallelism": min(parallelism, self.size),
+            "backoffLimitPerIndex": TRIES - 1,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": _failure_rules(container)},
+            "ttlSecondsAfterFinished": _KEPT_S,
+            "template": pod,
+        }
+        if queue:  # the queue lets it go
+            spec["suspend"] = True
+        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": self.name(run),
+                "labels": labels | queue,
+                "annotations": {naming.SPEC: digest, naming.ADDRESS: run.url},
+                "ownerReferences": [
+                    {
+                        "apiVersion": "v1",
+                        "kind": "ConfigMap",
+                        "name": owner.metadata.name,
+                        "uid": owner.metadata.uid,
+                        "controller": True,
+                    }
+                ],
+            },
+            "spec": spec,
+        }
+
+    def _pod(self, run: Run, template: dict[str, Any]) -> dict[str, Any]:
+        pod = copy.deepcopy(template)
+        metadata = pod.setdefault("metadata", {})
+        metadata["labels"] = (metadata.get("labels") or {}) | naming.labels(run.name, self.step, self.round)
+        pod["spec"]["restartPolicy"] = "Never"
+        container = pod["spec"]["containers"][0]
+        container["args"] = self._arguments(run)
+        container["env"] = [*(container.get("env") or []), {"name": "UNECHO_IMAGE", "value": container["image"]}]
+        return pod
+
+    def _arguments(self, run: Run) -> list[str]:
+        """The command line of `unecho`, the same that a person would type."""
+        step = STEPS[self.step]
+        arguments = ["step", self.step, "--run", run.url]
+        if step.by_round:
+            arguments += ["--round", str(self.round)]
+        if step.by_index:
+            arguments += ["--index", "$(JOB_COMPLETION_INDEX)"]  # set in every pod of an Indexed Job
+        return arguments
+
+
+def _failure_rules(container: str) -> list[dict[str, Any]]:
+    """Trying again cannot help: the Job has failed. A pod that was asked to leave: not counted. Else: counted."""
+    return [
+        {"action": "FailJob", "onExitCodes": {"containerName": container, "operator": "In", "values": [2]}},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "Ignore", "onExitCodes": {"containerName": container, "operator": "In", "values": [143]}},
+    ]
