@@ -25,3 +25,15 @@ def seconds(text: str) -> float:
     if not found:
         raise ValueError(f"'{text}' is not of the form 30m, 24h or 7d")
     return float(found[1]) * _UNITS_S[found[2]]
+
+
+def duration(count: float) -> str:
+    """Seconds in words, two units at most: "48 s", "3 min 5 s", "2 h 10 min"."""
+    whole = round(count)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.dataset.manifest import ChunkRef, find_manifest, find_prepared
 from components.run.address import Run
+from components.run.checkpoints import Checkpoint
 from components.run.keys import (
     DATASETS,
     PROGRESS,
@@ -18,7 +19,7 @@ from components.run.keys import (
     source_of,
 )
 from components.run.records import BeginRecord, ProxyRecord
-from components.store import ObjectRef, Stat, Store
+from components.store import Stat, Store
 
 _THREADS = 16
 
@@ -46,12 +47,6 @@ class _Part(BaseModel):
     """What prepare keeps of a finished part, as far as it names something."""
 
     chunk: ChunkRef | None
-
-
-class _Checkpoint(BaseModel):
-    """What train keeps of a checkpoint, as far as it names something."""
-
-    state: ObjectRef
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ def _named_in_progress(data: bytes, *, is_part: bool) -> list[str]:
     """A record of progress that cannot be read names nothing: prepare and train leave it aside too."""
     try:
         if not is_part:
-            return [_Checkpoint.model_validate_json(data).state.key]
+            return [Checkpoint.model_validate_json(data).state.key]
         chunk = _Part.model_validate_json(data).chunk
         return [chunk.object.key] if chunk else []
     except ValidationError:

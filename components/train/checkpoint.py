@@ -9,27 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from components.failure import INTERRUPTED, TERMINATED, Fatal
 from components.model.weights import load_state, state_bytes
-from components.run import Run
-from components.store import ObjectRef, put_object
+from components.run import RoundFigures, Run
+from components.run.checkpoints import MANIFEST, Checkpoint, checkpoint_manifests, checkpoints_prefix
+from components.store import put_object
 
 _KEPT = 2
-
-
-class Checkpoint(BaseModel):
-    """A committed snapshot of a slot.
-
-    Attributes:
-        step: the slot's global step.
-        state: safetensors of `Slot.snapshot`.
-    """
-
-    step: int
-    state: ObjectRef
 
 
 class Checkpoints:
@@ -39,8 +28,9 @@ class Checkpoints:
     """
 
     def __init__(self, run: Run, round: int, shard: int, every_s: float) -> None:
+        self._run, self._round, self._shard = run, round, shard
         self._store = run.store
-        self._prefix = f"{run.prefix}/checkpoints/{round}/{shard}/"
+        self._prefix = checkpoints_prefix(run, round, shard)
         self._attempt = secrets.token_hex(4)
         self._every_s = every_s
         self._last = time.monotonic()
@@ -73,11 +63,11 @@ class Checkpoints:
             return False
         return self._writing is None or self._writing.done()
 
-    def write(self, step: int, state: dict[str, Tensor]) -> None:
+    def write(self, step: int, state: dict[str, Tensor], figures: RoundFigures) -> None:
         """Write a snapshot beside the training; an earlier one that could not be written is raised here."""
         self.wait()
         self._last = time.monotonic()
-        self._writing = self._pool.submit(self._write, step, state)
+        self._writing = self._pool.submit(self._write, step, state, figures)
 
     def wait(self) -> None:
         """Until the snapshot under way is in the store."""
@@ -89,18 +79,18 @@ class Checkpoints:
         self.wait()
         self._store.delete([stat.key for stat in self._store.list(self._prefix)])
 
-    def _write(self, step: int, state: dict[str, Tensor]) -> None:
+    def _write(self, step: int, state: dict[str, Tensor], figures: RoundFigures) -> None:
         base = f"{self._prefix}{self._attempt}/{step:010d}"
         ref = put_object(self._store, base, "state.safetensors", state_bytes(state))
-        self._store.put(f"{base}/checkpoint.json", Checkpoint(step=step, state=ref).model_dump_json().encode())
+        manifest = Checkpoint(step=step, state=ref, figures=figures)
+        self._store.put(f"{base}/{MANIFEST}", manifest.model_dump_json().encode())
         for old in self._manifests()[_KEPT:]:
-            folder = old.removesuffix("checkpoint.json")
+            folder = old.removesuffix(MANIFEST)
             self._store.delete([old, *(stat.key for stat in self._store.list(folder))])
 
     def _manifests(self) -> list[str]:
         """Keys of the checkpoints' manifests, the newest first."""
-        keys = [stat.key for stat in self._store.list(self._prefix) if stat.key.endswith("/checkpoint.json")]
-        return sorted(keys, key=lambda key: int(key.split("/")[-2]), reverse=True)
+        return [stat.key for stat in checkpoint_manifests(self._run, self._round, self._shard)]
 
 
 @contextmanager

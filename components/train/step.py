@@ -98,8 +98,9 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
                         slot.step - first, last - first, "steps", loss=figures.loss, skip_rate=figures.skip_rate
                     )
                 if (status := asked()) is not None or checkpoints.due():
-                    _check_finite(_figures(slot, round, first), run, index, slot.step - first)
-                    checkpoints.write(slot.step, slot.snapshot())
+                    figures = _figures(slot, round, first)
+                    _check_finite(figures, run, index, slot.step - first)
+                    checkpoints.write(slot.step, slot.snapshot(), figures)
                 if status is not None:
                     checkpoints.wait()
                     raise Stopped(status, f"round {round} shard {index}: stopped after step {slot.step - first}, kept")

@@ -183,12 +183,13 @@ class _Exists(Exception):
     """There is one of that name, or another change was first."""
 
 
-def connect(context: str | None = None, namespace: str | None = None) -> Cluster:
+def connect(context: str | None = None, namespace: str | None = None, patience_s: float = _PATIENCE_S) -> Cluster:
     """The cluster that this pod runs in, else the kubeconfig's.
 
     Args:
         context: of the kubeconfig; None: in a pod the pod's own cluster, elsewhere the current context.
         namespace: None: the pod's own, or the context's.
+        patience_s: how long the API server may stay away.
 
     Raises:
         Fatal: there is no cluster to talk to, or no such context.
@@ -205,7 +206,7 @@ def connect(context: str | None = None, namespace: str | None = None) -> Cluster
     except (config.ConfigException, OSError) as error:
         raise Fatal(f"cluster: {error}: set KUBECONFIG, or give --context") from None
     settings.retries = 0  # the waiting is done here
-    return Cluster(client.ApiClient(settings), namespace or here, inside)
+    return Cluster(client.ApiClient(settings), namespace or here, inside, patience_s)
 
 
 def _context_namespace(name: str | None) -> str:

@@ -12,6 +12,7 @@ from components.run.provenance import code_version
 COMMANDS: Final = {
     "run": "train, redistribute, average, sample and report, to the end",
     "plan": "what a run would do: steps, visits, bytes; nothing is written",
+    "status": "how a run stands: rounds, shards, pods, what they wait for, time left",
     "presets": "the presets, or every field of the configuration",
     "ls": "the runs and data sets of a root, or all that a run holds",
     "pull": "the model and the report of a finished run, into a directory",

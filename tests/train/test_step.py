@@ -14,13 +14,15 @@ from components.failure import TERMINATED, Fatal, Stopped
 from components.model.weights import load_state
 from components.plan.step import step as plan
 from components.progress import Silent
-from components.run import Assignment, ModelRecord, ProxyRecord, Run
+from components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run
 from components.steps import run_step
 from components.train import step as train
 from components.train.batches import HeldImages, Order
 from components.train.checkpoint import Checkpoints
 from components.train.slot import learning_rate
 from tests.runs import finish, tiny
+
+FIGURES = RoundFigures(round=0, visits=1, skips=0, augmented=0, steps=1, loss=0.5)
 
 
 class Spy:
@@ -172,7 +174,7 @@ def test_a_checkpoint_that_does_not_read_well_gives_way_to_the_one_before(tmp_pa
     run = Run.at(str(tmp_path), "a")
     with Checkpoints(run, 0, 0, every_s=1) as checkpoints:
         for step in (1, 2, 3):
-            checkpoints.write(step, {"x": torch.tensor([float(step)])})
+            checkpoints.write(step, {"x": torch.tensor([float(step)])}, FIGURES)
     keys = [stat.key for stat in run.store.list("runs/a/checkpoints/") if stat.key.endswith(".safetensors")]
     assert [key.split("/")[-3] for key in keys] == ["0000000002", "0000000003"], "two are kept"
     run.store.put(keys[-1], b"spoilt")
