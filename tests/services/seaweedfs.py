@@ -28,10 +28,14 @@ class SeaweedFS:
         identities: access key -> (secret key, actions).
     """
 
-    def __init__(self, folder: Path, identities: dict[str, tuple[str, list[str]]]) -> None:
-        self._folder, self.identities = folder, identities
+    def __init__(self, folder: Path, identities: dict[str, tuple[str, list[str]]], host: str = "127.0.0.1") -> None:
+        """
+        Args:
+            host: address of this machine that it listens on.
+        """
+        self._folder, self.identities, self._host = folder, identities, host
         self._port, *self._inner = _free_ports(5)
-        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self.endpoint = f"http://{host}:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "identities.json").write_text(
@@ -61,8 +65,8 @@ class SeaweedFS:
         (data / "mini.options").unlink(missing_ok=True)  # it would apply the last start's options again
         arguments = {
             "dir": data,
-            "ip": "127.0.0.1",
-            "ip.bind": "127.0.0.1",
+            "ip": self._host,
+            "ip.bind": self._host,
             "master.port": master,
             "master.peers": "none",
             "master.telemetry": "false",
