@@ -1,11 +1,16 @@
 # Two commands: `make run` (the main job on real digits) and `make test`. Both make .venv first.
-# Needed: Python 3.11 or later and make; uv is used where it is installed.
+# Needed: Python 3.11 or later and make; uv is used where it is installed. For `make image`: docker, podman or buildah.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench lock clean
+IMAGE ?= unecho:0.1.0
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+# Such as --build-arg BASE=... or --build-arg TORCH_INDEX=..., see images/Containerfile.
+BUILD_OPTIONS ?=
+
+.PHONY: run test bench lock image image-push clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/unecho run --preset digits --variant iet-agc+
@@ -48,6 +53,14 @@ lock:
 	$(PIN) --extra inception --extra kubeflow --extra test -o requirements-test.txt
 	$(PIN) --extra inception --extra kubeflow -c requirements-test.txt -o requirements.txt
 	$(PIN) --extra inception -c requirements-test.txt -o images/requirements.txt
+
+image:
+	@test -n "$(BUILDER)" || { echo 'make image: needs docker, podman or buildah'; exit 2; }
+	$(BUILDER) build --file images/Containerfile --tag $(IMAGE) \
+	  --build-arg VERSION="$$(git describe --always --dirty 2>/dev/null)" $(BUILD_OPTIONS) .
+
+image-push: image
+	$(BUILDER) push $(IMAGE)
 
 clean:
 	rm -rf $(VENV) build *.egg-info
