@@ -60,7 +60,7 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
         raise Fatal(f"{run.url}: no such run: it has no plan, and no cluster was asked")
     parts: list[RenderableType] = []
     if situation is None:
-        parts.append(Text(f"run {run.url}: no plan yet"))
+        parts.append(Text(f"run {run.name}: no plan yet"))
     else:
         parts += _run(run, situation, sight)
     parts += [Text(line) for line in _wrong(sight)]
@@ -92,7 +92,7 @@ def _run(run: Run, situation: Situation, sight: "Sight | None") -> list[Renderab
         about.append(f"started {duration(time.time() - situation.started)} ago")
     if situation.left_s is not None:
         about.append(f"about {duration(situation.left_s)} of training left")
-    parts: list[RenderableType] = [Text(f"run {run.url}: {state}"), Text("; ".join(about))]
+    parts: list[RenderableType] = [Text(f"run {run.name}: {state}"), Text("; ".join(about))]
     if situation.rounds:
         parts += [Text(), _rounds(situation)]
     if situation.shards:

@@ -18,6 +18,7 @@ NAMES = (
     "prepare_memory",
     "batches",
     "engine",
+    "jobs",
     "store_transfer",
     "moved_bytes",
 )
