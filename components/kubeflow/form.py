@@ -104,6 +104,23 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
     return preset, variant, settings
 
 
+def filled(preset: str | None, variant: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The form of a preset, a variant and a tree of fields: what has an entry of its own there, the rest as overrides.
+
+    `config_of` makes of it what `resolve` makes of the three.
+    """
+    rest = dict(_flat(given))
+    form: dict[str, Any] = {}
+    for name, value in (("preset", preset), ("variant", variant)):
+        own = rest.pop(name, None)
+        form[name] = value or own or ""
+    for entry in FORM:
+        kinds = (int, float) if entry.type is float else entry.type
+        if entry.field in rest and isinstance(rest[entry.field], kinds) and rest[entry.field] != entry.blank:
+            form[entry.name] = rest.pop(entry.field)
+    return form | {"overrides": rest}
+
+
 def config_of(values: Mapping[str, Any]) -> RunConfig:
     """The configuration that a form says.
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from components.config import resolve
+from components.config.resolve import given_fields
 from components.failure import Fatal
 from components.kubeflow.form import FORM, config_of, options_of, run_of
+from components.kubeflow.form import filled as filled_in
 
 UNTOUCHED: dict[str, Any] = {entry.name: entry.default for entry in FORM}
 
@@ -122,3 +124,21 @@ def test_every_field_of_the_form_is_one_of_the_configuration_with_the_type_that_
             value = 0.5 if field == "redistribute_fraction" else sample[entry.type]
             config = config_of(filled(**{entry.name: value}))
             assert getattr(getattr(config, section) if section else config, field) == value
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("iet.rounds=4", "iet.shards=3", "agc.skip_ratio=3", "data.source=digits", "seed=5"),
+        ("iet.local_steps=9", "stop.loss_plateau=0.25", "model.block_out_channels=8,16", "execution.cache_dir=null"),
+        ("iet.local_epochs=null", "iet.local_steps=3", "seed=0"),
+        ("preset=tiny", "variant=iet"),
+    ],
+)
+def test_a_form_filled_in_by_options_means_what_the_options_mean(settings: tuple[str, ...]) -> None:
+    preset = None if "preset=tiny" in settings else "tiny"
+    form = filled_in(preset, None, given_fields(settings=settings))
+    assert config_of(form) == resolve(preset, settings=settings)
+    fields = {entry.field for entry in FORM if entry.field}
+    shown = {name for name, value in form["overrides"].items() if name in fields and value}
+    assert not shown, "what has a place in the form stands there"

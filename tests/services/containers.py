@@ -13,6 +13,8 @@ import pytest
 from docker.models.containers import Container, ContainerCollection
 from docker.types import Ulimit
 
+from tests.services.required import demand
+
 TREE = Path(__file__).parents[2]
 _CODE = ("components", "pipelines")
 _DIGEST = """
@@ -21,13 +23,6 @@ root = pathlib.Path(components.__file__).parent.parent
 files = sorted(p for d in {code} for p in (root / d).rglob("*.py"))
 print(hashlib.sha256(b"".join(p.relative_to(root).as_posix().encode() + p.read_bytes() for p in files)).hexdigest())
 """
-
-
-def demand(reason: str) -> None:
-    """Skip, or fail where UNECHO_REQUIRE says that containers must be there."""
-    if "containers" in os.environ.get("UNECHO_REQUIRE", "").replace(",", " ").split():
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @dataclass
@@ -61,17 +56,20 @@ def running() -> Iterator[Containers]:
     """Containers of the image UNECHO_TEST_IMAGE; all that were started are removed at the end."""
     image = os.environ.get("UNECHO_TEST_IMAGE")
     if not image:
-        demand("no image: set UNECHO_TEST_IMAGE to one built from images/ (and DOCKER_HOST to podman's socket)")
+        demand(
+            "containers",
+            "no image: set UNECHO_TEST_IMAGE to one built from images/ (and DOCKER_HOST to podman's socket)",
+        )
     try:
         client = docker.from_env()
         client.images.get(image)
     except docker.errors.DockerException as error:
-        demand(f"no containers: {error}: set DOCKER_HOST to Docker's or podman's socket")
+        demand("containers", f"no containers: {error}: set DOCKER_HOST to Docker's or podman's socket")
     containers = Containers(client, image)
     here = hashlib.sha256(b"".join(_code())).hexdigest()
     there = containers.run("python3", "-c", _DIGEST.format(code=_CODE)).strip()
     if here != there:
-        demand(f"{image} holds other code than this tree: build it anew from images/")
+        demand("containers", f"{image} holds other code than this tree: build it anew from images/")
     with _watched(containers):
         yield containers
     client.close()
