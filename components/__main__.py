@@ -1,7 +1,7 @@
 """The pod's entry: `unecho step NAME --run ROOT/runs/NAME [--round R] [--index K]`."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from components.config.arguments import add_config_arguments, config_from
@@ -26,12 +26,30 @@ def _main(argv: Sequence[str] | None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
     listen()
+    if arguments.kubeflow is not None:
+        _on_kubeflow(arguments)
+        return
+    if arguments.run is None:
+        parser.error("the following arguments are required: --run")
     run = Run.parse(arguments.run)
     if arguments.step == "plan":
         plan(run, config_from(arguments))
         return
     round, index = (getattr(arguments, name, None) for name in ("round", "index"))
     run_step(arguments.step, run, round, index, _lines(arguments.step, round, index))
+
+
+def _on_kubeflow(arguments: Namespace) -> None:
+    from components.kubeflow.executor import Executor  # only where it is asked for
+    from components.kubeflow.face import run_addressed, run_planned
+
+    executor = Executor.parse(arguments.kubeflow, dict(arguments.artifact))
+    if arguments.step == "plan":
+        run_planned(executor, _lines("plan", None, None))
+        return
+    round, index = (getattr(arguments, name, None) for name in ("round", "index"))
+    run = Run.parse(arguments.run)
+    run_addressed(executor, arguments.step, run, round, index, _lines(arguments.step, round, index))
 
 
 def _lines(step: str, round: int | None, index: int | None) -> Lines:
@@ -44,14 +62,43 @@ def _parser() -> ArgumentParser:
     steps = parser.add_subparsers(dest="step", required=True, metavar="NAME")
     for step in STEPS.values():
         sub = steps.add_parser(step.name, help=step.says, description=step.says)
-        sub.add_argument("--run", required=True, metavar="ROOT/runs/NAME", help="directory or s3://bucket/prefix")
+        required = step.name != "plan"  # on Kubeflow a form says where the run is
+        sub.add_argument("--run", required=required, metavar="ROOT/runs/NAME", help="directory or s3://bucket/prefix")
         if step.by_round:
-            sub.add_argument("--round", type=int, required=True, help="round, from 0")
+            sub.add_argument("--round", type=whole_number, required=True, help="round, from 0")
         if step.by_index:
-            sub.add_argument("--index", type=int, required=True, help="shard or part, from 0")
+            sub.add_argument("--index", type=whole_number, required=True, help="shard or part, from 0")
         if step.name == "plan":
             add_config_arguments(sub)
+        group = sub.add_argument_group("on Kubeflow", "filled in by its launcher")
+        group.add_argument("--kubeflow", metavar="JSON", help="ExecutorInput of the task; results go where it says")
+        group.add_argument(
+            "--artifact",
+            action="append",
+            type=name_and_path,
+            default=[],
+            metavar="NAME=PATH",
+            help="file of an artifact",
+        )
     return parser
+
+
+def whole_number(text: str) -> int:
+    """In a list made by a Kubeflow task numbers may come as 0.0."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise ValueError from None
+        return int(number)
+
+
+def name_and_path(text: str) -> tuple[str, str]:
+    name, sign, path = text.partition("=")
+    if not sign:
+        raise ValueError
+    return name, path
 
 
 if __name__ == "__main__":

@@ -11,17 +11,18 @@ _WEIGHTS = ("raw.safetensors", "ema.safetensors", "optimizer.safetensors", "bank
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> BeginRecord:
     """Decide on round `round`, and retire the weights that no later round reads.
 
-    'stop' when a rule has stopped the run, or when model `round` is missing because the round before
-    failed; the latter is no result and is not committed. The record that lists what is retired stands
+    'stop' when a rule has stopped the run, or when model or assignment `round` is missing because the round
+    before failed; the latter is no result and is not committed. The record that lists what is retired stands
     before anything is removed, so a begin that was killed in between ends the work when it is repeated.
     """
     assert round is not None
     started = time.time()
     record = run.find(BeginRecord, round)
     if record is None:
-        model = run.find(ModelRecord, round)
-        if model is None:
-            reason = f"model {round} is missing: round {round - 1} has not ended"
+        model, assignment = run.find(ModelRecord, round), run.find(Assignment, round)
+        if model is None or assignment is None:
+            reason = f"{'model' if model is None else 'assignment'} {round} is missing: round {round - 1} has not ended"
+            progress.note(f"no round {round}: {reason}")
             return BeginRecord(round=round, decision="stop", reason=reason)
         through = -1 if model.stop else max(-1, round - run.config().execution.keep_rounds)
         decided = BeginRecord(

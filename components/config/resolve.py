@@ -51,11 +51,7 @@ def resolve(
     Raises:
         Fatal: one line that names the field, its value and what is allowed.
     """
-    given = _read_file(file) if file else {}
-    if overrides:
-        given = _layer(given, overrides)
-    for setting in settings:
-        given = _layer(given, _parse_setting(setting))
+    given = given_fields(file, settings, overrides)
     preset = preset or given.get("preset") or None
     base = _read_yaml(_preset_text(preset), f"preset {preset}") if preset else {}
     variant = variant or given.get("variant") or base.get("variant") or "iet-agc+"
@@ -63,6 +59,18 @@ def resolve(
         raise Fatal(f"variant: '{variant}' is not one of {', '.join(VARIANTS)}")
     tree = _layer(_apply_variant(base, variant), given)
     return check(tree | {"preset": preset or "", "variant": variant})
+
+
+def given_fields(
+    file: Path | None = None, settings: tuple[str, ...] = (), overrides: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The tree of fields that a user gave, unchecked; the arguments are those of `resolve`."""
+    given = _read_file(file) if file else {}
+    if overrides:
+        given = _layer(given, overrides)
+    for setting in settings:
+        given = _layer(given, _parse_setting(setting))
+    return given
 
 
 def check(tree: dict[str, Any]) -> RunConfig:

@@ -15,6 +15,16 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 """The name of a run."""
 
 
+def check_name(name: str) -> None:
+    """Whether a run may be called so.
+
+    Raises:
+        Fatal: it may not.
+    """
+    if not NAME.fullmatch(name):
+        raise Fatal(f"run name: '{name}': use at most 48 lower-case letters, digits and inner dashes")
+
+
 @dataclass(frozen=True)
 class Run:
     """A run in a store.
@@ -28,8 +38,7 @@ class Run:
     name: str
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise Fatal(f"run name: '{self.name}': use at most 48 lower-case letters, digits and inner dashes")
+        check_name(self.name)
 
     @classmethod
     def at(cls, root: str, name: str) -> Self:

@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "ls": "the runs and data sets of a root, or all that a run holds",
     "pull": "the model and the report of a finished run, into a directory",
     "gc": "what killed steps have left over; with --delete it goes",
+    "compile": "the pipeline for Kubeflow, as a file to upload",
+    "submit": "start a run on Kubeflow, and wait for it if asked",
     "step": "one step of a run at its address, as a pod runs it",
 }
 

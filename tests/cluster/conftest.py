@@ -15,7 +15,7 @@ from tests.services import s3 as service
 from tests.services.kubernetes import Namespace, image
 from tests.services.required import demand
 
-LONG = ("iet.rounds=2", "iet.local_steps=800", "execution.checkpoint_every_s=1")
+LONG = ("iet.rounds=2", "iet.local_steps=600", "execution.checkpoint_every_s=1")
 """The tiny preset, each proxy trained for several seconds, so that a pod can be hit while it trains."""
 
 

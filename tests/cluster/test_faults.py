@@ -58,7 +58,7 @@ def test_a_pod_out_of_memory_is_told_so_and_the_run_goes_on_with_more(
 ) -> None:
     tight = {
         "target": {"kind": "PodTemplate", "name": "unecho-gpu-step"},
-        "patch": '[{"op": "replace", "path": "/template/spec/containers/0/resources/limits/memory", "value": "150Mi"}]',
+        "patch": '[{"op": "replace", "path": "/template/spec/containers/0/resources/limits/memory", "value": "250Mi"}]',
     }
     namespace.kubectl("apply", "-k", str(namespace.overlay(long, root, "a", patches=(SMALL, tight))))
     line = until(
@@ -67,8 +67,8 @@ def test_a_pod_out_of_memory_is_told_so_and_the_run_goes_on_with_more(
         ],
         "the coordinator tells of it",
     )[0]
-    assert "killed: out of memory (limit 150Mi)" in line
-    assert "out of memory (limit 150Mi)" in " ".join(namespace.status(f"{root}/runs/a").split())
+    assert "killed: out of memory (limit 250Mi)" in line
+    assert "out of memory (limit 250Mi)" in " ".join(namespace.status(f"{root}/runs/a").split())
     namespace.kubectl("replace", "--force", "-k", str(namespace.overlay(long, root, "a")))
     complete, log = namespace.coordinator()
     assert complete, log

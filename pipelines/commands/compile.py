@@ -1,0 +1,27 @@
+"""unecho compile: the pipeline for Kubeflow."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.failure import Fatal
+from pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the pipeline that Kubeflow's UI takes. The same arguments write the same bytes."""
+    parser = ArgumentParser(
+        prog="unecho compile",
+        description="Write the pipeline that is uploaded to Kubeflow Pipelines 2.17. Rounds, shards and all else of a "
+        "run are chosen in the form there; here only what its pods look like.",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("unecho.yaml"), metavar="FILE", help="(unecho.yaml)")
+    add_pod_arguments(parser)
+    arguments = parser.parse_args(argv)
+    pods = pods_from(arguments)
+    try:
+        from pipelines.kubeflow.pipeline import compile_pipeline
+    except ModuleNotFoundError as error:
+        raise Fatal(f"{error.name} is not installed: pip install 'unecho[kubeflow]'") from None
+    compile_pipeline(arguments.output, pods, arguments.parallelism, defaults_from(arguments))
+    print(arguments.output)

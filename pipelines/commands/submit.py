@@ -1,0 +1,100 @@
+"""unecho submit: a run on Kubeflow, from a command line."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from components.config.arguments import add_config_arguments
+from components.config.resolve import given_fields
+from components.failure import Fatal
+from components.kubeflow.form import config_of, filled
+from components.run.address import check_name
+from pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
+
+
+def main(argv: Sequence[str]) -> None:
+    """Compile, upload, start; wait if asked. What a wrong form says is said here, before anything is uploaded."""
+    arguments = _parser().parse_args(argv)
+    pods, form = pods_from(arguments), form_from(arguments)
+    try:
+        from pipelines.kubeflow.client import Kubeflow
+        from pipelines.kubeflow.pipeline import compile_pipeline
+        from pipelines.kubeflow.watch import finish
+    except ModuleNotFoundError as error:
+        raise Fatal(f"{error.name} is not installed: pip install 'unecho[kubeflow]'") from None
+    kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "unecho.yaml")
+        compile_pipeline(path, pods, arguments.parallelism, defaults_from(arguments))
+        version = kubeflow.upload(path, arguments.pipeline)
+
+    def start(before: int) -> str:
+        title = form["run_name"] or f"{form['preset'] or 'run'} {form['variant']}".strip()
+        title += f", start {before + 1}" if before else ""
+        run_id = kubeflow.start(version, arguments.experiment, title, form, arguments.service_account)
+        form["run_name"] = form["run_name"] or run_id  # a second start goes on with the first one's run
+        print(f"run  {form['root']}/runs/{form['run_name']}\nlink {kubeflow.link(run_id)}", flush=True)
+        return run_id
+
+    if arguments.wait or arguments.resume:
+        finish(kubeflow, start, form, arguments.resume, _tell)
+    else:
+        start(0)
+
+
+def form_from(arguments: Namespace) -> dict[str, Any]:
+    """The form that the options fill in.
+
+    Raises:
+        Fatal: what `unecho run` would say of the same options; or pods cannot reach the root.
+    """
+    root = arguments.root or ""
+    if not root.startswith("s3://"):
+        raise Fatal(f"--root: '{root}' is not s3://bucket/prefix, which pods can reach")
+    if arguments.name:
+        check_name(arguments.name)
+    form = filled(arguments.preset, arguments.variant, given_fields(arguments.config, tuple(arguments.set)))
+    config_of(form)
+    return {"root": root.rstrip("/"), "run_name": arguments.name or ""} | form
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="unecho submit",
+        description="Compile the pipeline, upload it to Kubeflow Pipelines where it is not there yet, and start a run.",
+    )
+    kubeflow = parser.add_argument_group("Kubeflow")
+    kubeflow.add_argument("--host", metavar="URL", help="(default: KF_PIPELINES_ENDPOINT, or as kfp's client finds it)")
+    kubeflow.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="bearer token (default: KF_PIPELINES_SA_TOKEN_PATH's)"
+    )
+    kubeflow.add_argument("--ca", type=Path, metavar="FILE", help="certificate authority of the host")
+    kubeflow.add_argument("--namespace", metavar="NAME", help="the user's, where Kubeflow has many users")
+    kubeflow.add_argument("--service-account", metavar="NAME", help="of the run's pods")
+    kubeflow.add_argument("--pipeline", default="unecho", metavar="NAME", help="(default: unecho)")
+    kubeflow.add_argument("--experiment", default="unecho", metavar="NAME", help="(default: unecho)")
+    kubeflow.add_argument("--wait", action="store_true", help="until the run has ended; the exit status says how")
+    kubeflow.add_argument(
+        "--resume",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="wait, and start a failed run again under its name, at most N times, if another try can help",
+    )
+    parser.add_argument("--name", help="name of the run (default: the id of the Kubeflow run)")
+    add_config_arguments(parser)
+    add_pod_arguments(parser)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError
+    return int(text)
+
+
+def _tell(line: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {line}", flush=True)

@@ -1,0 +1,183 @@
+"""Kubeflow Pipelines' API, as far as a submission needs it. Its errors are one line each."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import kfp_server_api
+from kfp.client import Client, ServiceAccountTokenVolumeCredentials
+from urllib3.exceptions import HTTPError
+
+from components.failure import Fatal
+from components.run.provenance import code_version
+
+TOKEN_FILE: Final = "KF_PIPELINES_SA_TOKEN_PATH"
+"""kfp's own variable: a file with a bearer token, such as a projected service account token."""
+_POD_TOKEN: Final = Path("/var/run/secrets/kubeflow/pipelines/token")
+_EQUALS: Final = 1
+_SURE: Final = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pipeline that has been uploaded."""
+
+    pipeline_id: str
+    version_id: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run as the API tells it.
+
+    Attributes:
+        state: SUCCEEDED, FAILED, CANCELED, or one that is no end.
+        tasks: by id, display name and state of those that have one; KFP's own driver pods are left out.
+    """
+
+    state: str
+    tasks: Mapping[str, tuple[str, str]]
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _SURE
+
+
+class Kubeflow:
+    """A connection to Kubeflow Pipelines."""
+
+    def __init__(
+        self, host: str | None, namespace: str | None = None, token_file: Path | None = None, ca: Path | None = None
+    ) -> None:
+        """
+        Args:
+            host: URL; None takes KF_PIPELINES_ENDPOINT, or what kfp's client finds (in a pod, in the kubeconfig).
+            namespace: the user's, where Kubeflow has many; None takes what kfp's client is configured with.
+            token_file: read at each request, so a renewed token is used; None takes the file named by
+                KF_PIPELINES_SA_TOKEN_PATH, or the pod's own. kfp's own context file may give cookies.
+            ca: of the server's certificate.
+
+        Raises:
+            Fatal: it refuses us, or something else answers.
+            OSError: it cannot be reached.
+        """
+        self._host = (host or os.environ.get("KF_PIPELINES_ENDPOINT") or "").rstrip("/")
+        self._namespace = namespace
+        with self._told():
+            self._client = Client(
+                host=self._host or None,
+                namespace=namespace or "kubeflow",
+                credentials=_credentials(token_file),
+                ssl_ca_cert=str(ca) if ca else None,
+            )
+
+    def upload(self, path: Path, name: str) -> Version:
+        """Upload a pipeline, or a version of it; one that is there already is taken."""
+        with self._told():
+            label = f"{code_version()}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+            found = self._client.list_pipelines(filter=_named(name), namespace=self._namespace).pipelines
+            if not found:
+                self._client.upload_pipeline(str(path), name, namespace=self._namespace)
+                found = self._client.list_pipelines(filter=_named(name), namespace=self._namespace).pipelines
+            pipeline_id = found[0].pipeline_id
+            versions = self._client.list_pipeline_versions(pipeline_id, filter=_named(label)).pipeline_versions
+            version = versions[0] if versions else self._client.upload_pipeline_version(str(path), label, pipeline_id)
+            return Version(pipeline_id, version.pipeline_version_id)
+
+    def start(
+        self, version: Version, experiment: str, name: str, form: Mapping[str, Any], service_account: str | None = None
+    ) -> str:
+        """Create a run in an experiment, which is made if it is not there; its id."""
+        with self._told():
+            made = self._client.create_experiment(experiment, namespace=self._namespace)
+            run = self._client.run_pipeline(
+                made.experiment_id,
+                name,
+                params=dict(form),
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+                service_account=service_account,
+            )
+            return str(run.run_id)
+
+    def see(self, run_id: str) -> Seen:
+        """How far a run is."""
+        with self._told():
+            run = self._client.get_run(run_id)
+            details = (run.run_details and run.run_details.task_details) or []
+            tasks = {
+                task.task_id: (task.display_name, str(task.state))
+                for task in details
+                if task.state and task.display_name and not task.display_name.endswith("driver")
+            }
+            return Seen(str(run.state), tasks)
+
+    def link(self, run_id: str) -> str:
+        """Where the UI shows a run."""
+        ui = os.environ.get("KF_PIPELINES_UI_ENDPOINT", self._host).rstrip("/")
+        return f"{ui}/#/runs/details/{run_id}"
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """kfp's client prints and warns; its errors are bodies of several lines."""
+        where = self._host or "Kubeflow Pipelines"
+        silent = logging.root.manager.disable
+        try:
+            with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                logging.disable(logging.CRITICAL)
+                yield
+        except kfp_server_api.ApiException as error:
+            line = f"{where}: {error.status} {error.reason}{_reason(error.body)}"
+            if error.status in (408, 429) or not 400 <= (error.status or 0) < 500:
+                raise OSError(line) from None
+            hint = ": give a token by --token-file" if error.status in (401, 403) else ""
+            raise Fatal(line + hint) from None
+        except (HTTPError, TimeoutError) as error:
+            raise OSError(f"{where}: cannot be reached: {_cause(error)}") from None
+        except (ValueError, AttributeError, TypeError) as error:  # a login page, or another program
+            raise Fatal(f"{where}: does not answer as Kubeflow Pipelines does: {_first(str(error))}") from None
+        finally:
+            logging.disable(silent)
+
+
+def _credentials(token_file: Path | None) -> ServiceAccountTokenVolumeCredentials | None:
+    path = token_file or Path(os.environ.get(TOKEN_FILE) or _POD_TOKEN)
+    if not path.is_file():
+        if token_file:
+            raise Fatal(f"--token-file {token_file}: no such file")
+        return None
+    return ServiceAccountTokenVolumeCredentials(path=str(path))
+
+
+def _named(name: str) -> str:
+    predicate = {"operation": _EQUALS, "key": "display_name", "stringValue": name}
+    return json.dumps({"predicates": [predicate]})
+
+
+def _reason(body: bytes | str | None) -> str:
+    """What the API says beside the status."""
+    try:
+        said = json.loads(body or "{}")
+    except ValueError:
+        return ""
+    text = said.get("message") or said.get("error") or "" if isinstance(said, dict) else ""
+    return f": {_first(str(text))}" if text else ""
+
+
+def _first(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:300]
+
+
+def _cause(error: Exception) -> str:
+    """urllib3 wraps the reason in two layers with the object's address in it."""
+    inner = getattr(error, "reason", None)
+    return _first(str(inner or error)).rpartition(">: ")[2].rpartition("): ")[2]

@@ -1,0 +1,152 @@
+"""The KFP pipeline of a loop, built inside out: the innermost loop first.
+
+Each loop is a small pipeline of its own, for two reasons. A task can only come after a task, and a nested pipeline is
+one while a loop is none; and KFP's local runner finds the list of a loop only among the inputs of its own pipeline.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from kfp import compiler, dsl
+
+from components.failure import Fatal
+from components.kubeflow.form import FORM, Entry
+from components.kubeflow.outputs import DECISION
+from components.steps import STEPS
+from pipelines.kubeflow.component import Component, component
+from pipelines.kubeflow.dress import dress
+from pipelines.kubeflow.pods import Pods
+from pipelines.kubeflow.trace import Beside, Map, Node, Repeat, Sequence, Single, traced
+from pipelines.loop import iet
+
+NAME: Final = "unecho"
+SAYS: Final = (
+    "Trains a diffusion model that does not echo its training images (IET-AGC+), and reports how closely it does."
+)
+_Lists = Mapping[str, Any]
+"""What loops go over, by name: "rounds", "shards", "parts"."""
+
+
+def compile_pipeline(path: Path, pods: Pods, parallelism: int, defaults: Mapping[str, Any]) -> None:
+    """Write the pipeline as YAML: a pure function of the arguments and of kfp's version.
+
+    Args:
+        parallelism: shards that train at once, and parts that are sampled at once.
+        defaults: of the form, in place of its own.
+
+    Raises:
+        Fatal: the file cannot be written, or a setting is not one of Kubernetes'.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        graph = Builder(pods, parallelism).whole(traced(iet), defaults)
+        compiler.Compiler().compile(graph, str(path))
+    except OSError as error:
+        raise Fatal(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # kfp checks quantities, labels and names
+        raise Fatal(f"compile: {str(error).splitlines()[0]}") from None
+
+
+class Builder:
+    """Makes pipelines of recorded sequences."""
+
+    def __init__(self, pods: Pods, parallelism: int) -> None:
+        self._pods, self._parallelism = pods, parallelism
+
+    def whole(self, loop: Sequence, defaults: Mapping[str, Any]) -> Component:
+        """The pipeline that is uploaded: a form, the plan that it makes, and then the loop."""
+        first, *rest = loop
+        assert first == Single("plan"), "everything else is addressed by what the plan says"
+        inner = self._nested(rest)
+
+        def pipeline(*values: Any) -> None:
+            plan = self._task("plan", **dict(zip(names, values, strict=True)), run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+            lists = {over: plan.outputs[over] for over in ("rounds", "shards", "parts")}
+            self._sequence(rest, inner, plan.outputs["run"], None, lists)
+
+        names = [entry.name for entry in FORM]
+        _sign(pipeline, FORM, defaults)
+        made: Component = dsl.pipeline(name=NAME, description=SAYS)(pipeline)
+        return made
+
+    def _nested(self, sequence: Iterable[Node]) -> dict[Node, Component]:
+        """The pipelines of the loops in a sequence."""
+        made: dict[Node, Component] = {}
+        for node in sequence:
+            if isinstance(node, Map):
+                made[node] = self._map(node)
+            elif isinstance(node, Repeat):
+                made[node] = self._repeat(node)
+        return made
+
+    def _map(self, node: Map) -> Component:
+        name = node.name
+
+        def in_rounds(run: str, round: int, indices: list[int]) -> None:
+            with dsl.ParallelFor(indices, name=node.over, parallelism=self._parallelism) as index:
+                self._task(name, run=run, round=round, index=index)
+
+        def once(run: str, indices: list[int]) -> None:
+            with dsl.ParallelFor(indices, name=node.over, parallelism=self._parallelism) as index:
+                self._task(name, run=run, index=index)
+
+        made: Component = dsl.pipeline(name=node.over)(in_rounds if STEPS[name].by_round else once)
+        return made
+
+    def _repeat(self, node: Repeat) -> Component:
+        inner = self._nested(node.body)
+
+        def in_order(run: str, rounds: list[int], shards: list[int]) -> None:
+            # A failed iteration does not keep KFP from the next one: begin looks whether the round before has ended.
+            with dsl.ParallelFor(rounds, name=node.over, parallelism=1) as round:
+                begin = self._task("begin", run=run, round=round)
+                with dsl.If(begin.outputs[DECISION] == "go", name="go"):
+                    self._sequence(node.body, inner, run, round, {"shards": shards})
+
+        made: Component = dsl.pipeline(name=node.over)(in_order)
+        return made
+
+    def _sequence(
+        self, sequence: Iterable[Node], inner: Mapping[Node, Component], run: Any, round: Any, lists: _Lists
+    ) -> None:
+        """Tasks one after another, those of a `Beside` next to each other."""
+        before: list[dsl.PipelineTask] = []
+        for node in sequence:
+            if isinstance(node, Beside | Single):
+                steps = node.steps if isinstance(node, Beside) else (node,)
+                tasks = [self._task(step.name, **_address(step.name, run, round)) for step in steps]
+            elif isinstance(node, Map):
+                tasks = [inner[node](**_address(node.name, run, round), indices=lists[node.over])]
+            else:
+                tasks = [inner[node](run=run, rounds=lists["rounds"], shards=lists["shards"])]
+            for task in tasks:
+                task.set_caching_options(False)
+                task.after(*before)
+            before = tasks
+
+    def _task(self, name: str, **given: Any) -> dsl.PipelineTask:
+        task = component(name, self._pods.image)(**given)
+        dress(task, name, self._pods)
+        return task
+
+
+def _address(name: str, run: Any, round: Any) -> dict[str, Any]:
+    return {"run": run, "round": round} if STEPS[name].by_round else {"run": run}
+
+
+def _sign(pipeline: Callable[..., None], form: Iterable[Entry], defaults: Mapping[str, Any]) -> None:
+    """Give a function the signature and docstring that KFP makes the UI's form from."""
+    wanted = [(entry, defaults.get(entry.name, entry.default)) for entry in form]
+    parameters = [
+        inspect.Parameter(
+            entry.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if default is None else default,
+            annotation=entry.type,
+        )
+        for entry, default in wanted
+    ]
+    pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
+    pipeline.__doc__ = f"{SAYS}\n\nArgs:\n" + "\n".join(f"    {entry.name}: {entry.says}." for entry, _ in wanted)

@@ -1,0 +1,210 @@
+"""The compiled pipeline: its structure, its form, its pods."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
+
+from components.kubeflow.form import FORM
+from components.steps import STEPS
+from pipelines.commands import main
+from tests.pipelines.kubeflow.compiled import Compiled, compiled, read
+from tests.pipelines.kubeflow.pods_counted import Count, pods
+
+ROOT = Path(__file__).parents[3]
+COPY = ROOT / "manifests/kubeflow/unecho.yaml"
+STEP_NAMES = sorted(STEPS)
+FIELDS = {
+    "root",
+    "run_name",
+    "preset",
+    "variant",
+    "source",
+    "shards",
+    "rounds",
+    "local_epochs",
+    "skip_ratio",
+    "redistribute_fraction",
+    "augment_below",
+    "samples",
+    "seed",
+    "overrides",
+}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return compiled(tmp_path_factory.mktemp("plain"))
+
+
+def test_the_copy_in_the_repository_is_what_compile_writes_today(tmp_path: Path) -> None:
+    path = tmp_path / "unecho.yaml"
+    assert main(["compile", "--image", "unecho:0.1.0", "--accelerator", "nvidia.com/gpu", "-o", str(path)]) == 0
+    assert path.read_text() == COPY.read_text(), (
+        "unecho compile --image unecho:0.1.0 --accelerator nvidia.com/gpu -o manifests/kubeflow/unecho.yaml"
+    )
+
+
+def test_the_same_arguments_write_the_same_bytes_in_another_process(plain: Compiled, tmp_path: Path) -> None:
+    path = tmp_path / "again.yaml"
+    words = [sys.executable, "-m", "pipelines", "compile", "--image", "unecho:test", "-o", str(path)]
+    subprocess.run(words, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7", "PATH": "", "PYTHONPATH": str(ROOT)})
+    assert path.read_text() == plain.text
+
+
+def test_without_an_image_there_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["compile", "-o", str(tmp_path / "x.yaml")]) == 2
+    assert capsys.readouterr().err.startswith("unecho: --image: missing: give the image of the steps")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", STEP_NAMES)
+def test_every_step_is_the_command_that_a_person_would_type(step: str, plain: Compiled) -> None:
+    container = plain.container(step)
+    assert container["image"] == "unecho:test"
+    words = container["command"]
+    assert words[:3] == ["unecho", "step", step]
+    if step != "plan":
+        assert words[3:5] == ["--run", "{{$.inputs.parameters['run']}}"]
+    for option, has in (("round", STEPS[step].by_round), ("index", STEPS[step].by_index)):
+        assert (f"--{option}" in words) == has
+        if has:
+            assert words[words.index(f"--{option}") + 1] == f"{{{{$.inputs.parameters['{option}']}}}}"
+    assert words[words.index("--kubeflow") + 1] == "{{$}}"
+    assert "args" not in container
+
+
+def test_rounds_are_in_order_and_begin_decides_on_what_follows(plain: Compiled) -> None:
+    components = plain.spec.components
+    (loop,) = components["comp-rounds"].dag.tasks.values()
+    assert loop.iterator_policy.parallelism_limit == 1
+    assert loop.parameter_iterator.items.input_parameter == "pipelinechannel--rounds"
+    inside = components[loop.component_ref.name].dag.tasks
+    assert set(inside) == {"begin", "condition-2"}
+    assert inside["condition-2"].trigger_policy.condition == (
+        "inputs.parameter_values['pipelinechannel--begin-Output'] == 'go'"
+    )
+    round = components[inside["condition-2"].component_ref.name].dag.tasks
+    assert {name: sorted(task.dependent_tasks) for name, task in round.items()} == {
+        "shards": [],
+        "aggregate": ["shards"],
+        "redistribute": ["shards"],
+    }
+
+
+def test_rounds_shards_and_parts_are_lists_that_plan_makes_when_it_runs(plain: Compiled) -> None:
+    root = plain.spec.root.dag.tasks
+    for nested, name, list in (
+        ("rounds", "rounds", "rounds"),
+        ("rounds", "shards", "shards"),
+        ("parts", "indices", "parts"),
+    ):
+        made = root[nested].inputs.parameters[name].task_output_parameter
+        assert (made.producer_task, made.output_parameter_key) == ("plan", list)
+        definition = plain.spec.components["comp-plan"].output_definitions.parameters[list]
+        assert definition.parameter_type == ParameterType.LIST
+    assert not re.search(r"\braw:", plain.text)
+
+
+def test_the_order_is_that_of_the_loop(plain: Compiled) -> None:
+    root = plain.spec.root.dag.tasks
+    before = {name: set(task.dependent_tasks) - {"plan"} for name, task in root.items()}
+    assert before == {
+        "plan": set(),
+        "prepare": set(),
+        "initialize": {"prepare"},
+        "shard": {"prepare"},
+        "rounds": {"initialize", "shard"},
+        "parts": {"rounds"},
+        "evaluate": {"parts"},
+    }
+
+
+def test_no_loop_or_condition_reads_what_the_local_runner_cannot_find(plain: Compiled) -> None:
+    """A list: only an input of the loop's own pipeline. A condition: an output called Output too."""
+    for component in [plain.spec.root, *plain.spec.components.values()]:
+        for task in component.dag.tasks.values():
+            if task.WhichOneof("iterator"):
+                source = task.inputs.parameters[task.parameter_iterator.items.input_parameter]
+                assert source.WhichOneof("kind") == "component_input_parameter"
+            if condition := task.trigger_policy.condition:
+                (name,) = re.findall(r"parameter_values\['(.*?)'\]", condition)
+                assert task.inputs.parameters[name].task_output_parameter.output_parameter_key == "Output"
+
+
+def test_no_task_is_cached(plain: Compiled) -> None:
+    for component in [plain.spec.root, *plain.spec.components.values()]:
+        for name, task in component.dag.tasks.items():
+            if not name.startswith(("for-loop", "condition")):  # these have no cache of their own
+                assert task.HasField("caching_options"), name
+            assert not task.caching_options.enable_cache, name
+
+
+def test_shards_and_parts_run_side_by_side_up_to_the_limit(tmp_path: Path) -> None:
+    spec = compiled(tmp_path, "--parallelism", "7").spec
+    for name in ("shards", "parts"):
+        (loop,) = spec.components[f"comp-{name}"].dag.tasks.values()
+        assert loop.iterator_policy.parallelism_limit == 7
+
+
+def test_the_form_is_typed_described_and_defaulted(plain: Compiled, tmp_path: Path) -> None:
+    shown = plain.spec.root.input_definitions.parameters
+    types = {str: ParameterType.STRING, int: ParameterType.NUMBER_INTEGER, float: ParameterType.NUMBER_DOUBLE}
+    assert set(shown) == {entry.name for entry in FORM} == FIELDS
+    for entry in FORM:
+        parameter = shown[entry.name]
+        assert parameter.description.startswith(entry.says[:20])
+        assert parameter.parameter_type == types.get(entry.type, ParameterType.STRUCT)
+        assert parameter.is_optional == (entry.name != "root")
+    assert shown["preset"].default_value.string_value == "digits"
+    rooted = compiled(tmp_path, "--root", "s3://models/unecho").spec.root.input_definitions.parameters["root"]
+    assert rooted.default_value.string_value == "s3://models/unecho"
+
+
+def test_a_nameless_run_gets_the_id_of_the_kubeflow_run(plain: Compiled) -> None:
+    given = plain.spec.root.dag.tasks["plan"].inputs.parameters["run_id"].runtime_value.constant.string_value
+    assert given == "{{$.pipeline_job_uuid}}"  # alone: the backend fills it in only where it is the whole value
+
+
+def test_the_ui_gets_metrics_a_page_a_summary_a_model_and_a_data_set(plain: Compiled) -> None:
+    shown = {
+        step: {
+            name: artifact.artifact_type.schema_title
+            for name, artifact in plain.spec.components[f"comp-{step}"].output_definitions.artifacts.items()
+        }
+        for step in STEPS
+    }
+    assert {step: artifacts for step, artifacts in shown.items() if artifacts} == {
+        "prepare": {"dataset": "system.Dataset"},
+        "aggregate": {"metrics": "system.Metrics"},
+        "redistribute": {"metrics": "system.Metrics"},
+        "evaluate": {
+            "metrics": "system.Metrics",
+            "report": "system.HTML",
+            "summary": "system.Markdown",
+            "model": "system.Model",
+        },
+    }
+
+
+@pytest.mark.parametrize("shards", [1, 4, 10])
+def test_a_round_costs_what_the_readme_says(shards: int, plain: Compiled) -> None:
+    def all(rounds: int, goes: bool = True) -> Count:
+        return pods(plain.spec, {"rounds": rounds, "shards": shards, "parts": 2}, goes)
+
+    assert all(2) - all(1) == Count(user=shards + 3, driver=2 * shards + 7)
+    assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
+    assert all(0) == Count(user=5 + 2, driver=(5 + 2) + (2 + 2) + 2)  # tasks; rounds, parts and their loops; iterations
+    table = dict(re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert table == {
+        "a round": "K + 3 | 2 K + 7",
+        "a round that does not start": "1 | 3",
+        "once": "5 + P | 9 + 2 P",
+    }
+
+
+def test_the_copy_in_the_repository_is_a_pipeline_with_the_accelerator() -> None:
+    assert read(COPY).container("train")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"

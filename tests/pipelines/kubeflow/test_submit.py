@@ -1,0 +1,219 @@
+"""What `unecho submit` sends, against a stand-in of the API. What a real Kubeflow does with it is not tested here."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.run import Run
+from components.run.failures import Failure, note_failure
+from pipelines.commands import main
+from pipelines.kubeflow import watch
+from tests.services import s3 as store
+from tests.services.kfp_api import KfpApi, serving
+
+TREE = Path(__file__).parents[3]
+IMAGE = ["--image", "unecho:test"]
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KfpApi]:
+    for name in os.environ:
+        if name.startswith("KF_PIPELINES_"):
+            monkeypatch.delenv(name)
+    store.bare(monkeypatch)
+    monkeypatch.setattr(watch, "EVERY_S", 0.0)
+    with serving() as api:
+        yield api
+
+
+def submit(api: KfpApi, *options: str, root: str = "s3://models/unecho") -> int:
+    return main(["submit", "--host", api.url, *IMAGE, "--root", root, "--preset", "tiny", *options])
+
+
+def state(name: str, **tasks: str) -> dict[str, Any]:
+    details = [{"task_id": task, "display_name": task, "state": said} for task, said in tasks.items()]
+    return {"state": name, "run_details": {"task_details": details}}
+
+
+def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it(
+    api: KfpApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(api, "--name", "mine", "--set", "iet.rounds=4", "--set", "stop.loss_plateau=0.1") == 0
+    assert capsys.readouterr().out == (f"run  s3://models/unecho/runs/mine\nlink {api.url}/#/runs/details/run-0\n")
+    assert main(["compile", *IMAGE, "--root", "s3://models/unecho", "-o", str(tmp_path / "x.yaml")]) == 0
+    (upload,) = api.sent("POST", "/pipelines/upload")
+    assert upload.query["name"] == "unecho"
+    assert (tmp_path / "x.yaml").read_bytes() in upload.body
+    (version,) = api.sent("POST", "/pipelines/upload_version")
+    assert re.fullmatch(r".+-[0-9a-f]{12}", version.query["name"])
+    assert [one["display_name"] for one in api.experiments] == ["unecho"]
+    (run,) = api.runs
+    assert run["display_name"] == "mine"
+    assert run["experiment_id"] == "e1"
+    assert run["pipeline_version_reference"] == {"pipeline_id": "unecho", "pipeline_version_id": "v1"}
+    assert run["runtime_config"]["parameters"] == {
+        "root": "s3://models/unecho",
+        "run_name": "mine",
+        "preset": "tiny",
+        "variant": "",
+        "rounds": 4,
+        "overrides": {"stop.loss_plateau": 0.1},
+    }
+
+
+def test_what_is_there_already_is_not_uploaded_again_and_a_change_is_a_version(api: KfpApi) -> None:
+    assert [submit(api), submit(api), submit(api, "--parallelism", "2")] == [0, 0, 0]
+    assert len(api.sent("POST", "/pipelines/upload")) == 1
+    assert len(api.sent("POST", "/pipelines/upload_version")) == 2
+    assert len(api.sent("POST", "/experiments")) == 1
+    versions = [run["pipeline_version_reference"]["pipeline_version_id"] for run in api.runs]
+    assert versions == ["v1", "v1", "v2"]
+
+
+def test_a_wrong_form_is_one_line_before_anything_is_sent(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    for options, says in (
+        (["--set", "agc.skip_ratio=0.5"], "agc.skip_ratio: 0.5 is not allowed"),
+        (["--name", "Mine"], "run name: 'Mine': use at most 48"),
+        (["--root", "/data"], "--root: '/data' is not s3://bucket/prefix, which pods can reach"),
+        (["--image", ""], "--image: missing"),
+        (["--token-file", "/none"], "--token-file /none: no such file"),
+    ):
+        assert submit(api, *options) == 2
+        assert capsys.readouterr().err.startswith(f"unecho: {says}")
+    assert api.requests == []
+
+
+def test_every_request_carries_the_token_that_the_file_holds_then(
+    api: KfpApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    assert submit(api, "--token-file", str(token)) == 0
+    assert {one.headers.get("authorization") for one in api.requests} == {"Bearer first"}
+    api.requests.clear()
+    token.write_text("second")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(token))
+    assert submit(api) == 0
+    assert {one.headers.get("authorization") for one in api.requests} == {"Bearer second"}
+
+
+def test_a_users_namespace_goes_with_pipelines_and_experiments(api: KfpApi) -> None:
+    api.multi_user = True
+    assert submit(api, "--namespace", "team", "--experiment", "dogs", "--service-account", "default-editor") == 0
+    assert api.sent("GET", "/pipelines")[0].query["namespace"] == "team"
+    assert api.sent("POST", "/pipelines/upload")[0].query["namespace"] == "team"
+    assert api.experiments[0]["namespace"] == "team"
+    assert api.experiments[0]["display_name"] == "dogs"
+    assert api.runs[0]["service_account"] == "default-editor"
+
+
+def test_kfps_own_configuration_is_used(api: KfpApi, tmp_path: Path) -> None:
+    """In a process of its own: kfp looks for the file when it is imported."""
+    config = tmp_path / ".config/kfp/context.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"namespace": "team", "client_authentication_cookie": "session=abc"}))
+    words = [sys.executable, "-m", "pipelines", "submit", *IMAGE, "--root", "s3://models/unecho", "--preset", "tiny"]
+    environment = {"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(TREE), "KF_PIPELINES_ENDPOINT": api.url}
+    subprocess.run(words, check=True, cwd=tmp_path, env=environment)
+    assert {one.headers.get("cookie") for one in api.requests} == {"session=abc"}
+    assert api.experiments[0]["namespace"] == "team"
+
+
+def test_wait_tells_each_change_and_ends_with_the_run(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.states = [
+        [
+            state("PENDING"),
+            state("RUNNING", plan="RUNNING", **{"plan-driver": "SUCCEEDED"}),
+            state("RUNNING", plan="SUCCEEDED", prepare="RUNNING"),
+            state("RUNNING", plan="SUCCEEDED", prepare="RUNNING"),
+            state("SUCCEEDED", plan="SUCCEEDED", prepare="SUCCEEDED"),
+        ]
+    ]
+    assert submit(api, "--wait") == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.partition(" ")[2] for line in lines] == [
+        "plan running",
+        "plan succeeded",
+        "prepare running",
+        "prepare succeeded",
+    ]
+
+
+@pytest.mark.parametrize(("ends", "says"), [("FAILED", "failed: "), ("CANCELED", "canceled: ")])
+def test_wait_ends_with_status_1_where_another_try_may_help(
+    ends: str, says: str, api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.states = [[state(ends)]]
+    assert submit(api, "--wait", "--resume", "0") == 1
+    assert capsys.readouterr().err == f"unecho: {says}{api.url}/#/runs/details/run-0\n"
+    assert len(api.runs) == 1
+
+
+def test_a_failed_run_is_started_again_under_its_name_at_most_n_times(
+    api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.states = [[state("FAILED")], [state("FAILED")], [state("SUCCEEDED")]]
+    assert submit(api, "--resume", "2") == 0
+    names = [run["runtime_config"]["parameters"]["run_name"] for run in api.runs]
+    assert names == ["", "run-0", "run-0"]  # the first start had no name, so it got its own id
+    assert [run["display_name"] for run in api.runs] == ["tiny", "run-0, start 2", "run-0, start 3"]
+    assert "started again under its name (the store cannot be read from here" in capsys.readouterr().out
+    api.states += [[state("FAILED")], [state("FAILED")]]
+    assert submit(api, "--name", "mine", "--resume", "1") == 1
+    assert len(api.runs) == 5
+
+
+def test_a_failed_run_that_cannot_be_helped_is_not_started_again_and_its_line_is_told(
+    api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_failure(Run.at(s3_root, "bad"), Failure(step="train", round=2, index=1, line="loss is not a number"))
+    api.states = [[state("FAILED")]]
+    assert submit(api, "--name", "bad", "--resume", "3", root=s3_root) == 2
+    assert capsys.readouterr().err == ("unecho: failed, and another try cannot help: train 2 1: loss is not a number\n")
+    assert len(api.runs) == 1
+
+
+def test_a_run_whose_store_says_nothing_is_started_again(
+    api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.states = [[state("FAILED")], [state("SUCCEEDED")]]
+    assert submit(api, "--name", "killed", "--resume", "1", root=s3_root) == 0
+    assert "failed; started again under its name\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "says"),
+    [
+        (
+            (403, '{"message": "no access to experiments\\nmore"}'),
+            2,
+            "403 Forbidden: no access to experiments: give a token",
+        ),
+        ((404, "{}"), 2, "404 Not Found"),
+        ((503, '{"error": "starting"}'), 1, "503 Service Unavailable: starting: worth another try"),
+        ((200, "<html>log in</html>"), 2, "does not answer as Kubeflow Pipelines does"),
+    ],
+)
+def test_what_the_api_refuses_is_one_line(
+    refusal: tuple[int, str], status: int, says: str, api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.refusal = refusal
+    assert submit(api, "--namespace", "team") == status  # without a namespace kfp's client first asks for 20 s
+    out = capsys.readouterr()
+    assert out.err.startswith(f"unecho: {api.url}: {says}")
+    assert len(out.err.splitlines()) == 1
+
+
+def test_a_host_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["submit", "--host", "http://127.0.0.1:9", "--namespace", "x", *IMAGE, "--root", "s3://a/b"]
+    assert main(words) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("unecho: http://127.0.0.1:9: cannot be reached: ")
+    assert len(line.splitlines()) == 1
