@@ -1,5 +1,6 @@
 """Fixtures that all rooms share."""
 
+import signal
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -7,6 +8,9 @@ import pytest
 
 from tests.services import s3 as service
 from tests.services.proxy import Proxy
+
+# A runner may have started the tests with SIGINT ignored, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

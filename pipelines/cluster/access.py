@@ -201,7 +201,7 @@ def connect(context: str | None = None, namespace: str | None = None, patience_s
             config.load_incluster_config(client_configuration=settings)
             here = _NAMESPACE_FILE.read_text().strip()
         else:
-            config.load_kube_config(context=context, client_configuration=settings)
+            config.load_kube_config(os.environ.get("KUBECONFIG"), context, client_configuration=settings)
             here = _context_namespace(context)
     except (config.ConfigException, OSError) as error:
         raise Fatal(f"cluster: {error}: set KUBECONFIG, or give --context") from None
@@ -210,7 +210,7 @@ def connect(context: str | None = None, namespace: str | None = None, patience_s
 
 
 def _context_namespace(name: str | None) -> str:
-    contexts, active = config.list_kube_config_contexts()
+    contexts, active = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))
     chosen: Sequence[Any] = [entry for entry in contexts if entry["name"] == name] if name else [active]
     return str(chosen[0]["context"].get("namespace") or "default")
 
