@@ -34,6 +34,7 @@ class Step:
         name: also the name of its folder and of its command.
         record: what it commits; at: where.
         by_round, by_index: what it is addressed by, beside the run.
+        on_device: whether it computes on an accelerator where there is one.
         says: one line for help.
     """
 
@@ -43,6 +44,7 @@ class Step:
     says: str
     by_round: bool = False
     by_index: bool = False
+    on_device: bool = False
 
     def function(self) -> Function:
         """`step(run, round, index, progress)`, imported now: a pod loads only what its step needs."""
@@ -57,7 +59,7 @@ STEPS: Final[dict[str, Step]] = {
         Step("initialize", ModelRecord, lambda r, k, last: (0,), "make model 0"),
         Step("shard", Assignment, lambda r, k, last: (0,), "make assignment 0"),
         Step("begin", BeginRecord, lambda r, k, last: (r,), "decide whether a round starts; retire old weights", True),
-        Step("train", ProxyRecord, lambda r, k, last: (r, k), "train one proxy on its shard", True, True),
+        Step("train", ProxyRecord, lambda r, k, last: (r, k), "train one proxy on its shard", True, True, True),
         Step("aggregate", ModelRecord, lambda r, k, last: (r + 1,), "average the proxies of a round", True),
         Step(
             "redistribute",
@@ -66,7 +68,7 @@ STEPS: Final[dict[str, Step]] = {
             "move often-skipped samples to other shards",
             by_round=True,
         ),
-        Step("sample", SamplesRecord, lambda r, k, last: (last, k), "generate a part of the images", by_index=True),
+        Step("sample", SamplesRecord, lambda r, k, last: (last, k), "generate a part of the images", False, True, True),
         Step(
             "evaluate",
             ReportRecord,

@@ -18,6 +18,7 @@ from components.store.directory import DirectoryStore
 from pipelines.cluster.access import Cluster
 from pipelines.cluster.naming import SPEC
 from pipelines.cluster.owner import owner
+from pipelines.cluster.reading import holds, index_of, pods_of
 from pipelines.cluster.troubles import End, end_of, refused, waits_for
 from pipelines.cluster.work import TRIES, Work, template_of
 from pipelines.display import Display
@@ -92,7 +93,7 @@ class Jobs(Local):
 
     def fail(self, line: str, end: End | None) -> NoReturn:
         """Leave an event, then end with the line."""
-        self.cluster.warn(self.owner(), "ConfigMap", "v1", "StepFailed", line)
+        self.cluster.warn(self.owner(), "StepFailed", line)
         if end is not None and end.fatal:
             raise Fatal(line)
         raise Failed(line)
@@ -116,7 +117,7 @@ class _Carried:
     def done(self) -> bool:
         """Look once; whether all records are there."""
         job = self._cluster.job(self._name)
-        if job is None or _finished(job) or self._committing():
+        if job is None or holds(job, "Complete", "Failed") or self._store_is_due():
             before = len(self._missing)
             self._missing = self._engine.missing(self._work, self._missing)
             if len(self._missing) < before and self._work.size > 1:
@@ -130,7 +131,7 @@ class _Carried:
             self._look_at(job)
         return False
 
-    def _committing(self) -> bool:
+    def _store_is_due(self) -> bool:
         """The store is asked for records every other second at most: it is the slower of the two."""
         now = time.monotonic()
         if now - self._asked < 2 * _POLL_S:
@@ -148,7 +149,7 @@ class _Carried:
         return self._work.job(self._run, self._template, self._engine.parallelism, self._engine.owner())
 
     def _look_at(self, job: Any) -> None:
-        failed = _condition(job, "Failed") or _condition(job, "FailureTarget")
+        failed = holds(job, "Failed", "FailureTarget")
         if self._watched != job.metadata.uid:
             if reason := self._unfit(job, failed):
                 self._progress.note(f"job {self._name}: {reason}: made anew")
@@ -158,7 +159,7 @@ class _Carried:
             self._progress.note(f"job {self._name}: is there: goes on with it")
         if failed:
             self._give_up(job)
-        elif _condition(job, "Complete"):
+        elif holds(job, "Complete"):
             self._empty += 1
             if self._empty >= TRIES:
                 raise Failed(f"{self._name}: its pods ended well {self._empty} times and committed nothing")
@@ -167,11 +168,11 @@ class _Carried:
         else:
             self._tell_of(job)
 
-    def _unfit(self, job: Any, failed: Any) -> str | None:
+    def _unfit(self, job: Any, failed: bool) -> str | None:
         """Why a Job that this process did not make is not gone on with."""
         if failed:
             return "has failed before"
-        if _condition(job, "Complete"):
+        if holds(job, "Complete"):
             return "complete without its record"
         owners = {reference.uid for reference in job.metadata.owner_references or []}
         wanted = self._wanted()
@@ -183,7 +184,9 @@ class _Carried:
 
     def _give_up(self, job: Any) -> None:
         """The Job has failed: the worst end of its pods says how."""
-        ends = [(pod, end) for pod in self._pods(job) if (end := end_of(pod)) and end.status and not end.asked]
+        ends = [
+            (pod, end) for pod in pods_of(self._cluster, job) if (end := end_of(pod)) and end.status and not end.asked
+        ]
         fatal = [(pod, end) for pod, end in ends if end.fatal]
         if not ends:
             self._engine.fail(f"job {self._name}: failed, and its pods have gone", None)
@@ -192,7 +195,7 @@ class _Carried:
         self._engine.fail(f"{where}: {end.line}" + ("" if end.fatal else f", {TRIES} times"), end)
 
     def _tell_of(self, job: Any) -> None:
-        pods = self._pods(job)
+        pods = pods_of(self._cluster, job)
         for pod in pods:
             end = end_of(pod)
             if end and end.status and pod.metadata.name not in self._ended:
@@ -201,7 +204,7 @@ class _Carried:
                     self._progress.note(f"{self._where(pod)}: {end.line}: another pod takes over")
         waiting = next((f"{self._where(pod)}: {why}" for pod in pods if (why := waits_for(pod))), None)
         if waiting is None and not pods:
-            warnings = self._cluster.warnings("Job", self._name, job.metadata.uid)
+            warnings = self._cluster.warnings(job)
             waiting = (why := refused(job, warnings)) and f"job {self._name}: {why}"
         self._patiently(waiting)
 
@@ -217,28 +220,11 @@ class _Carried:
             self._told = (waiting, now)
             self._progress.note(f"waits: {waiting}")
 
-    def _pods(self, job: Any) -> list[Any]:
-        """The Job's own, the oldest first."""
-        found = self._cluster.pods(f"batch.kubernetes.io/controller-uid={job.metadata.uid}")
-        return sorted(found, key=lambda pod: str(pod.metadata.creation_timestamp))
-
     def _where(self, pod: Any) -> str:
         """Step, round and index, as its command line counts them, and the pod."""
-        index = (pod.metadata.annotations or {}).get("batch.kubernetes.io/job-completion-index")
         parts = [self._work.step]
         if self._work.round is not None:
             parts.append(f"round {self._work.round}")
         if self._work.size > 1:
-            parts.append(f"index {index}")
+            parts.append(f"index {index_of(pod)}")
         return f"{' '.join(parts)} (pod {pod.metadata.name})"
-
-
-def _finished(job: Any) -> bool:
-    return bool(_condition(job, "Complete") or _condition(job, "Failed"))
-
-
-def _condition(job: Any, kind: str) -> Any | None:
-    for condition in job.status.conditions or []:
-        if condition.type == kind and condition.status == "True":
-            return condition
-    return None

@@ -23,12 +23,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.S3]:
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.S3]:
     """A server that a test may kill and start again."""
-    server = service.own_server(tmp_path_factory.mktemp("mortal") / "server")
-    try:
-        server.start()
-        yield service.prepared(server)
-    finally:
-        server.stop()
+    with service.own(tmp_path_factory.mktemp("mortal") / "server") as s3:
+        yield s3
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def _evaluate(run: Run, record: Record) -> dict[str, Any]:
 
     report = cast(ReportRecord, record)
     weights = report.objects["model/unet/diffusion_pytorch_model.safetensors"]
-    folder = run.store.address(report.objects["model/model_index.json"].key.rpartition("/")[0])
+    folder = run.store.address(report.model_folder)
     return {
         "metrics": Given(metadata=report.headline | {"rounds": report.round}),
         "report": Given(data=fetch(run.store, report.objects["shared.html"])),

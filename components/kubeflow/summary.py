@@ -16,7 +16,7 @@ def markdown(run: Run, report: ReportRecord) -> str:
     rows += [(row.measure, row.generated, row.real, row.says) for row in table(figures)]
     lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
     stopped = f", stopped: {figures.provenance.stopped}" if figures.provenance.stopped else ""
-    model = run.store.address(report.objects["model/model_index.json"].key.rpartition("/")[0])
+    model = run.store.address(report.model_folder)
     lines += ["", f"{figures.provenance.rounds} of {_planned(figures.config)} rounds{stopped}.", ""]
     lines += [f"- run: `{run.url}`", f"- model: `{model}`", f"- both to a directory: `unecho pull {run.url} DIR`"]
     return "\n".join(lines) + "\n"

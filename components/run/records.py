@@ -190,3 +190,8 @@ class ReportRecord(Record):
     round: int
     headline: dict[str, float]
     """The figures of the final table, for metrics in a UI."""
+
+    @property
+    def model_folder(self) -> str:
+        """Key of the released diffusers folder."""
+        return self.objects["model/model_index.json"].key.rpartition("/")[0]

@@ -55,7 +55,7 @@ class Cluster:
                 f"podtemplate {name}: not in namespace {self.namespace}: it says what pods look like; "
                 "kubectl apply -k manifests/pods puts it there"
             )
-        return dict(self._plain(found.template))
+        return dict(self._api.sanitize_for_serialization(found.template))
 
     def config_map(self, name: str) -> Any | None:
         """A ConfigMap, or None."""
@@ -63,10 +63,11 @@ class Cluster:
 
     def create_config_map(self, body: dict[str, Any]) -> Any | None:
         """A new ConfigMap; None where one of its name is there already."""
-        return self._create("configmap", body, self._core.create_namespaced_config_map)
+        what = f"create configmap {body['metadata']['name']}"
+        return self._ask(what, self._core.create_namespaced_config_map, self.namespace, body)
 
     def patch_config_map(self, name: str, body: dict[str, Any]) -> Any | None:
-        """Merge into a ConfigMap; None where it has gone."""
+        """Merge into a ConfigMap; None where it has gone, or is another by now."""
         return self._ask(f"patch configmap {name}", self._core.patch_namespaced_config_map, name, self.namespace, body)
 
     def job(self, name: str) -> Any | None:
@@ -75,7 +76,8 @@ class Cluster:
 
     def create_job(self, body: dict[str, Any]) -> Any | None:
         """A new Job; None where one of its name is there already."""
-        return self._create("job", body, self._batch.create_namespaced_job)
+        what = f"create job {body['metadata']['name']}"
+        return self._ask(what, self._batch.create_namespaced_job, self.namespace, body)
 
     def delete_job(self, job: Any) -> None:
         """Remove this very Job and its pods, if it is still there."""
@@ -93,9 +95,10 @@ class Cluster:
         """Pods by label."""
         return self._list("pods", self._core.list_namespaced_pod, label_selector=selector)
 
-    def warnings(self, kind: str, name: str, uid: str) -> list[Any]:
-        """Warning events about an object, the newest last."""
-        about = f"involvedObject.kind={kind},involvedObject.name={name},involvedObject.uid={uid},type=Warning"
+    def warnings(self, job: Any) -> list[Any]:
+        """Warning events about a Job, the newest last."""
+        named = f"involvedObject.kind=Job,involvedObject.name={job.metadata.name}"
+        about = f"{named},involvedObject.uid={job.metadata.uid},type=Warning"
         found = self._list("events", self._core.list_namespaced_event, field_selector=about)
         return sorted(found, key=lambda event: str(event.last_timestamp or event.event_time or ""))
 
@@ -109,10 +112,10 @@ class Cluster:
             return ""
         return str(found)
 
-    def warn(self, about: Any, kind: str, api_version: str, reason: str, line: str) -> None:
-        """Leave a Warning event on an object, for `kubectl get events` and `kubectl describe`."""
+    def warn(self, config_map: Any, reason: str, line: str) -> None:
+        """Leave a Warning event on a ConfigMap, for `kubectl get events` and `kubectl describe`."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        meta = about.metadata
+        meta = config_map.metadata
         event = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -121,8 +124,8 @@ class Cluster:
             "reason": reason,
             "message": line[:1024],
             "involvedObject": {
-                "apiVersion": api_version,
-                "kind": kind,
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
                 "name": meta.name,
                 "namespace": self.namespace,
                 "uid": meta.uid,
@@ -138,25 +141,15 @@ class Cluster:
         found = self._ask(f"list {kind}", call, self.namespace, **selector)
         return list(found.items) if found else []
 
-    def _create(self, kind: str, body: dict[str, Any], create: Callable[..., Any]) -> Any | None:
-        try:
-            return self._ask(f"create {kind} {body['metadata']['name']}", create, self.namespace, body)
-        except _Exists:
-            return None
-
     def _ask(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any | None:
-        """Make one call to its end; None when the object is not there."""
+        """Make one call to its end; None when the object is not there, or is not the one that was meant."""
         began, silent = time.monotonic(), True
         while True:
             try:
                 return call(*args, **options, _request_timeout=_TIMEOUT_S)
             except ApiException as error:
-                if error.status == 404:
+                if error.status in (404, 409):
                     return None
-                if error.status == 409:
-                    if what.startswith("delete "):  # another of that name by now
-                        return None
-                    raise _Exists(what) from None
                 reason = _said(error)
                 refused = error.status in (401, 403)
                 if not refused and error.status not in (0, 429) and error.status < 500:
@@ -174,13 +167,6 @@ class Cluster:
                 silent = False
                 self.told(f"cluster: {what}: {reason}: waiting")
             time.sleep(1)
-
-    def _plain(self, model: Any) -> Any:
-        return self._api.sanitize_for_serialization(model)
-
-
-class _Exists(Exception):
-    """There is one of that name, or another change was first."""
 
 
 def connect(context: str | None = None, namespace: str | None = None, patience_s: float = _PATIENCE_S) -> Cluster:

@@ -12,8 +12,6 @@ from pipelines.cluster import naming
 
 TRIES: Final = 4
 """How often an index may fail before its Job has failed."""
-TEMPLATES: Final = {"train": "unecho-gpu-step", "sample": "unecho-gpu-step"}
-"""The PodTemplate of the steps that compute on a device; the others have `unecho-step`."""
 _KEPT_S: Final = 24 * 3600
 """How long a finished Job stays to be looked at."""
 _QUEUE: Final = "kueue.x-k8s.io/"
@@ -21,7 +19,7 @@ _QUEUE: Final = "kueue.x-k8s.io/"
 
 def template_of(step: str) -> str:
     """Name of the PodTemplate that says what a step's pods look like."""
-    return TEMPLATES.get(step, "unecho-step")
+    return "unecho-gpu-step" if STEPS[step].on_device else "unecho-step"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.failure import Fatal
+from pipelines.kubeflow import needing_kfp
 from pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
 
 
@@ -19,9 +19,7 @@ def main(argv: Sequence[str]) -> None:
     add_pod_arguments(parser)
     arguments = parser.parse_args(argv)
     pods = pods_from(arguments)
-    try:
+    with needing_kfp():
         from pipelines.kubeflow.pipeline import compile_pipeline
-    except ModuleNotFoundError as error:
-        raise Fatal(f"{error.name} is not installed: pip install 'unecho[kubeflow]'") from None
     compile_pipeline(arguments.output, pods, arguments.parallelism, defaults_from(arguments))
     print(arguments.output)

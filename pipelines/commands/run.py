@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     report = run.load(ReportRecord, run.last_model(config).round)
     if as_json():
         place = run.store.address(report.objects["report.html"].key)
-        model = run.store.address(_model_folder(report))
+        model = run.store.address(report.model_folder)
         tell("done", run=run.url, report=place, model=model, headline=report.headline)
     else:
         show(console, run, report)
@@ -79,7 +79,7 @@ def default_name(config: RunConfig) -> str:
 
 def show(console: Console, run: Run, report: ReportRecord) -> None:
     """The final table, and where the report and the model are."""
-    figures, model = load_figures(run, report), _place(run, _model_folder(report))
+    figures, model = load_figures(run, report), _place(run, report.model_folder)
     console.print()
     for line in plain_lines(figures):
         console.print(line)
@@ -97,11 +97,6 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
         return
     for line in sampling_lines(model, run.config().noise.timesteps):
         console.print(line, soft_wrap=True)
-
-
-def _model_folder(report: ReportRecord) -> str:
-    """Key of the released diffusers folder."""
-    return report.objects["model/model_index.json"].key.rpartition("/")[0]
 
 
 def _place(run: Run, key: str) -> str:

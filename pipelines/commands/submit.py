@@ -12,6 +12,7 @@ from components.config.resolve import given_fields
 from components.failure import Fatal
 from components.kubeflow.form import config_of, filled
 from components.run.address import check_name
+from pipelines.kubeflow import needing_kfp
 from pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
 
 
@@ -19,12 +20,10 @@ def main(argv: Sequence[str]) -> None:
     """Compile, upload, start; wait if asked. What a wrong form says is said here, before anything is uploaded."""
     arguments = _parser().parse_args(argv)
     pods, form = pods_from(arguments), form_from(arguments)
-    try:
+    with needing_kfp():
         from pipelines.kubeflow.client import Kubeflow
         from pipelines.kubeflow.pipeline import compile_pipeline
         from pipelines.kubeflow.watch import finish
-    except ModuleNotFoundError as error:
-        raise Fatal(f"{error.name} is not installed: pip install 'unecho[kubeflow]'") from None
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
     with TemporaryDirectory() as folder:
         path = Path(folder, "unecho.yaml")

@@ -4,12 +4,11 @@ from typing import Final
 
 from kfp import dsl, kubernetes
 
+from components.steps import STEPS
 from pipelines.kubeflow.pods import ENDPOINTS, LAYOUTS, Pods, Size
 
 USER: Final = 65532
 """Nobody in particular; the image's user."""
-ON_DEVICE: Final = ("train", "sample")
-"""Steps that compute on an accelerator."""
 _ENDPOINT: Final = "AWS_ENDPOINT_URL_S3"
 
 
@@ -25,8 +24,9 @@ def dress(task: dsl.PipelineTask, step: str, pods: Pods) -> None:
     task.set_env_variable("UNECHO_IMAGE", pods.image)
     for name, value in pods.labels.items():
         kubernetes.add_pod_label(task, name, value)
-    _size(task, pods.device_size if step in ON_DEVICE else pods.size)
-    if step in ON_DEVICE:
+    on_device = STEPS[step].on_device
+    _size(task, pods.device_size if on_device else pods.size)
+    if on_device:
         _place(task, pods)
 
 

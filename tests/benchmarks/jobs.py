@@ -41,16 +41,14 @@ def benchmark() -> None:
 
 @contextmanager
 def _namespace(folder: Path) -> Iterator[Namespace]:
-    server = service.own_server(folder / "server", os.environ["UNECHO_TEST_HOST"]).start()
-    s3 = service.prepared(server)
-    keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
-    os.environ.update(keys | {"AWS_ENDPOINT_URL_S3": s3.endpoint})
-    namespace = Namespace(folder, s3, os.environ["UNECHO_TEST_IMAGE"]).make()
-    try:
-        yield namespace
-    finally:
-        namespace.remove()
-        server.stop()
+    with service.own(folder / "server", os.environ["UNECHO_TEST_HOST"]) as s3:
+        keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+        os.environ.update(keys | {"AWS_ENDPOINT_URL_S3": s3.endpoint})
+        namespace = Namespace(folder, s3, os.environ["UNECHO_TEST_IMAGE"]).make()
+        try:
+            yield namespace
+        finally:
+            namespace.remove()
 
 
 def _rounds(config: RunConfig, run: Run, namespace: Namespace) -> None:

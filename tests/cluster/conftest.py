@@ -30,12 +30,8 @@ def pods_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.S3]:
     host = os.environ.get("UNECHO_TEST_HOST") or demand(
         "kubernetes", "set UNECHO_TEST_HOST to this machine's address as pods see it, or UNECHO_TEST_S3_ENDPOINT"
     )
-    server = service.own_server(tmp_path_factory.mktemp("pods-s3") / "server", host)
-    try:
-        server.start()
-        yield service.prepared(server)
-    finally:
-        server.stop()
+    with service.own(tmp_path_factory.mktemp("pods-s3") / "server", host) as s3:
+        yield s3
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Namespace:
     name: str = field(default_factory=lambda: f"unecho-{uuid4().hex[:8]}")
     settings: dict[str, str] = field(default_factory=dict)
 
-    def make(self, *, secret: bool = True) -> "Namespace":
+    def make(self) -> "Namespace":
         """Make it in the cluster."""
         text = (REPOSITORY / "manifests" / "namespace.yaml").read_text().replace("name: unecho", f"name: {self.name}")
         self.kubectl("apply", "-f", "-", input=text)
@@ -85,8 +85,7 @@ class Namespace:
             "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
         }
         self.settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | keys
-        if secret:
-            self.make_secret(keys)
+        self.make_secret(keys)
         return self
 
     def make_secret(self, keys: Mapping[str, str]) -> None:

