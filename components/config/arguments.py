@@ -7,11 +7,12 @@ from components.config.fields import VARIANTS, RunConfig
 from components.config.resolve import preset_names, resolve
 
 
-def add_config_arguments(parser: ArgumentParser) -> None:
-    """Add --preset, --variant, --config and --set."""
+def add_config_arguments(parser: ArgumentParser, variant: bool = True) -> None:
+    """Add --preset, --variant (where one is to be chosen), --config and --set."""
     group = parser.add_argument_group("configuration", "preset, then variant, then file, then --set; the last one wins")
     group.add_argument("--preset", metavar="NAME", help=f"one of: {', '.join(preset_names())}")
-    group.add_argument("--variant", metavar="NAME", help=f"one of: {', '.join(VARIANTS)}")
+    if variant:
+        group.add_argument("--variant", metavar="NAME", help=f"one of: {', '.join(VARIANTS)}")
     group.add_argument("--config", metavar="FILE", type=Path, help="YAML file with sections of fields")
     group.add_argument(
         "--set",

@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-Variant = Literal["default", "iet", "agc", "iet-agc", "iet-agc+"]
-VARIANTS: tuple[Variant, ...] = ("default", "iet", "agc", "iet-agc", "iet-agc+")
+Variant = Literal["default", "iet", "agc", "iet-agc", "iet-agc+paper", "iet-agc+"]
+VARIANTS: tuple[Variant, ...] = ("default", "iet", "agc", "iet-agc", "iet-agc+paper", "iet-agc+")
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -264,10 +264,27 @@ class Evaluate(Section):
     """tau of MQ(tau)."""
     second_nearest: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     """Share of images whose nearest-to-second-nearest distance ratio (not squared) is below this."""
-    features: Literal["pixels", "inception"] = "pixels"
-    """Features of the Frechet distance and of precision and recall."""
+    extraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """A guess of the extraction attack hits an image when its MQ ratio to it is below this."""
+    extraction_alike: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """The attack takes generated images for one when their squared distances are below this times their mean one."""
+    extraction_repeats: Annotated[int, Field(ge=2)] = 2
+    """So many generated images that are alike make a guess."""
+    features: Annotated[
+        tuple[Literal["pixels", "inception", "onnx"], ...], BeforeValidator(_as_list), Field(min_length=1)
+    ] = ("pixels",)
+    """Features of the Frechet distance and of precision and recall, one set of figures each; the first speaks in
+    the headline."""
     inception_weights: str | None = None
     """torch-fidelity's Inception weights (a file), for features: inception."""
+    onnx_model: str | None = None
+    """Feature extractor in ONNX form, a path or s3://bucket/key, for features: onnx. `unecho classifier` makes one."""
+    onnx_mean: Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=3)] = (0.0,)
+    """Subtracted from pixels in [0, 1] before they enter the extractor: one number, or one a channel."""
+    onnx_std: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1, max_length=3)
+    ] = (1.0,)
+    """Divides them after that."""
     precision_recall_neighbours: Positive = 3
     """k of the k-nearest-neighbour manifolds of precision and recall."""
 
@@ -310,7 +327,7 @@ class Method(Section):
     preset: str = ""
     """Name of the preset that the run started from (informative)."""
     variant: Variant = "iet-agc+"
-    """Which parts are on: default, iet, agc, iet-agc or iet-agc+."""
+    """Which parts are on: default, iet, agc, iet-agc or iet-agc+; iet-agc+paper is the last with the papers' TAA."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, noise, redistribution and sampling."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
@@ -362,8 +379,9 @@ class Method(Section):
                 f"sample.parts: {self.sample.parts} is more than the {batches} batches of sample.count "
                 f"{self.sample.count} at sample.batch_size {self.sample.batch_size}: lower it"
             )
-        if self.evaluate.features == "inception" and self.evaluate.inception_weights is None:
-            raise ValueError("evaluate.inception_weights: needed by evaluate.features inception: give the file's path")
+        for kind, field in (("inception", "inception_weights"), ("onnx", "onnx_model")):
+            if kind in self.evaluate.features and getattr(self.evaluate, field) is None:
+                raise ValueError(f"evaluate.{field}: needed by evaluate.features {kind}: give the file's path")
         return self
 
 

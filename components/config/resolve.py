@@ -17,8 +17,11 @@ _PARTS: Final[dict[str, dict[str, bool]]] = {
     "iet": {"shards": True, "agc": False, "msr": False, "taa": False},
     "agc": {"shards": False, "agc": True, "msr": False, "taa": False},
     "iet-agc": {"shards": True, "agc": True, "msr": False, "taa": False},
+    "iet-agc+paper": {"shards": True, "agc": True, "msr": True, "taa": True},
     "iet-agc+": {"shards": True, "agc": True, "msr": True, "taa": True},
 }
+_PAPERS_TAA: Final = {"augment_conditioning": False, "augment_below": 0.75}
+"""arXiv 2502.09434, training from scratch."""
 
 
 def preset_names() -> list[str]:
@@ -30,6 +33,11 @@ def preset_names() -> list[str]:
 def preset_summary(name: str) -> str:
     """The first comment line of a preset: what it is for."""
     return _preset_text(name).splitlines()[0].removeprefix("#").strip()
+
+
+def variant_slug(variant: str) -> str:
+    """A variant's name in letters that a Kubernetes object may have."""
+    return re.sub(r"\+(?=[a-z0-9])", "-plus-", variant).replace("+", "-plus")
 
 
 def resolve(
@@ -65,7 +73,7 @@ def given_fields(
     file: Path | None = None, settings: tuple[str, ...] = (), overrides: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The tree of fields that a user gave, unchecked; the arguments are those of `resolve`."""
-    given = _read_file(file) if file else {}
+    given = read_file(file) if file else {}
     if overrides:
         given = _layer(given, overrides)
     for setting in settings:
@@ -83,7 +91,9 @@ def check(tree: dict[str, Any]) -> RunConfig:
 
 def _apply_variant(base: dict[str, Any], variant: str) -> dict[str, Any]:
     parts = _PARTS[variant]
-    tree = _merge(base, {part: {"enabled": parts[part]} for part in ("agc", "msr", "taa")})
+    tree = merge(base, {part: {"enabled": parts[part]} for part in ("agc", "msr", "taa")})
+    if variant == "iet-agc+paper":
+        tree = merge(tree, {"taa": _PAPERS_TAA})
     if not parts["shards"]:
         iet = dict(tree.get("iet", {}))
         if iet.get("local_steps"):  # one shard does the visits that all shards would have done
@@ -98,7 +108,12 @@ def _preset_text(name: str) -> str:
     return resources.files("components.config").joinpath("presets", f"{name}.yaml").read_text()
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """The tree of a user's YAML file.
+
+    Raises:
+        Fatal: it cannot be read, or holds something else; names the file and the line.
+    """
     try:
         return _read_yaml(path.read_text(), str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -150,14 +165,15 @@ def _layer(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         replaced = {"local_epochs": "local_steps", "local_steps": "local_epochs"}
         drop = {other for unit, other in replaced.items() if iet.get(unit) is not None and other not in iet}
         base = base | {"iet": {name: value for name, value in base["iet"].items() if name not in drop}}
-    return _merge(base, over)
+    return merge(base, over)
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A tree of fields over another one."""
     merged = dict(base)
     for name, value in over.items():
         below = merged.get(name)
-        merged[name] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        merged[name] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 

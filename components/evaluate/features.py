@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from components.config.fields import Evaluate
+from components.evaluate.onnx import Onnx
 from components.failure import Fatal
 
 _PIXELS = 32
@@ -21,6 +22,7 @@ class Features(Protocol):
     Attributes:
         name: as in `evaluate.features`.
         frechet: what the Frechet distance on them is called; only Inception's may be called FID.
+        digest: SHA-256 of the file that the map was read from; None where there is none.
     """
 
     @property
@@ -28,6 +30,9 @@ class Features(Protocol):
 
     @property
     def frechet(self) -> str: ...
+
+    @property
+    def digest(self) -> str | None: ...
 
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [n, C, H, W] to float32 [n, F] on the device."""
@@ -40,6 +45,7 @@ class Pixels:
     device: torch.device
     name: str = "pixels"
     frechet: str = "Frechet distance (pixels)"
+    digest: str | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
         values = torch.from_numpy(images).to(self.device).float() / 255
@@ -53,6 +59,7 @@ class Inception:
 
     name = "inception"
     frechet = "FID"
+    digest = None  # there is one such file
 
     def __init__(self, weights: str, device: torch.device) -> None:
         """
@@ -109,9 +116,19 @@ def _wrong(weights: str, why: str) -> Fatal:
     )
 
 
-def features_of(config: Evaluate, device: torch.device) -> Features:
-    """The features that `evaluate.features` names."""
-    if config.features == "inception":
-        assert config.inception_weights is not None  # the configuration has seen to it
-        return Inception(config.inception_weights, device)
-    return Pixels(device)
+def features_of(config: Evaluate, device: torch.device) -> list[Features]:
+    """The features that `evaluate.features` names, in its order.
+
+    Raises:
+        Fatal: a package is not installed, or a file is missing or holds something else.
+    """
+    found: list[Features] = []
+    for kind in dict.fromkeys(config.features):
+        if kind == "inception":
+            assert config.inception_weights is not None  # the configuration has seen to it
+            found.append(Inception(config.inception_weights, device))
+        elif kind == "onnx":
+            found.append(Onnx(config))
+        else:
+            found.append(Pixels(device))
+    return found

@@ -19,13 +19,16 @@ class _Figures(BaseModel):
 class Memorization(_Figures):
     """The share of images that one measure takes for near-copies of training images."""
 
-    measure: Literal["mq", "second_nearest"]
+    measure: Literal["mq", "second_nearest", "extraction"]
     """`mq`: squared distance to the nearest over the mean squared distance to the k nearest;
-    `second_nearest`: distance to the nearest over distance to the second nearest."""
+    `second_nearest`: distance to the nearest over distance to the second nearest;
+    `extraction`: training images (floor: held-out images) that the extraction attack hits, of all of them."""
     aware: bool
     """Augmentation-aware: a distance is the least over the invertible augmentations."""
     threshold: float
     """An image whose ratio is below it counts."""
+    guesses: int | None = None
+    """Of the extraction attack."""
     generated: Share
     floor: Share
     """The same of held-out real images."""
@@ -41,12 +44,17 @@ class Quality(_Figures):
     """Generated images against held-out real ones; beside them training images against the same."""
 
     features: str
+    digest: str | None = None
+    """SHA-256 of the feature extractor's file."""
     frechet_name: str
     """FID only with Inception features."""
     frechet: float
+    """The mean over disjoint sets of `images` generated images."""
     frechet_real: float
     images: int
-    """Generated images, and as many training images, in the Frechet distance."""
+    """Images of such a set, and training images beside it, in the Frechet distance."""
+    sets: int = 1
+    """How many sets."""
     reference: int
     """Held-out images in the Frechet distance."""
     neighbours: int
@@ -156,6 +164,9 @@ class Figures(_Figures):
     headline: Headline
     memorization: list[Memorization]
     quality: Quality
+    """On the first of `evaluate.features`."""
+    further_quality: list[Quality] = Field(default_factory=list)
+    """On the others."""
     neighbours: int
     """k of MQ."""
     transforms: int
@@ -167,25 +178,31 @@ class Figures(_Figures):
     provenance: Provenance
     config: dict[str, Any]
 
+    @property
+    def qualities(self) -> list[Quality]:
+        """On every one of `evaluate.features`."""
+        return [self.quality, *self.further_quality]
+
     def metrics(self) -> dict[str, float]:
         """The figures of the final table by name, for a UI: shares from 0 to 1."""
         metrics: dict[str, float] = {}
         for figure in self.memorization:
-            name = figure.measure + ("_aware" if figure.aware else "")
+            name = figure.measure + ("_aware" if figure.aware and figure.measure != "extraction" else "")
             if figure.measure == "mq":
                 name += f"_{figure.threshold:g}"
             metrics |= {name: figure.generated.share, f"{name}_floor": figure.floor.share}
-        quality = self.quality
-        frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
-        return metrics | {
-            frechet: quality.frechet,
-            f"{frechet}_real": quality.frechet_real,
-            "precision": quality.precision.share,
-            "precision_real": quality.precision_real.share,
-            "recall": quality.recall.share,
-            "recall_real": quality.recall_real.share,
-            "skipped_share": self.provenance.skipped_share,
-        }
+        for quality in self.qualities:
+            frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
+            on = "" if quality is self.quality else f"_{quality.features}"
+            metrics |= {
+                frechet: quality.frechet,
+                f"{frechet}_real": quality.frechet_real,
+                f"precision{on}": quality.precision.share,
+                f"precision{on}_real": quality.precision_real.share,
+                f"recall{on}": quality.recall.share,
+                f"recall{on}_real": quality.recall_real.share,
+            }
+        return metrics | {"skipped_share": self.provenance.skipped_share}
 
 
 def load_figures(run: Run, record: ReportRecord) -> Figures:

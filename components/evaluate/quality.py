@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -44,7 +45,9 @@ class Compared:
     """Generated images and real training images against the same reference.
 
     Attributes:
-        images: how many of each were compared, so that the two can be compared with each other.
+        images: how many training images the Frechet distance saw, and how many generated ones at a time, so that
+            the two can be compared with each other.
+        sets: how many disjoint sets of generated images; `generated.frechet` is their mean.
         reference: how many reference images the Frechet distance saw.
         manifold: how many images of each set precision and recall saw.
     """
@@ -52,6 +55,7 @@ class Compared:
     generated: Quality
     real: Quality
     images: int
+    sets: int
     reference: int
     manifold: int
 
@@ -66,39 +70,43 @@ def compare(
 ) -> Compared:
     """Frechet distance, precision and recall of both sets.
 
-    The Frechet distance of a sample depends on its size, so generated and training images enter in
-    equal numbers, and all three sets do for precision and recall: evenly spaced ones of the larger sets.
+    The Frechet distance of a sample depends on its size, so generated images enter in as many as there are
+    training images, once for each such set that they hold: the mean has the same bias and less noise. All three
+    sets are equal for precision and recall: evenly spaced ones of the larger sets.
 
     Args:
         neighbours: k of the manifolds; below `manifold_size`.
         told: called with images done and images in all.
     """
     images = min(len(generated), len(training))
+    sets = len(generated) // images
     manifold = manifold_size(len(generated), len(training), len(reference))
-    total, done = 2 * images + len(reference), 0
+    total, done = (sets + 1) * images + len(reference), 0
 
-    def collected(source: Images, count: int) -> tuple[Moments, Tensor]:
+    def collected(source: Images, positions: NDArray[np.int64]) -> tuple[Moments, Tensor]:
         nonlocal done
-        gather = _Gather(spread(count, manifold))
-        for some in _blocks(source, spread(len(source), count)):
+        gather = _Gather(spread(len(positions), manifold))
+        for some in _blocks(source, positions):
             gather.add(features(some))
             done += len(some)
             told(done, total)
         return gather.moments(), gather.chosen()
 
-    reference_moments, reference_points = collected(reference, len(reference))
+    reference_moments, reference_points = collected(reference, np.arange(len(reference)))
     reference_radii = radii(reference_points, neighbours)
     root = _square_root(reference_moments.covariance)
 
-    def judged(source: Images) -> Quality:
-        moments, points = collected(source, images)
+    def judged(source: Images, sets: int) -> Quality:
+        evenly = spread(len(source), sets * images)
+        found = [collected(source, evenly[first::sets]) for first in range(sets)]
+        points = found[0][1]
         return Quality(
-            frechet=_frechet(moments, reference_moments, root),
+            frechet=fmean(_frechet(moments, reference_moments, root) for moments, _ in found),
             within_reference=within(points, reference_points, reference_radii),
             covered=within(reference_points, points, radii(points, neighbours)),
         )
 
-    return Compared(judged(generated), judged(training), images, len(reference), manifold)
+    return Compared(judged(generated, sets), judged(training, 1), images, sets, len(reference), manifold)
 
 
 def manifold_size(generated: int, training: int, reference: int) -> int:

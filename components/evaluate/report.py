@@ -16,7 +16,7 @@ from components.evaluate.charts import histogram, line
 from components.evaluate.figures import Figures, Pair
 from components.evaluate.pictures import data_uri
 from components.evaluate.table import table
-from components.evaluate.verdict import WORDS, interval, measure_name, percent
+from components.evaluate.verdict import WORDS, cited, interval, measure_name, percent, rank, short_name
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
@@ -56,8 +56,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
     Args:
         side: most pixels of a picture's height.
     """
-    aware = sorted((m for m in figures.memorization if m.aware), key=lambda m: (m.measure != "mq", m.threshold))
-    deciding = [m for m in aware if m.verdict == figures.headline.verdict] or aware
+    aware = sorted((m for m in figures.memorization if m.aware), key=rank)
     history = figures.rounds
     curves = [
         ("Loss", [r.loss for r in history], False),
@@ -70,9 +69,10 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         headline=figures.headline,
         provenance=figures.provenance,
         quality=figures.quality,
-        cited=deciding[0],
+        cited=cited(figures.memorization),
         aware=aware,
-        plain=sorted((m for m in figures.memorization if not m.aware), key=lambda m: (m.measure != "mq", m.threshold)),
+        attack=next((m for m in aware if m.measure == "extraction"), None),
+        plain=sorted((m for m in figures.memorization if not m.aware), key=rank),
         rows=table(figures),
         histograms=[
             (
@@ -101,6 +101,7 @@ def _template() -> Template:
     environment.filters["percent"] = lambda share: _tied(percent(share))
     environment.filters["interval"] = lambda share: _tied(interval(share))
     environment.filters["measure"] = measure_name
+    environment.filters["short"] = short_name
     environment.filters["tied"] = _tied
     environment.globals |= {"words": WORDS}
     return environment.from_string(resources.files("components.evaluate").joinpath("report.html.j2").read_text())

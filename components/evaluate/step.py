@@ -9,6 +9,7 @@ import torch
 from components.config import RunConfig
 from components.dataset import Dataset
 from components.evaluate import history, selection
+from components.evaluate.extraction import extract
 from components.evaluate.features import Features, features_of
 from components.evaluate.figures import Figures, Histogram, Memorization, Quality
 from components.evaluate.images import Generated, Images, Rows
@@ -39,8 +40,8 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     started = time.time()
     config = run.config()
     model = run.last_model(config)
-    if found := run.find(ReportRecord, model.round):
-        return found
+    if done := run.find(ReportRecord, model.round):
+        return done
     set_numerics(config)
     device = choose_device(config)
     computes = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64, exactness rests on it
@@ -50,7 +51,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     dataset = open_dataset(run, config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = _generated(run, config, model.round, dataset)
-    features = features_of(config.evaluate, computes)
+    compared_by = features_of(config.evaluate, computes)
 
     # memorization beside its floor
     allowed = stages(config.taa)
@@ -63,22 +64,28 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         return closeness(images, training, allowed, config.evaluate, computes, told)
 
     measured, floors = measure(generated, 0), measure(held_out, len(generated))
-    memorization = _memorization(config, measured, floors)
+    found = extract(generated, training, held_out, allowed, config.evaluate, computes)
+    attack = judged("extraction", True, config.evaluate.extraction, found.hit, found.floor, found.guesses)
+    memorization = [*_memorization(config, measured, floors), attack]
 
     # quality beside that of real images
-    k = config.evaluate.precision_recall_neighbours
-    unit = f"images by {features.name}"
-    compared = compare(generated, training, held_out, features, k, lambda done, of: progress.update(done, of, unit))
-    quality = _quality(compared, features, k)
+    k, qualities = config.evaluate.precision_recall_neighbours, []
+    for features in compared_by:
+
+        def told(done: int, of: int, unit: str = f"images by {features.name}") -> None:
+            progress.update(done, of, unit)
+
+        qualities.append(_quality(compare(generated, training, held_out, features, k, told), features, k))
 
     # the report
     rounds = history.rounds(run, model)
     source = history.provenance(run, config, packed, model, rounds, len(generated), started, device_name(computes))
     smoke = smoke_reason(config, len(generated), len(held_out), source.visits, len(training))
     figures = Figures(
-        headline=headline(memorization, quality, smoke),
+        headline=headline(memorization, qualities[0], smoke),
         memorization=memorization,
-        quality=quality,
+        quality=qualities[0],
+        further_quality=qualities[1:],
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in allowed),
         histograms=_histograms(measured, floors),
@@ -118,14 +125,13 @@ def _generated(run: Run, config: RunConfig, round: int, dataset: Dataset) -> Gen
 def _memorization(config: RunConfig, measured: Sequence[Closeness], floors: Sequence[Closeness]) -> list[Memorization]:
     """Every threshold, plain and augmentation-aware."""
     figures = []
+    bound = config.evaluate.second_nearest
     for aware, (generated, floor) in enumerate(zip(measured, floors, strict=True)):
-        sizes = len(generated.mq), len(floor.mq)
         for tau in config.evaluate.thresholds:
-            shares = (Share.counted(c.below(tau), of) for c, of in zip((generated, floor), sizes, strict=True))
-            figures.append(judged("mq", bool(aware), tau, *shares))
-        bound = config.evaluate.second_nearest
-        shares = (Share.counted(c.far_nearer(bound), of) for c, of in zip((generated, floor), sizes, strict=True))
-        figures.append(judged("second_nearest", bool(aware), bound, *shares))
+            close, by_chance = (Share.counted(c.below(tau), len(c.mq)) for c in (generated, floor))
+            figures.append(judged("mq", bool(aware), tau, close, by_chance))
+        close, by_chance = (Share.counted(c.far_nearer(bound), len(c.mq)) for c in (generated, floor))
+        figures.append(judged("second_nearest", bool(aware), bound, close, by_chance))
     return figures
 
 
@@ -136,10 +142,12 @@ def _quality(compared: Compared, features: Features, neighbours: int) -> Quality
     generated, real = compared.generated, compared.real
     return Quality(
         features=features.name,
+        digest=features.digest,
         frechet_name=features.frechet,
         frechet=generated.frechet,
         frechet_real=real.frechet,
         images=compared.images,
+        sets=compared.sets,
         reference=compared.reference,
         neighbours=neighbours,
         manifold=compared.manifold,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from components.evaluate.figures import Figures, Memorization
-from components.evaluate.verdict import percent
+from components.evaluate.verdict import percent, rank
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,16 @@ _SAYS = {"above": "echo", "at_or_below": "at floor", "unclear": "unclear", "unde
 
 def table(figures: Figures) -> list[Row]:
     """All rows: augmentation-aware memorization, plain memorization, quality."""
-    ordered = sorted(figures.memorization, key=lambda m: (not m.aware, m.measure != "mq", m.threshold))
-    quality = figures.quality
-    name = quality.frechet_name.replace("Frechet distance", "Frechet")
-    return [
-        *(_memorization(figure) for figure in ordered),
-        Row(name, f"{quality.frechet:.3g}", f"{quality.frechet_real:.3g}", "less is better"),
-        Row("precision", percent(quality.precision.share), percent(quality.precision_real.share), "more is better"),
-        Row("recall", percent(quality.recall.share), percent(quality.recall_real.share), "more is better"),
-    ]
+    ordered = sorted(figures.memorization, key=lambda m: (not m.aware, *rank(m)))
+    rows = [_memorization(figure) for figure in ordered]
+    for quality in figures.qualities:
+        name = quality.frechet_name.replace("Frechet distance", "Frechet")
+        rows += [
+            Row(name, f"{quality.frechet:.3g}", f"{quality.frechet_real:.3g}", "less is better"),
+            Row("precision", percent(quality.precision.share), percent(quality.precision_real.share), "more is better"),
+            Row("recall", percent(quality.recall.share), percent(quality.recall_real.share), "more is better"),
+        ]
+    return rows
 
 
 def plain_lines(figures: Figures) -> list[str]:
@@ -51,7 +52,7 @@ def plain_lines(figures: Figures) -> list[str]:
 
 
 def _memorization(figure: Memorization) -> Row:
-    name = "MQ" if figure.measure == "mq" else "near/2nd"
+    name = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "hit"}[figure.measure]
     kind = "aware" if figure.aware else "plain"
     return Row(
         f"{name} < {figure.threshold:.2g} {kind}",

@@ -19,6 +19,12 @@ _TITLES: Final[dict[Verdict, str]] = {
     "unclear": "Not decided: too few images",
     "undecided": "Not decided: no threshold tells copies apart",
 }
+_MEANING: Final[dict[Verdict, str]] = {
+    "above": "That is more than chance explains.",
+    "at_or_below": "With 95 % confidence that is at most one percentage point above the floor.",
+    "unclear": "There are too few images to tell the two apart.",
+    "undecided": "Where more than 10 % of real images pass for copies, a figure decides nothing.",
+}
 WORDS: Final[dict[Verdict, str]] = {
     "above": "above the floor",
     "at_or_below": "at or below the floor",
@@ -28,7 +34,12 @@ WORDS: Final[dict[Verdict, str]] = {
 
 
 def judged(
-    measure: Literal["mq", "second_nearest"], aware: bool, threshold: float, generated: Share, floor: Share
+    measure: Literal["mq", "second_nearest", "extraction"],
+    aware: bool,
+    threshold: float,
+    generated: Share,
+    floor: Share,
+    guesses: int | None = None,
 ) -> Memorization:
     """A figure beside its floor, with what follows from it."""
     low, high = difference(generated, floor)
@@ -44,6 +55,7 @@ def judged(
         measure=measure,
         aware=aware,
         threshold=threshold,
+        guesses=guesses,
         generated=generated,
         floor=floor,
         difference_low=low,
@@ -66,44 +78,66 @@ def smoke_reason(config: RunConfig, generated: int, held_out: int, visits: int, 
     return f"preset {config.preset}" if config.preset == "tiny" else None
 
 
+def cited(memorization: Sequence[Memorization]) -> Memorization:
+    """The figure that speaks for all.
+
+    It is one of the augmentation-aware ones that decide: one of them above the floor is an echo, and all must be at
+    or below it for 'no echo'; the strictest threshold that says so is cited. The extraction attack has a say only
+    where it is above: its sample is the training images, and where these are few it may accuse but not acquit.
+    """
+    aware = sorted((m for m in memorization if m.aware), key=rank)
+    speaking = [m for m in aware if m.decides and (m.measure != "extraction" or m.verdict == "above")]
+    for verdict in ("above", "unclear", "at_or_below"):
+        for figure in speaking:
+            if figure.verdict == verdict:
+                return figure
+    return next(m for m in aware if not m.decides)
+
+
 def headline(memorization: Sequence[Memorization], quality: Quality, smoke: str | None) -> Headline:
     """The run in three sentences.
 
-    The augmentation-aware figures that decide speak for all: one of them above the floor is an echo, and all
-    must be at or below it for 'no echo'. The strictest threshold that says so is cited.
+    One figure speaks for all, see `cited`.
     """
-    aware = sorted((m for m in memorization if m.aware), key=lambda m: (m.measure != "mq", m.threshold))
-    said = {m.verdict for m in aware if m.decides}
-    overall: Verdict = next((v for v in ("above", "unclear", "at_or_below") if v in said), "undecided")
-    cited = next(m for m in aware if m.verdict == overall)
+    speaker = cited(memorization)
+    overall = speaker.verdict
     title = _TITLES[overall]
     if overall == "at_or_below" and quality.poor:
         title += ", but poor images"
     return Headline(
         verdict=overall,
         title="Smoke run: no verdict" if smoke else title,
-        sentence=_sentence(cited),
+        sentence=_sentence(speaker),
         quality=_quality(quality),
         smoke=smoke,
     )
 
 
+def rank(figure: Memorization) -> tuple[int, float]:
+    """The order in which figures are shown and cited: MQ first, the strictest threshold first."""
+    return ("mq", "second_nearest", "extraction").index(figure.measure), figure.threshold
+
+
 def _sentence(cited: Memorization) -> str:
+    return f"{_counted(cited)}. {_MEANING[cited.verdict]}"
+
+
+def _counted(cited: Memorization) -> str:
+    if cited.measure == "extraction":
+        return (
+            f"{percent(cited.generated.share)} of the {cited.generated.of:,} training images "
+            f"({interval(cited.generated)}) are hit by the {cited.guesses or 0:,} guesses that generated images give "
+            f"away; of the {cited.floor.of:,} real images that were never trained on, {percent(cited.floor.share)} are "
+            f"(the floor, {interval(cited.floor)})"
+        )
     floor = (
         f"of the {cited.floor.of:,} real images that were never trained on, {percent(cited.floor.share)} do "
         f"(the floor, {interval(cited.floor)})"
     )
-    generated = (
+    return (
         f"{percent(cited.generated.share)} of {cited.generated.of:,} generated images ({interval(cited.generated)}) "
         f"come as close to a training image as a near-copy does ({measure_name(cited)}); {floor}"
     )
-    meaning = {
-        "above": "That is more than chance explains.",
-        "at_or_below": "With 95 % confidence that is at most one percentage point above the floor.",
-        "unclear": "There are too few images to tell the two apart.",
-        "undecided": "Where more than 10 % of real images pass for copies, a figure decides nothing.",
-    }
-    return f"{generated}. {meaning[cited.verdict]}"
 
 
 def _quality(quality: Quality) -> str:
@@ -119,9 +153,14 @@ def _quality(quality: Quality) -> str:
 
 def measure_name(figure: Memorization) -> str:
     """The measure and its threshold, such as 'MQ < 0.1, augmentation-aware'."""
-    name = "MQ" if figure.measure == "mq" else "nearest / second"
     kind = "augmentation-aware" if figure.aware else "plain"
-    return f"{name} < {figure.threshold:.3g}, {kind}"
+    return f"{short_name(figure)}, {kind}"
+
+
+def short_name(figure: Memorization) -> str:
+    """The same without its kind."""
+    name = {"mq": "MQ", "second_nearest": "nearest / second", "extraction": "extraction, MQ"}[figure.measure]
+    return f"{name} < {figure.threshold:.3g}"
 
 
 def percent(share: float) -> str:

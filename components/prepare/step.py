@@ -37,17 +37,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         return found
     started = time.time()
     config = run.config()
-    source = open_source(config.data)
-    prepared = _source_hash(source, config.data)
-    manifest = find_prepared(run.store, prepared)
-    if manifest is None:
-        try:
-            manifest = prepare(run.store, source, config.data, prepared, config.execution.workers, progress)
-        except Missing:
-            # another run of the same source may have ended and cleared the progress that both were using
-            manifest = find_prepared(run.store, prepared)
-            if manifest is None:
-                raise
+    manifest, prepared = packed(run.store, config.data, config.execution.workers, progress)
     record = run.commit(
         DatasetRecord(
             digest=manifest.digest,
@@ -62,6 +52,29 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     )
     run.store.delete(stat.key for stat in run.store.list(f"{progress_base(prepared)}/"))
     return record
+
+
+def packed(store: Store, data: Data, workers: int, progress: Progress) -> tuple[DatasetManifest, str]:
+    """The data set of a source, packed now where the store does not have it.
+
+    Returns:
+        Its manifest, and the hash of the source and the configuration.
+
+    Raises:
+        Fatal: as `step`.
+    """
+    source = open_source(data)
+    prepared = _source_hash(source, data)
+    manifest = find_prepared(store, prepared)
+    if manifest is None:
+        try:
+            manifest = prepare(store, source, data, prepared, workers, progress)
+        except Missing:
+            # another run of the same source may have ended and cleared the progress that both were using
+            manifest = find_prepared(store, prepared)
+            if manifest is None:
+                raise
+    return manifest, prepared
 
 
 def prepare(

@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "status": "how a run stands: rounds, shards, pods, what they wait for, time left",
     "presets": "the presets, or every field of the configuration",
     "ls": "the runs and data sets of a root, or all that a run holds",
+    "compare": "variants beside each other: memorization against quality, over seeds",
+    "classifier": "features for the quality figures, learned from the labels of the data",
     "pull": "the model and the report of a finished run, into a directory",
     "gc": "what killed steps have left over; with --delete it goes",
     "compile": "the pipeline for Kubeflow, as a file to upload",
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint, else 1.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    listing = "\n".join(f"  {name:<9}{says}" for name, says in COMMANDS.items())
+    listing = "\n".join(f"  {name:<11}{says}" for name, says in COMMANDS.items())
     parser = ArgumentParser(
         prog="unecho",
         formatter_class=RawDescriptionHelpFormatter,

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from components.config import RunConfig
 from components.config.arguments import add_config_arguments, config_from
+from components.config.resolve import variant_slug
 from components.evaluate.figures import load_figures
 from components.evaluate.table import plain_lines
 from components.failure import Stopped
@@ -74,7 +75,7 @@ def _parser() -> ArgumentParser:
 
 def default_name(config: RunConfig) -> str:
     """preset-variant-seed, in letters that a Kubernetes object may have."""
-    return f"{config.preset or 'run'}-{config.variant.replace('+', '-plus')}-{config.seed}"
+    return f"{config.preset or 'run'}-{variant_slug(config.variant)}-{config.seed}"
 
 
 def show(console: Console, run: Run, report: ReportRecord) -> None:

@@ -29,9 +29,16 @@ def test_every_preset_stands_under_every_variant(preset: str, variant: str) -> N
             "iet": (True, False, False, False),
             "agc": (False, True, False, False),
             "iet-agc": (True, True, False, False),
+            "iet-agc+paper": (True, True, True, True),
             "iet-agc+": (True, True, True, True),
         }[variant]
     )
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_papers_variant_has_the_papers_augmentation_whatever_the_preset_says(preset: str) -> None:
+    taa = resolve(preset, "iet-agc+paper").taa
+    assert (taa.augment_conditioning, taa.augment_below) == (False, 0.75)
 
 
 def test_the_paper_presets_hold_the_papers_settings() -> None:

@@ -15,7 +15,7 @@ inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
 
 
 def config(weights: Path) -> Evaluate:
-    return Evaluate(features="inception", inception_weights=str(weights))
+    return Evaluate(features=("inception",), inception_weights=str(weights))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_inception_sees_a_grey_image_as_the_same_image_in_rgb(weights: Path):
-    features = features_of(config(weights), CPU)
+    (features,) = features_of(config(weights), CPU)
     grey = np.random.default_rng(0).integers(0, 256, (1, 1, 8, 8), dtype=np.uint8)
     found = features(grey)
     assert (features.frechet, tuple(found.shape), found.dtype) == ("FID", (1, 2048), torch.float32)
@@ -44,7 +44,7 @@ def test_inception_sees_a_grey_image_as_the_same_image_in_rgb(weights: Path):
 
 
 def test_pixels_are_not_called_fid():
-    assert features_of(Evaluate(), CPU).frechet == "Frechet distance (pixels)"
+    assert [features.frechet for features in features_of(Evaluate(), CPU)] == ["Frechet distance (pixels)"]
 
 
 def test_a_weights_file_that_is_not_there_or_holds_something_else_is_one_line(tmp_path: Path):

@@ -1,0 +1,196 @@
+"""unecho compare: variants beside each other."""
+
+import os
+import shlex
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.config import RunConfig
+from components.config.arguments import add_config_arguments
+from components.config.counts import check_counts
+from components.config.resolve import given_fields, merge
+from components.config.schedule import planned_visits
+from components.dataset import Dataset
+from components.evaluate.verdict import percent
+from components.failure import FATAL, RETRY, Fatal, Stopped
+from components.prepare.step import packed
+from components.progress import Lines
+from components.run.address import check_name
+from components.store import Store, open_store
+from pipelines.cluster.arguments import add_cluster_arguments
+from pipelines.comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
+from pipelines.comparison.features import can_write_onnx, kept_classifier
+from pipelines.comparison.results import Result, result_of
+from pipelines.comparison.starting import Ended, start_all
+from pipelines.comparison.table import lines
+from pipelines.comparison.writing import write
+from pipelines.quantities import duration
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run every arm with every seed, or go on where an earlier start of the same command ended; then compare."""
+    arguments = _parser().parse_args(argv)
+    arms = [*variant_arms(arguments.variants), *(arms_of_file(arguments.arms) if arguments.arms else [])]
+    check_arms(arms)
+    if arguments.seeds < 1:
+        raise Fatal(f"--seeds: {arguments.seeds}: at least 1")
+    if arguments.parallel is not None and arguments.parallel < 1:
+        raise Fatal(f"--parallel: {arguments.parallel}: at least 1")
+    console = Console(highlight=False, markup=False)
+    store = open_store(arguments.root)
+    given = given_fields(arguments.config, tuple(arguments.set))
+    name = arguments.name or arguments.preset or given.get("preset") or "compare"
+    check_name(name)
+    every = entries(store, name, arms, arguments.seeds, arguments.preset, given)
+    dataset = _prepare(store, every[0].config, console)
+    if not arguments.no_classifier and every[0].config.evaluate.features == RunConfig().evaluate.features:
+        given = _with_classifier(store, every[0].config, given, console)
+        every = entries(store, name, arms, arguments.seeds, arguments.preset, given)
+    notes = _checked(every, dataset)
+    for note in notes:
+        console.print(f"note: {note}")
+
+    # runs
+    done = [entry for entry in every if result_of(entry)]
+    left = [entry for entry in every if entry not in done]
+    folder = arguments.out or Path(f"compare-{name}")
+    parallel = arguments.parallel or _at_once(every[0].config, arguments.engine)
+    console.print(f"{len(every)} runs, {len(done)} done before; {min(parallel, max(1, len(left)))} at a time")
+    if left:
+        console.print(f"logs in {folder / 'runs'}", soft_wrap=True)
+    failed: list[Ended] = []
+    try:
+        failed = start_all(left, folder / "runs", parallel, _options(arguments), lambda e, s: _tell(console, e, s))
+    except (KeyboardInterrupt, Stopped) as stop:
+        status = stop.status if isinstance(stop, Stopped) else 130
+        raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
+    finally:
+        results = [found for entry in every if (found := result_of(entry))]
+        if results:
+            _show(console, folder, name, argv, arms, every, results, notes)
+    for ended in failed:
+        console.print(f"{ended.entry.run.name}: ended with status {ended.status}: {ended.line}", soft_wrap=True)
+    if failed:
+        line = f"{len(failed)} of {len(every)} runs failed, the others are compared; the same command goes on from here"
+        if all(ended.status == FATAL for ended in failed):
+            raise Fatal(line)
+        raise Stopped(RETRY, line)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="unecho compare",
+        description="Run variants, and arms of your own, with the same data, seeds and planned sample visits; then "
+        "write tables, a plot and a page of memorization against quality. The same command goes on where it was "
+        "stopped. A classifier of the data's labels is trained first, as a second judge of quality.",
+    )
+    parser.add_argument("--variants", default="all", metavar="NAME,...", help="variants, or all (default); '' for none")
+    parser.add_argument("--arms", type=Path, metavar="FILE", help="YAML: a name each, below it variant and fields")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
+    parser.add_argument("--root", default="unecho", help="directory or s3://bucket/prefix (default: ./unecho)")
+    parser.add_argument("--name", help="what the runs' names begin with (default: the preset)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for tables, plots, page, logs (default: compare-NAME)")
+    parser.add_argument("--parallel", type=int, metavar="N", help="runs at a time (default: CPU cores over threads)")
+    parser.add_argument("--no-classifier", action="store_true", help="judge quality by evaluate.features alone")
+    parser.add_argument("--engine", choices=("local", "jobs"), default="local", help="as for unecho run")
+    add_cluster_arguments(parser)
+    add_config_arguments(parser, variant=False)
+    return parser
+
+
+def _prepare(store: Store, config: RunConfig, console: Console) -> Dataset:
+    """Pack the images once, before runs do it side by side."""
+    manifest, _ = packed(store, config.data, config.execution.workers, Lines("prepare"))
+    dataset = Dataset.open(store, manifest.digest)
+    console.print(
+        f"{len(dataset.train_rows):,} training and {len(dataset.held_out_rows):,} held-out images of "
+        f"{dataset.resolution} px"
+    )
+    return dataset
+
+
+def _with_classifier(store: Store, config: RunConfig, given: dict[str, Any], console: Console) -> dict[str, Any]:
+    """The fields with a classifier's features as a second judge, where one can be had."""
+    if not can_write_onnx():
+        console.print("note: quality is judged by pixels alone: install unecho[onnx] for a classifier's features")
+        return given
+    address = kept_classifier(store, config, Lines("classifier"))
+    if address is None:
+        console.print("note: quality is judged by pixels alone: the images carry no labels to learn features from")
+        return given
+    features = [*config.evaluate.features, "onnx"]
+    return merge(given, {"evaluate": {"features": features, "onnx_model": address}})
+
+
+def _checked(every: Sequence[Entry], dataset: Dataset) -> list[str]:
+    """What a reader must know: arms that were not given the same work.
+
+    Raises:
+        Fatal: an arm's fields do not fit the data.
+    """
+    training, visits = len(dataset.train_rows), {}
+    for entry in every:
+        try:
+            check_counts(entry.config, training, len(dataset.held_out_rows))
+        except Fatal as error:
+            raise Fatal(f"arm {entry.arm.name}: {error}") from None
+        shards = entry.config.iet.shards
+        sizes = [training // shards + (k < training % shards) for k in range(shards)]
+        visits[entry.arm.name] = planned_visits(entry.config, sizes)
+    first, most = next(iter(visits.items()))
+    return [
+        f"{name} is planned with {count:,} sample visits, {first} with {most:,}: they are not compared alike"
+        for name, count in visits.items()
+        if abs(count - most) > 0.02 * most
+    ]
+
+
+def _at_once(config: RunConfig, engine: str) -> int:
+    """A core for each thread; one coordinator at a time on a cluster, which has its own parallelism."""
+    return 1 if engine == "jobs" else max(1, (os.cpu_count() or 1) // config.threads)
+
+
+def _options(arguments: Namespace) -> list[str]:
+    options = ["--engine", arguments.engine]
+    for option in ("namespace", "context"):
+        if value := getattr(arguments, option):
+            options += [f"--{option}", value]
+    return options
+
+
+def _tell(console: Console, entry: Entry, seconds: float) -> None:
+    found = result_of(entry)
+    assert found is not None  # the run ended well
+    near = next(m for m in found.figures.memorization if m.measure == "mq" and m.aware)
+    console.print(
+        f"{entry.arm.name}, seed {entry.seed}: {duration(seconds)}; "
+        f"MQ<{near.threshold:g} {percent(near.generated.share)} (floor {percent(near.floor.share)}), "
+        f"Frechet {found.figures.quality.frechet:.3g}"
+    )
+
+
+def _show(
+    console: Console,
+    folder: Path,
+    name: str,
+    argv: Sequence[str],
+    arms: Sequence[Arm],
+    every: Sequence[Entry],
+    results: Sequence[Result],
+    notes: Sequence[str],
+) -> None:
+    finished = {result.entry.run.name for result in results}
+    missing = [entry.run.name for entry in every if entry.run.name not in finished]
+    command = f"unecho compare {shlex.join(argv)}"
+    tables = write(folder, f"{name}: memorization against quality", command, arms, results, missing, notes)
+    console.print()
+    for line in lines(tables):
+        console.print(line, soft_wrap=True)
+    if missing:
+        console.print(f"{len(missing)} of {len(every)} runs are not finished")
+    console.print(f"page    {folder / 'compare.html'}", soft_wrap=True)
+    console.print(f"tables  {folder / 'compare.md'}", soft_wrap=True)

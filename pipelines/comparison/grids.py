@@ -1,0 +1,77 @@
+"""Generated images of every arm side by side: the same noise in the same place, copies marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from components.evaluate.images import Generated, Held, Rows
+from components.evaluate.memorization import closeness
+from components.evaluate.pictures import data_uri
+from components.evaluate.transforms import stages
+from components.run import SamplesRecord
+from components.run.data import open_dataset
+from pipelines.comparison.results import Result
+
+_IMAGES = 24
+_SIDE = 48
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture.
+
+    Attributes:
+        uri: None where it is withheld.
+        copy: whether some augmentation-aware measure takes it for a copy of a training image.
+    """
+
+    uri: str | None
+    copy: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The first images of one run."""
+
+    arm: str
+    seed: int
+    tiles: list[Tile]
+
+
+def grids(results: Sequence[Result]) -> list[Grid]:
+    """One an arm, of its first seed; none where `report.images` is `none`, no copy where it is `generated`."""
+    first: dict[str, Result] = {}
+    for result in results:
+        first.setdefault(result.entry.arm.name, result)
+    return [_grid(result) for result in first.values() if result.entry.config.report.images != "none"]
+
+
+def real_grid(result: Result) -> Grid:
+    """As many held-out images, for comparison."""
+    dataset = open_dataset(result.entry.run, result.entry.config)
+    images = dataset.rows(dataset.held_out_rows[:_IMAGES])
+    return Grid("real, held out", 0, [Tile(data_uri(image, _SIDE), False) for image in images])
+
+
+def _grid(result: Result) -> Grid:
+    run, config = result.entry.run, result.entry.config
+    dataset = open_dataset(run, config)
+    round = run.last_model(config).round
+    parts = [run.load(SamplesRecord, round, part) for part in range(config.sample.parts)]
+    generated = Generated(run, parts, (dataset.channels, dataset.resolution, dataset.resolution))
+    images = generated.take(np.arange(min(_IMAGES, len(generated))))
+    training = Rows(dataset, dataset.train_rows)
+    aware = closeness(Held(images), training, stages(config.taa), config.evaluate, torch.device("cpu"))[-1]
+    taus = [m.threshold for m in result.figures.memorization if m.measure == "mq" and m.aware and m.decides]
+    copies = aware.copies(max(taus, default=min(config.evaluate.thresholds)), config.evaluate.second_nearest)
+    withheld = copies & (config.report.images != "all")
+    return Grid(
+        result.entry.arm.name,
+        result.entry.seed,
+        [
+            Tile(None if hide else data_uri(image, _SIDE), copy)
+            for image, copy, hide in zip(images, copies.tolist(), withheld.tolist(), strict=True)
+        ],
+    )

@@ -1,0 +1,208 @@
+"""What the runs of a comparison found, and the same over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from components.config.fields import frozen_difference
+from components.evaluate.figures import Figures, Memorization, Verdict, load_figures
+from components.evaluate.verdict import cited, rank
+from components.failure import Fatal
+from components.run import Plan, ProxyRecord
+from components.run.state import state_of
+from pipelines.comparison.arms import REFERENCE, Arm, Entry
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        train_s: seconds of all its training steps together.
+    """
+
+    entry: Entry
+    figures: Figures
+    train_s: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Over all deciding thresholds, augmentation-aware, as the report says it."""
+        return cited(self.figures.memorization).verdict
+
+
+class Spread(BaseModel):
+    """A figure over seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    sd: float | None
+    """Standard deviation; None for one seed."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        return cls(mean=fmean(values), sd=stdev(values) if len(values) > 1 else None)
+
+
+class Measured(BaseModel):
+    """One measure of memorization over an arm's seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    measure: Literal["mq", "second_nearest", "extraction"]
+    aware: bool
+    threshold: float
+    decides: bool
+    """In every run of the comparison."""
+    generated: Spread
+    floor: Spread
+
+
+class QualityOn(BaseModel):
+    """Quality on one kind of features over an arm's seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    features: str
+    frechet_name: str
+    frechet: Spread
+    frechet_real: Spread
+    frechet_of_reference: Spread | None
+    """Frechet distance over that of the reference arm with the same seed; below 1 is better. None without one."""
+    precision: Spread
+    precision_real: Spread
+    recall: Spread
+    recall_real: Spread
+
+
+class Summary(BaseModel):
+    """An arm over its seeds: shares from 0 to 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    seeds: list[int]
+    verdicts: dict[Verdict, int]
+    """How many of the runs end with which verdict."""
+    memorization: list[Measured]
+    quality: list[QualityOn]
+    visits: Spread
+    """Sample visits of training."""
+    skipped: Spread
+    """Share of the visits whose gradient was dropped."""
+    augmented: Spread
+    """Share of the visits with a threshold-aware augmentation."""
+    train_s: Spread
+    """Seconds of training, on one machine at a time."""
+    time_of_reference: float | None
+    """Mean of them over the reference arm's."""
+
+
+def result_of(entry: Entry) -> Result | None:
+    """The result of a run, or None where it is not finished.
+
+    Raises:
+        Fatal: it was started with another method, or a record or the report is altered.
+    """
+    run = entry.run
+    if run.find(Plan, 0) is None:
+        return None
+    if difference := frozen_difference(run.config(), entry.config):
+        raise Fatal(f"{run.url}: {difference}: choose another --name, or the settings that it was started with")
+    state = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+    if state.report is None:
+        return None
+    proxies = (
+        run.load(ProxyRecord, round, shard) for round in range(state.rounds) for shard in range(entry.config.iet.shards)
+    )
+    seconds = sum(proxy.ran_with.seconds for proxy in proxies if proxy.ran_with)
+    return Result(entry, load_figures(run, state.report), seconds)
+
+
+def summaries(arms: Sequence[Arm], results: Sequence[Result]) -> list[Summary]:
+    """One an arm that has results, in the arms' order."""
+    by_arm = {arm.name: [r for r in results if r.entry.arm.name == arm.name] for arm in arms}
+    deciding = _deciding(results)
+    reference = {r.entry.seed: r for r in by_arm.get(REFERENCE, [])}
+    return [_summary(name, found, reference, deciding) for name, found in by_arm.items() if found]
+
+
+Key = tuple[str, bool, float]
+
+
+def _key(figure: Memorization) -> Key:
+    return figure.measure, figure.aware, figure.threshold
+
+
+def _deciding(results: Sequence[Result]) -> set[Key]:
+    """Measures whose floor lets them decide in every run."""
+    figures = [m for r in results for m in r.figures.memorization]
+    return {_key(m) for m in figures} - {_key(m) for m in figures if not m.decides}
+
+
+def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], deciding: set[Key]) -> Summary:
+    figures = [r.figures for r in found]
+    verdicts: dict[Verdict, int] = {}
+    for result in found:
+        verdicts[result.verdict] = verdicts.get(result.verdict, 0) + 1
+    paired = [(r, reference[r.entry.seed]) for r in found if r.entry.seed in reference]
+    seconds = Spread.of([r.train_s for r in found])
+    return Summary(
+        arm=name,
+        seeds=[r.entry.seed for r in found],
+        verdicts=verdicts,
+        memorization=[
+            Measured(
+                measure=first.measure,
+                aware=first.aware,
+                threshold=first.threshold,
+                decides=_key(first) in deciding,
+                generated=Spread.of([m.generated.share for m in same]),
+                floor=Spread.of([m.floor.share for m in same]),
+            )
+            for first, same in _grouped(figures)
+        ],
+        quality=[_quality(number, figures, paired) for number in range(len(figures[0].qualities))],
+        visits=Spread.of([f.provenance.visits for f in figures]),
+        skipped=Spread.of([_dropped(r) for r in found]),
+        augmented=Spread.of([_augmented(f) for f in figures]),
+        train_s=seconds,
+        time_of_reference=(
+            sum(r.train_s for r, _ in paired) / total if (total := sum(ref.train_s for _, ref in paired)) else None
+        ),
+    )
+
+
+def _grouped(figures: Sequence[Figures]) -> list[tuple[Memorization, list[Memorization]]]:
+    ordered = sorted(figures[0].memorization, key=lambda m: (not m.aware, *rank(m)))
+    return [(first, [m for f in figures for m in f.memorization if _key(m) == _key(first)]) for first in ordered]
+
+
+def _quality(number: int, figures: Sequence[Figures], paired: Sequence[tuple[Result, Result]]) -> QualityOn:
+    on = [f.qualities[number] for f in figures]
+    ratios = [r.figures.qualities[number].frechet / ref.figures.qualities[number].frechet for r, ref in paired]
+    return QualityOn(
+        features=on[0].features,
+        frechet_name=on[0].frechet_name,
+        frechet=Spread.of([q.frechet for q in on]),
+        frechet_real=Spread.of([q.frechet_real for q in on]),
+        frechet_of_reference=Spread.of(ratios) if ratios else None,
+        precision=Spread.of([q.precision.share for q in on]),
+        precision_real=Spread.of([q.precision_real.share for q in on]),
+        recall=Spread.of([q.recall.share for q in on]),
+        recall_real=Spread.of([q.recall_real.share for q in on]),
+    )
+
+
+def _dropped(result: Result) -> float:
+    """Without AGC nothing is dropped, whatever was counted."""
+    return result.figures.provenance.skipped_share if result.entry.config.agc.enabled else 0.0
+
+
+def _augmented(figures: Figures) -> float:
+    visits = sum(r.visits for r in figures.rounds)
+    return sum(r.augmented for r in figures.rounds) / visits if visits else 0.0

@@ -1,0 +1,147 @@
+"""The comparison as text: for a terminal of 80 columns, and as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.comparison.arms import REFERENCE
+from pipelines.comparison.results import Measured, Spread, Summary
+
+FLOOR = "floor"
+REAL = "real images"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table: a title, a header and rows of as many cells."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def blocks(summaries: Sequence[Summary]) -> list[Block]:
+    """Memorization beside its floor, quality beside real images, cost."""
+    return [_memorization(summaries), *_quality(summaries), _cost(summaries)]
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown tables."""
+    lines = []
+    for block in blocks:
+        lines += [f"**{block.title}**", ""]
+        lines += [_row(block.header), _row(["---"] + ["---:"] * (len(block.header) - 1))]
+        lines += [*(_row(row) for row in block.rows), ""]
+    return "\n".join(lines)
+
+
+def lines(blocks: Sequence[Block]) -> list[str]:
+    """The blocks as lines of text."""
+    found: list[str] = []
+    for block in blocks:
+        table = [block.header, *block.rows]
+        widths = [max(len(row[column]) for row in table) for column in range(len(block.header))]
+        found += [block.title, ""]
+        for row in table:
+            cells = [row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+            found.append("  ".join(cells).rstrip())
+        found.append("")
+    return found
+
+
+def spread(value: Spread) -> str:
+    """Mean, to three digits, and standard deviation, to as many places."""
+    mean = abs(value.mean)
+    places = 0 if mean >= 99.95 else 1 if mean >= 9.995 else 2 if mean >= 0.9995 else 3
+    text = f"{value.mean:,.{places}f}"
+    return text if value.sd is None else f"{text} ±{value.sd:.{places}f}"
+
+
+def shares(value: Spread) -> str:
+    """The same of a share, in per cent."""
+    text = "100" if value.mean == 1 else f"{100 * value.mean:.1f}"
+    return text if value.sd is None else f"{text} ±{100 * value.sd:.1f}"
+
+
+def measure(figure: Measured) -> str:
+    """A column's head."""
+    return {"mq": f"MQ<{figure.threshold:.2g}", "second_nearest": "near/2nd", "extraction": "extracted"}[figure.measure]
+
+
+def verdicts(summary: Summary) -> str:
+    """How many runs are at the floor, of all."""
+    runs = sum(summary.verdicts.values())
+    unclear = summary.verdicts.get("unclear", 0)
+    return f"{summary.verdicts.get('at_or_below', 0)} of {runs}" + (f", {unclear} unclear" if unclear else "")
+
+
+def shown_measures(summaries: Sequence[Summary]) -> list[Measured]:
+    """The augmentation-aware measures that decide."""
+    return [m for m in summaries[0].memorization if m.aware and m.decides]
+
+
+def _memorization(summaries: Sequence[Summary]) -> Block:
+    shown = shown_measures(summaries)
+
+    def row(name: str, of: Sequence[Spread], says: str) -> list[str]:
+        return [name, *(shares(value) for value in of), says]
+
+    def same(summary: Summary) -> list[Measured]:
+        keys = {(m.measure, m.aware, m.threshold) for m in shown}
+        return [m for m in summary.memorization if (m.measure, m.aware, m.threshold) in keys]
+
+    rows = [row(s.arm, [m.generated for m in same(s)], verdicts(s)) for s in summaries]
+    rows.append(row(FLOOR, [m.floor for m in same(summaries[0])], ""))
+    return Block(
+        "Memorization, augmentation-aware, % of generated images (extracted: of training images)",
+        ["", *(measure(m) for m in shown), "at floor"],
+        rows,
+    )
+
+
+def _quality(summaries: Sequence[Summary]) -> list[Block]:
+    found = []
+    for number, first in enumerate(summaries[0].quality):
+        on = [(s.arm, s.quality[number]) for s in summaries]
+        rows = [
+            [
+                arm,
+                spread(q.frechet),
+                spread(q.frechet_of_reference) if q.frechet_of_reference and arm != REFERENCE else "-",
+                shares(q.precision),
+                shares(q.recall),
+            ]
+            for arm, q in on
+        ]
+        rows.append([REAL, spread(first.frechet_real), "-", shares(first.precision_real), shares(first.recall_real)])
+        found.append(
+            Block(
+                f"Quality: {first.frechet_name}, less is better; precision and recall in %",
+                ["", "Frechet", f"of {REFERENCE}'s", "precision", "recall"],
+                rows,
+            )
+        )
+    return found
+
+
+def _cost(summaries: Sequence[Summary]) -> Block:
+    rows = [
+        [
+            s.arm,
+            f"{s.visits.mean:,.0f}",
+            shares(s.skipped),
+            shares(s.augmented),
+            spread(s.train_s),
+            f"{s.time_of_reference:.2f}" if s.time_of_reference is not None else "-",
+        ]
+        for s in summaries
+    ]
+    return Block(
+        "Cost: sample visits, of them skipped and augmented in %, seconds of training",
+        ["", "visits", "skipped", "augmented", "seconds", f"of {REFERENCE}'s"],
+        rows,
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

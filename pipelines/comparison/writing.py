@@ -1,0 +1,114 @@
+"""What a comparison leaves behind: tables, plots, a page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+from pydantic import BaseModel
+
+from components.failure import Fatal
+from pipelines.comparison.arms import Arm
+from pipelines.comparison.grids import grids, real_grid
+from pipelines.comparison.page import page
+from pipelines.comparison.plot import Point, scatter
+from pipelines.comparison.results import Result, Summary, summaries
+from pipelines.comparison.table import Block, blocks, markdown, measure, shown_measures
+
+
+class Comparison(BaseModel):
+    """compare.json."""
+
+    version: int = 1
+    command: str
+    missing: list[str]
+    """Runs that are not finished."""
+    arms: list[Summary]
+    runs: list[dict[str, object]]
+    """Every run's address, arm, seed and metrics."""
+
+
+def write(
+    folder: Path,
+    title: str,
+    command: str,
+    arms: Sequence[Arm],
+    results: Sequence[Result],
+    missing: Sequence[str],
+    notes: Sequence[str],
+) -> list[Block]:
+    """Write compare.json, compare.md, compare.html and a plot a kind of features.
+
+    Args:
+        results: at least one.
+
+    Returns:
+        The tables.
+
+    Raises:
+        Fatal: the folder cannot be written to.
+    """
+    over_seeds = summaries(arms, results)
+    tables = blocks(over_seeds)
+    drawn = plots(over_seeds, results)
+    whole = Comparison(
+        command=command,
+        missing=list(missing),
+        arms=over_seeds,
+        runs=[
+            {
+                "run": r.entry.run.url,
+                "arm": r.entry.arm.name,
+                "seed": r.entry.seed,
+                "verdict": r.verdict,
+                "train_s": r.train_s,
+                **r.figures.metrics(),
+            }
+            for r in results
+        ],
+    )
+    pictures = [*grids(results)]
+    if pictures:
+        pictures.append(real_grid(results[0]))
+    headed = [(_heading(features), plot) for features, plot in drawn]
+    files = {
+        "compare.json": whole.model_dump_json(indent=1),
+        "compare.md": f"# {title}\n\n`{command}`\n\n{markdown(tables)}",
+        "compare.html": page(title, command, results, len(missing), tables, headed, pictures, notes),
+        **{f"compare-{features}.svg": str(plot) for features, plot in drawn},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise Fatal(f"--out: {folder}: {error.strerror}") from None
+    return tables
+
+
+def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tuple[str, Markup]]:
+    """A plot a kind of features: the widest threshold of MQ that decides, against the Frechet distance."""
+    deciding = [m for m in shown_measures(over_seeds) if m.measure == "mq"]
+    if not deciding:
+        return []
+    widest = max(deciding, key=lambda m: m.threshold)
+    drawn = []
+    for number, quality in enumerate(over_seeds[0].quality):
+        points = [
+            Point(r.entry.arm.name, near.generated.share, r.figures.qualities[number].frechet)
+            for r in results
+            for near in r.figures.memorization
+            if (near.measure, near.aware, near.threshold) == (widest.measure, True, widest.threshold)
+        ]
+        plot = scatter(
+            points,
+            widest.floor.mean,
+            quality.frechet_real.mean,
+            f"memorization: {measure(widest)}, augmentation-aware",
+            quality.frechet_name,
+        )
+        drawn.append((quality.features, plot))
+    return drawn
+
+
+def _heading(features: str) -> str:
+    return f"Quality on {'a classifier' if features == 'onnx' else features}"
