@@ -105,7 +105,7 @@ def onnx_bytes(network: Classifier, channels: int, resolution: int) -> bytes:
     """The map from images to features in ONNX form: float32 [N, C, H, W] in [0, 1] to [N, 64].
 
     Raises:
-        Fatal: a package of the extra `onnx` is not installed.
+        Fatal: a package of the extra `classifier` is not installed.
     """
     example = torch.zeros(2, channels, resolution, resolution)
     try:
@@ -119,7 +119,9 @@ def onnx_bytes(network: Classifier, channels: int, resolution: int) -> bytes:
             verbose=False,
         )
     except ImportError as error:
-        raise Fatal(f"classifier: ONNX cannot be written: {error.name} is missing: install unecho[onnx]") from None
+        raise Fatal(
+            f"classifier: ONNX cannot be written: {error.name} is missing: install unecho[classifier]"
+        ) from None
     assert program is not None  # only the exporter that is not dynamo's returns nothing
     data: bytes = program.model_proto.SerializeToString()
     return data

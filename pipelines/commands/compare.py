@@ -116,7 +116,7 @@ def _prepare(store: Store, config: RunConfig, console: Console) -> Dataset:
 def _with_classifier(store: Store, config: RunConfig, given: dict[str, Any], console: Console) -> dict[str, Any]:
     """The fields with a classifier's features as a second judge, where one can be had."""
     if not can_write_onnx():
-        console.print("note: quality is judged by pixels alone: install unecho[onnx] for a classifier's features")
+        console.print("note: quality is judged by pixels alone: install unecho[classifier] for a classifier's features")
         return given
     address = kept_classifier(store, config, Lines("classifier"))
     if address is None:

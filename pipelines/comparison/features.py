@@ -21,7 +21,7 @@ def trained(store: Store, config: RunConfig, steps: int, progress: Progress) -> 
         Its feature extractor as ONNX, the share of held-out images that it gets right, and how many these are.
 
     Raises:
-        Fatal: the images carry no labels, or the extra `onnx` is not installed.
+        Fatal: the images carry no labels, or the extra `classifier` is not installed.
     """
     set_numerics(config)
     dataset = _whole(store, config, progress)
@@ -54,6 +54,6 @@ def _whole(store: Store, config: RunConfig, progress: Progress) -> Dataset:
 
 
 def can_write_onnx() -> bool:
-    """Whether the extra `onnx` is installed."""
+    """Whether the extra `classifier` is installed."""
 
     return all(find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript"))

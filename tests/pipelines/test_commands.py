@@ -16,7 +16,11 @@ def _at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("run --preset digit", "preset: 'digit' is not one of afhq-dog, cifar10, digits, images, tiny"),
+        (
+            "run --preset digit",
+            "preset: 'digit' is not one of afhq-dog, cifar10, digits, digits-memorizing, "
+            "fashion-memorizing, images, tiny",
+        ),
         ("run --preset tiny --set agc.skip_ratio=0", "agc.skip_ratio: 0 is not allowed"),
         ("run --preset tiny --set msr.enabled=true --variant agc", "msr.enabled: true needs iet.shards of 2 or more"),
         ("run --preset tiny --name A", "run name: 'A'"),

@@ -1,0 +1,91 @@
+"""Figures over seeds, worked out by hand, and how they are written."""
+
+import re
+
+import pytest
+
+from pipelines.comparison.arms import Arm
+from pipelines.comparison.plot import Point, scatter
+from pipelines.comparison.results import Spread, summaries
+from pipelines.comparison.table import blocks, lines, markdown, shares, spread
+from tests.pipelines.comparison.made import result
+
+ARMS = [Arm("default", "default"), Arm("iet-agc+", "iet-agc+")]
+RESULTS = [
+    result("default", 0, 400, 2.0, train_s=100),
+    result("iet-agc+", 0, 10, 1.0, train_s=120),
+    result("default", 1, 500, 4.0, train_s=100),
+    result("iet-agc+", 1, 20, 3.0, train_s=140),
+]
+
+
+def test_means_and_spreads_are_over_seeds() -> None:
+    plain, ours = summaries(ARMS, RESULTS)
+    near = next(m for m in plain.memorization if (m.measure, m.aware, m.threshold) == ("mq", True, 0.1))
+    assert near.generated.mean == pytest.approx(0.45)
+    assert near.generated.sd == pytest.approx(0.1 / 2**0.5)  # of two values: their distance over the root of 2
+    assert near.floor.mean == pytest.approx(0.02)
+    assert (ours.visits.mean, ours.augmented.mean) == (500, pytest.approx(0.2))
+
+
+def test_quality_is_related_to_plain_training_with_the_same_seed() -> None:
+    ours = summaries(ARMS, RESULTS)[1]
+    pixels, onnx = ours.quality
+    assert pixels.frechet_of_reference is not None
+    assert pixels.frechet_of_reference.mean == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert onnx.frechet.mean == pytest.approx(20)
+    assert ours.time_of_reference == pytest.approx(1.3)
+
+
+def test_without_plain_training_nothing_is_related_to_it() -> None:
+    (ours,) = summaries(ARMS, RESULTS[1::2])
+    assert ours.quality[0].frechet_of_reference is None
+    assert ours.time_of_reference is None
+
+
+def test_a_threshold_decides_only_where_it_does_in_every_run() -> None:
+    odd = result("iet-agc+", 2, 10, 1.0, floor=150)
+    for found, wanted in ((RESULTS, True), ([*RESULTS, odd], False)):
+        by_key = {(m.measure, m.aware, m.threshold): m.decides for m in summaries(ARMS, found)[0].memorization}
+        assert by_key["mq", True, 0.1] is wanted
+        assert by_key["mq", True, 0.4] is False  # its floor is 20 %
+
+
+def test_skips_count_as_skipped_only_where_they_are_dropped() -> None:
+    plain, ours = summaries(ARMS, RESULTS)
+    assert (plain.skipped.mean, ours.skipped.mean) == (0, pytest.approx(0.1))
+
+
+def test_verdicts_are_counted_over_seeds() -> None:
+    plain, ours = summaries(ARMS, RESULTS)
+    assert plain.verdicts == {"above": 2}
+    assert ours.verdicts == {"at_or_below": 1, "unclear": 1}  # 10 and 20 of 1,000 beside a floor of 20
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert Spread.of([0.25]) == Spread(mean=0.25, sd=None)
+    assert (shares(Spread.of([0.25])), spread(Spread.of([12.345]))) == ("25.0", "12.3")
+    assert spread(Spread(mean=0.56789, sd=0.0123)) == "0.568 ±0.012"
+    assert spread(Spread(mean=1234.5, sd=9.9)) == "1,234 ±10"
+
+
+def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
+    found = blocks(summaries(ARMS, RESULTS))
+    text = lines(found)
+    assert max(len(line) for line in text) <= 80
+    row = next(line for line in text if line.startswith("default"))
+    assert row.split()[:3] == ["default", "45.0", "±7.1"]
+    assert "MQ<0.4" not in "".join(text)  # it decides nothing
+    assert "| | MQ&lt;0.1 | extracted | at floor |" in markdown(found)
+    assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in markdown(found)
+
+
+def test_the_plot_has_a_point_a_run_the_floor_and_what_real_images_reach() -> None:
+    points = [Point("default", 0.5, 2.0), Point("a<b", 0.0, 0.0)]
+    svg = str(scatter(points, floor=0.25, real=1.0, x_name="memory", y_name="distance"))
+    # axes run from 0 to 50 % and from 0 to 2: pixels 62 to 624, and 352 up to 16
+    assert re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)[0] == ("624.0", "16.0")
+    assert '<line class="mark" x1="343.0" x2="343.0"' in svg
+    assert re.search(r'<line class="mark"[^>]*y1="184.0" y2="184.0"', svg)
+    assert "a&lt;b" in svg
+    assert "a<b" not in svg
