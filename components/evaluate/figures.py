@@ -50,6 +50,8 @@ class Quality(_Figures):
     """FID only with Inception features."""
     frechet: float
     """The mean over disjoint sets of `images` generated images."""
+    frechet_all: float | None = None
+    """Of all sets together: below `frechet_real` where the model has more to give than its training images."""
     frechet_real: float
     images: int
     """Images of such a set, and training images beside it, in the Frechet distance."""
@@ -197,6 +199,7 @@ class Figures(_Figures):
             metrics |= {
                 frechet: quality.frechet,
                 f"{frechet}_real": quality.frechet_real,
+                **({} if quality.frechet_all is None else {f"{frechet}_all": quality.frechet_all}),
                 f"precision{on}": quality.precision.share,
                 f"precision{on}_real": quality.precision_real.share,
                 f"recall{on}": quality.recall.share,

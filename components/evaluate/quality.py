@@ -1,6 +1,6 @@
 """Measures of quality on named features, each for generated images and for real ones beside them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -30,12 +30,14 @@ class Quality:
     """Images compared with the reference, the held-out real images.
 
     Attributes:
-        frechet: squared Frechet distance, in the features' unit squared.
+        frechet: squared Frechet distance, in the features' unit squared; the mean over sets.
+        frechet_all: the same of all sets together.
         within_reference: images in the reference's manifold, a count (precision).
         covered: reference images in the images' manifold, a count (recall).
     """
 
     frechet: float
+    frechet_all: float
     within_reference: int
     covered: int
 
@@ -71,8 +73,9 @@ def compare(
     """Frechet distance, precision and recall of both sets.
 
     The Frechet distance of a sample depends on its size, so generated images enter in as many as there are
-    training images, once for each such set that they hold: the mean has the same bias and less noise. All three
-    sets are equal for precision and recall: evenly spaced ones of the larger sets.
+    training images, once for each such set that they hold: the mean has the same bias and less noise. That hides
+    whether a model has more to give than its training images, so the distance of all of them stands beside it. All
+    three sets are equal for precision and recall: evenly spaced ones of the larger sets.
 
     Args:
         neighbours: k of the manifolds; below `manifold_size`.
@@ -99,9 +102,10 @@ def compare(
     def judged(source: Images, sets: int) -> Quality:
         evenly = spread(len(source), sets * images)
         found = [collected(source, evenly[first::sets]) for first in range(sets)]
-        points = found[0][1]
+        points, each = found[0][1], [moments for moments, _ in found]
         return Quality(
-            frechet=fmean(_frechet(moments, reference_moments, root) for moments, _ in found),
+            frechet=fmean(_frechet(moments, reference_moments, root) for moments in each),
+            frechet_all=_frechet(pooled(each, images), reference_moments, root),
             within_reference=within(points, reference_points, reference_radii),
             covered=within(reference_points, points, radii(points, neighbours)),
         )
@@ -175,6 +179,13 @@ class _Gather:
     def chosen(self) -> Tensor:
         """float32 [rows asked for, F]."""
         return torch.cat(self._kept)
+
+
+def pooled(sets: Sequence[Moments], size: int) -> Moments:
+    """Moments of several sets of `size` together."""
+    mean = torch.stack([m.mean for m in sets]).mean(dim=0)
+    products = torch.stack([(size - 1) * m.covariance + size * torch.outer(m.mean - mean, m.mean - mean) for m in sets])
+    return Moments(mean, products.sum(dim=0) / max(1, size * len(sets) - 1))
 
 
 def moments(features: Tensor) -> Moments:

@@ -145,6 +145,7 @@ def _quality(compared: Compared, features: Features, neighbours: int) -> Quality
         digest=features.digest,
         frechet_name=features.frechet,
         frechet=generated.frechet,
+        frechet_all=generated.frechet_all,
         frechet_real=real.frechet,
         images=compared.images,
         sets=compared.sets,

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from components.config.fields import frozen_difference
-from components.evaluate.figures import Figures, Memorization, Verdict, load_figures
+from components.evaluate.figures import Figures, Memorization, Quality, Verdict, load_figures
 from components.evaluate.verdict import cited, rank
 from components.failure import Fatal
 from components.run import Plan, ProxyRecord
@@ -71,8 +71,12 @@ class QualityOn(BaseModel):
     frechet_name: str
     frechet: Spread
     frechet_real: Spread
-    frechet_of_reference: Spread | None
-    """Frechet distance over that of the reference arm with the same seed; below 1 is better. None without one."""
+    frechet_all: Spread
+    """Of all generated images at once."""
+    of_reference: Spread | None
+    """`frechet` over that of the reference arm with the same seed; below 1 is better. None without one."""
+    all_of_reference: Spread | None
+    """`frechet_all` likewise."""
     precision: Spread
     precision_real: Spread
     recall: Spread
@@ -184,18 +188,27 @@ def _grouped(figures: Sequence[Figures]) -> list[tuple[Memorization, list[Memori
 
 def _quality(number: int, figures: Sequence[Figures], paired: Sequence[tuple[Result, Result]]) -> QualityOn:
     on = [f.qualities[number] for f in figures]
-    ratios = [r.figures.qualities[number].frechet / ref.figures.qualities[number].frechet for r, ref in paired]
+    beside = [(r.figures.qualities[number], ref.figures.qualities[number]) for r, ref in paired]
+    ratios = [mine.frechet / its.frechet for mine, its in beside]
+    ratios_all = [all_together(mine) / all_together(its) for mine, its in beside]
     return QualityOn(
         features=on[0].features,
         frechet_name=on[0].frechet_name,
         frechet=Spread.of([q.frechet for q in on]),
         frechet_real=Spread.of([q.frechet_real for q in on]),
-        frechet_of_reference=Spread.of(ratios) if ratios else None,
+        frechet_all=Spread.of([all_together(q) for q in on]),
+        of_reference=Spread.of(ratios) if ratios else None,
+        all_of_reference=Spread.of(ratios_all) if ratios_all else None,
         precision=Spread.of([q.precision.share for q in on]),
         precision_real=Spread.of([q.precision_real.share for q in on]),
         recall=Spread.of([q.recall.share for q in on]),
         recall_real=Spread.of([q.recall_real.share for q in on]),
     )
+
+
+def all_together(quality: Quality) -> float:
+    """The Frechet distance of all generated images; reports of before it was measured have that of a set at a time."""
+    return quality.frechet if quality.frechet_all is None else quality.frechet_all
 
 
 def _dropped(result: Result) -> float:

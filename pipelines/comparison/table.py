@@ -68,10 +68,9 @@ def measure(figure: Measured) -> str:
 
 
 def verdicts(summary: Summary) -> str:
-    """How many runs are at the floor, of all."""
+    """How many runs are at the floor, of all; with a question mark where some are unclear."""
     runs = sum(summary.verdicts.values())
-    unclear = summary.verdicts.get("unclear", 0)
-    return f"{summary.verdicts.get('at_or_below', 0)} of {runs}" + (f", {unclear} unclear" if unclear else "")
+    return f"{summary.verdicts.get('at_or_below', 0)}/{runs}" + "?" * ("unclear" in summary.verdicts)
 
 
 def shown_measures(summaries: Sequence[Summary]) -> list[Measured]:
@@ -92,7 +91,7 @@ def _memorization(summaries: Sequence[Summary]) -> Block:
     rows = [row(s.arm, [m.generated for m in same(s)], verdicts(s)) for s in summaries]
     rows.append(row(FLOOR, [m.floor for m in same(summaries[0])], ""))
     return Block(
-        "Memorization, augmentation-aware, % of generated images (extracted: of training images)",
+        "Memorization, augmentation-aware, in %; at floor: how many runs, ? some unclear",
         ["", *(measure(m) for m in shown), "at floor"],
         rows,
     )
@@ -106,21 +105,29 @@ def _quality(summaries: Sequence[Summary]) -> list[Block]:
             [
                 arm,
                 spread(q.frechet),
-                spread(q.frechet_of_reference) if q.frechet_of_reference and arm != REFERENCE else "-",
-                shares(q.precision),
-                shares(q.recall),
+                _of_reference(arm, q.of_reference),
+                spread(q.frechet_all),
+                _of_reference(arm, q.all_of_reference),
+                f"{100 * q.precision.mean:.1f}",
+                f"{100 * q.recall.mean:.1f}",
             ]
             for arm, q in on
         ]
-        rows.append([REAL, spread(first.frechet_real), "-", shares(first.precision_real), shares(first.recall_real)])
+        real = [spread(first.frechet_real), "-", "-", "-"]
+        real += [f"{100 * first.precision_real.mean:.1f}", f"{100 * first.recall_real.mean:.1f}"]
+        name = first.frechet_name.replace("Frechet distance", "Frechet")
         found.append(
             Block(
-                f"Quality: {first.frechet_name}, less is better; precision and recall in %",
-                ["", "Frechet", f"of {REFERENCE}'s", "precision", "recall"],
-                rows,
+                f"Quality: {name} of as many as trained on, of all; x: {REFERENCE}'s; %",
+                ["", "Frechet", "x", "all", "x", "precision", "recall"],
+                [*rows, [REAL, *real]],
             )
         )
     return found
+
+
+def _of_reference(arm: str, ratio: Spread | None) -> str:
+    return "-" if ratio is None or arm == REFERENCE else f"{ratio.mean:.2f}"
 
 
 def _cost(summaries: Sequence[Summary]) -> Block:
@@ -136,8 +143,8 @@ def _cost(summaries: Sequence[Summary]) -> Block:
         for s in summaries
     ]
     return Block(
-        "Cost: sample visits, of them skipped and augmented in %, seconds of training",
-        ["", "visits", "skipped", "augmented", "seconds", f"of {REFERENCE}'s"],
+        f"Cost: sample visits, % of them skipped and augmented, training; x: {REFERENCE}'s",
+        ["", "visits", "skipped", "augmented", "seconds", "x"],
         rows,
     )
 

@@ -11,7 +11,7 @@ from pipelines.comparison.arms import Arm
 from pipelines.comparison.grids import grids, real_grid
 from pipelines.comparison.page import page
 from pipelines.comparison.plot import Point, scatter
-from pipelines.comparison.results import Result, Summary, summaries
+from pipelines.comparison.results import Result, Summary, all_together, summaries
 from pipelines.comparison.table import Block, blocks, markdown, measure, shown_measures
 
 
@@ -86,7 +86,7 @@ def write(
 
 
 def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tuple[str, Markup]]:
-    """A plot a kind of features: the widest threshold of MQ that decides, against the Frechet distance."""
+    """A plot a kind of features: the widest MQ that decides, against the Frechet distance of all generated images."""
     deciding = [m for m in shown_measures(over_seeds) if m.measure == "mq"]
     if not deciding:
         return []
@@ -94,7 +94,7 @@ def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tupl
     drawn = []
     for number, quality in enumerate(over_seeds[0].quality):
         points = [
-            Point(r.entry.arm.name, near.generated.share, r.figures.qualities[number].frechet)
+            Point(r.entry.arm.name, near.generated.share, all_together(r.figures.qualities[number]))
             for r in results
             for near in r.figures.memorization
             if (near.measure, near.aware, near.threshold) == (widest.measure, True, widest.threshold)
@@ -104,7 +104,7 @@ def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tupl
             widest.floor.mean,
             quality.frechet_real.mean,
             f"memorization: {measure(widest)}, augmentation-aware",
-            quality.frechet_name,
+            f"{quality.frechet_name}, all generated images",
         )
         drawn.append((quality.features, plot))
     return drawn

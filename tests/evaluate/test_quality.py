@@ -5,7 +5,7 @@ import torch
 
 from components.evaluate.features import Pixels
 from components.evaluate.images import Held
-from components.evaluate.quality import Moments, compare, frechet_distance, moments, radii, spread, within
+from components.evaluate.quality import Moments, compare, frechet_distance, moments, pooled, radii, spread, within
 
 CPU = torch.device("cpu")
 
@@ -83,3 +83,26 @@ def test_images_above_32_pixels_are_averaged_down():
 def test_spread_positions_are_even_and_complete():
     assert spread(10, 4).tolist() == [0, 2, 5, 7]
     assert spread(5, 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_pooled_moments_are_those_of_all_points_at_once():
+    every = points(6, 60, 5).double()
+    found = pooled([moments(every[first::4]) for first in range(4)], 15)
+    wanted = moments(every)
+    assert torch.allclose(found.mean, wanted.mean, atol=1e-12)
+    assert torch.allclose(found.covariance, wanted.covariance, atol=1e-12)
+
+
+def test_all_generated_images_count_once_and_a_set_is_as_large_as_the_training_split():
+    real = np.random.default_rng(0).integers(0, 256, (90, 1, 4, 4), dtype=np.uint8)
+    generated, training, reference = Held(real[:50]), Held(real[50:62]), Held(real[62:])
+    found = compare(generated, training, reference, Pixels(CPU), 3)
+    assert (found.images, found.sets) == (12, 4)
+
+    def distance(some: np.ndarray) -> float:
+        return frechet_distance(*(moments(Pixels(CPU)(images)) for images in (some, real[62:])))
+
+    used = real[:50][spread(50, 48)]
+    assert found.generated.frechet == pytest.approx(np.mean([distance(used[first::4]) for first in range(4)]))
+    assert found.generated.frechet_all == pytest.approx(distance(used))
+    assert found.real.frechet == found.real.frechet_all == pytest.approx(distance(real[50:62]))

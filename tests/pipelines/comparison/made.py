@@ -43,7 +43,7 @@ def result(
             judged("mq", True, 0.1, share(copies), share(floor)),
             judged("mq", True, 0.4, share(copies), share(200)),
             judged("mq", False, 0.1, share(copies + 5), share(floor)),
-            judged("extraction", True, 0.1, share(copies // 10, 100), share(0), guesses=7),
+            judged("extraction", True, 0.1, share(copies // 50, 100), share(0), guesses=7),
         ],
         quality=quality(frechet),
         further_quality=[quality(10 * frechet, "onnx")],

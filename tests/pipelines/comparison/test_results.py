@@ -31,15 +31,16 @@ def test_means_and_spreads_are_over_seeds() -> None:
 def test_quality_is_related_to_plain_training_with_the_same_seed() -> None:
     ours = summaries(ARMS, RESULTS)[1]
     pixels, onnx = ours.quality
-    assert pixels.frechet_of_reference is not None
-    assert pixels.frechet_of_reference.mean == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert pixels.of_reference is not None
+    assert pixels.all_of_reference == pixels.of_reference  # these reports have one set
+    assert pixels.of_reference.mean == pytest.approx((1 / 2 + 3 / 4) / 2)
     assert onnx.frechet.mean == pytest.approx(20)
     assert ours.time_of_reference == pytest.approx(1.3)
 
 
 def test_without_plain_training_nothing_is_related_to_it() -> None:
     (ours,) = summaries(ARMS, RESULTS[1::2])
-    assert ours.quality[0].frechet_of_reference is None
+    assert ours.quality[0].of_reference is None
     assert ours.time_of_reference is None
 
 
@@ -76,7 +77,7 @@ def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
     row = next(line for line in text if line.startswith("default"))
     assert row.split()[:3] == ["default", "45.0", "±7.1"]
     assert "MQ<0.4" not in "".join(text)  # it decides nothing
-    assert "| | MQ&lt;0.1 | extracted | at floor |" in markdown(found)
+    assert "|  | MQ&lt;0.1 | extracted | at floor |" in markdown(found)
     assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in markdown(found)
 
 
