@@ -118,19 +118,7 @@ def test_asked_to_stop_it_tells_its_runs_and_goes_on_from_there(tmp_path: Path) 
 
 
 def test_it_runs_on_an_object_store_with_its_classifier_there(s3_root: str, tmp_path: Path) -> None:
-    line = [
-        "compare",
-        "--root",
-        s3_root,
-        "--out",
-        str(tmp_path),
-        "--preset",
-        "tiny",
-        "--variants",
-        "agc",
-        "--seeds",
-        "1",
-    ]
+    options = "--preset tiny --variants agc --seeds 1"
     assert main(["compare", "--root", s3_root, "--out", str(tmp_path), *options.split()]) == DONE
     (said,) = json.loads((tmp_path / "compare.json").read_text())["runs"]
     run = Run.parse(said["run"])
