@@ -21,7 +21,11 @@ class Block:
 
 def blocks(summaries: Sequence[Summary]) -> list[Block]:
     """Memorization beside its floor, quality beside real images, cost."""
-    return [_memorization(summaries), *_quality(summaries), _cost(summaries)]
+    aware = _memorization(
+        summaries, True, "Memorization, augmentation-aware, in %; at floor: how many runs, ? some unclear"
+    )
+    plain = _memorization(summaries, False, "Memorization, plain, in %")
+    return [aware, plain, *_quality(summaries), _cost(summaries)]
 
 
 def markdown(blocks: Sequence[Block]) -> str:
@@ -73,16 +77,17 @@ def verdicts(summary: Summary) -> str:
     return f"{summary.verdicts.get('at_or_below', 0)}/{runs}" + "?" * ("unclear" in summary.verdicts)
 
 
-def shown_measures(summaries: Sequence[Summary]) -> list[Measured]:
-    """The augmentation-aware measures that decide."""
-    return [m for m in summaries[0].memorization if m.aware and m.decides]
+def shown_measures(summaries: Sequence[Summary], aware: bool = True) -> list[Measured]:
+    """The measures that decide."""
+    return [m for m in summaries[0].memorization if m.aware is aware and m.decides]
 
 
-def _memorization(summaries: Sequence[Summary]) -> Block:
-    shown = shown_measures(summaries)
+def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Block:
+    """The verdict belongs to the augmentation-aware measures."""
+    shown = shown_measures(summaries, aware)
 
     def row(name: str, of: Sequence[Spread], says: str) -> list[str]:
-        return [name, *(shares(value) for value in of), says]
+        return [name, *(shares(value) for value in of), *([says] if aware else [])]
 
     def same(summary: Summary) -> list[Measured]:
         keys = {(m.measure, m.aware, m.threshold) for m in shown}
@@ -90,11 +95,7 @@ def _memorization(summaries: Sequence[Summary]) -> Block:
 
     rows = [row(s.arm, [m.generated for m in same(s)], verdicts(s)) for s in summaries]
     rows.append(row(FLOOR, [m.floor for m in same(summaries[0])], ""))
-    return Block(
-        "Memorization, augmentation-aware, in %; at floor: how many runs, ? some unclear",
-        ["", *(measure(m) for m in shown), "at floor"],
-        rows,
-    )
+    return Block(title, ["", *(measure(m) for m in shown), *(["at floor"] if aware else [])], rows)
 
 
 def _quality(summaries: Sequence[Summary]) -> list[Block]:

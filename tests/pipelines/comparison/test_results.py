@@ -79,6 +79,8 @@ def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
     assert "MQ<0.4" not in "".join(text)  # it decides nothing
     assert "|  | MQ&lt;0.1 | extracted | at floor |" in markdown(found)
     assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in markdown(found)
+    plain = next(block for block in found if block.title.startswith("Memorization, plain"))
+    assert plain.rows[0] == ["default", "45.5 ±7.1"]
 
 
 def test_the_plot_has_a_point_a_run_the_floor_and_what_real_images_reach() -> None:
