@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from components.evaluate.charts import histogram, line
@@ -103,8 +104,13 @@ def _template() -> Template:
     environment.filters["measure"] = measure_name
     environment.filters["short"] = short_name
     environment.filters["tied"] = _tied
-    environment.globals |= {"words": WORDS}
+    environment.globals |= {"words": WORDS, "style": style()}
     return environment.from_string(resources.files("components.evaluate").joinpath("report.html.j2").read_text())
+
+
+def style() -> Markup:
+    """The rules that all pages share: colours, type, pictures."""
+    return Markup(resources.files("components.evaluate").joinpath("page.css").read_text())
 
 
 def _tied(text: str) -> str:

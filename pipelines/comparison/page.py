@@ -7,6 +7,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from components.evaluate.report import style
 from pipelines.comparison.grids import Grid
 from pipelines.comparison.results import Result
 from pipelines.comparison.table import Block
@@ -46,4 +47,5 @@ def page(
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"style": style()}
     return environment.from_string(resources.files("pipelines.comparison").joinpath("page.html.j2").read_text())
