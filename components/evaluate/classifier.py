@@ -9,12 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.dataset import Dataset
+from components.evaluate.quality import spread
 from components.failure import Fatal
 
 FEATURES = 64
 _WIDTHS = (16, 32, 64)
 _BATCH = 128
 _SEED = 0
+_LARGEST = 64
+"""Pixels of height and width; larger images are averaged down to at most so many."""
+_MOST_BYTES = 1 << 30
+"""Training images in memory; of larger data sets evenly spaced ones are taken."""
 _LEARNING_RATE = 2e-3
 
 
@@ -24,9 +29,10 @@ class Classifier(nn.Module):
     The features are the hidden layer's values, scaled to mean 0 and variance 1 over the training images.
     """
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, resolution: int, classes: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        shrink = -(-resolution // _LARGEST)
+        layers: list[nn.Module] = [nn.AvgPool2d(shrink)] if shrink > 1 else []
         for number, (before, width) in enumerate(zip((channels, *_WIDTHS), _WIDTHS, strict=False)):
             layers += [nn.Conv2d(before, width, 3, stride=1 + (number > 0), padding=1), nn.ReLU()]
         self.features = nn.Sequential(
@@ -45,6 +51,12 @@ class Classifier(nn.Module):
         return scores
 
 
+def has_classes(dataset: Dataset) -> bool:
+    """Whether the training images have labels of at least two classes."""
+    labels = dataset.labels[dataset.train_rows]
+    return len(np.unique(labels[labels >= 0])) > 1
+
+
 def train_classifier(
     dataset: Dataset, steps: int, told: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[Classifier, float]:
@@ -60,16 +72,17 @@ def train_classifier(
     Raises:
         Fatal: the images carry no labels, or all the same one.
     """
-    rows = dataset.train_rows[dataset.labels[dataset.train_rows] >= 0]
-    classes = len(dataset.label_names)
-    if len(np.unique(dataset.labels[rows])) < 2:
+    if not has_classes(dataset):
         raise Fatal("classifier: the training images do not have labels of at least 2 classes: nothing to tell apart")
+    rows = dataset.train_rows[dataset.labels[dataset.train_rows] >= 0]
+    most = max(_BATCH, _MOST_BYTES // (dataset.channels * dataset.resolution**2))
+    rows = rows[spread(len(rows), min(len(rows), most))]
     images = torch.from_numpy(dataset.rows(rows))
     labels = torch.from_numpy(dataset.labels[rows].astype(np.int64))
     generator = torch.Generator().manual_seed(_SEED)
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
-        network = Classifier(dataset.channels, classes)
+        network = Classifier(dataset.channels, dataset.resolution, len(dataset.label_names))
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):

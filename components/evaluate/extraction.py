@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import cdist, pdist
 
 from components.config.fields import Evaluate
 from components.evaluate.images import Images
@@ -91,11 +91,11 @@ def centres(images: NDArray[np.uint8], alike: float, repeats: int) -> NDArray[np
     """
     if len(images) < 2:
         return np.empty(0, np.int64)
-    distances = pdist(images.reshape(len(images), -1).astype(np.float32), "sqeuclidean")
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    distances = pdist(flat, "sqeuclidean")
     group = fcluster(linkage(distances, "complete"), alike * distances.mean(), "distance")
-    square = squareform(distances)
     found = []
     for number in np.flatnonzero(np.bincount(group) >= repeats):
         members = np.flatnonzero(group == number)
-        found.append(members[square[np.ix_(members, members)].sum(axis=1).argmin()])
+        found.append(members[cdist(flat[members], flat[members], "sqeuclidean").sum(axis=1).argmin()])
     return np.sort(np.array(found, np.int64))

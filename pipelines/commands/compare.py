@@ -120,7 +120,7 @@ def _with_classifier(store: Store, config: RunConfig, given: dict[str, Any], con
         return given
     address = kept_classifier(store, config, Lines("classifier"))
     if address is None:
-        console.print("note: quality is judged by pixels alone: the images carry no labels to learn features from")
+        console.print("note: quality is judged by pixels alone: the images have no two classes to learn features from")
         return given
     features = [*config.evaluate.features, "onnx"]
     return merge(given, {"evaluate": {"features": features, "onnx_model": address}})

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from components.config import RunConfig
 from components.dataset import Dataset
-from components.evaluate.classifier import onnx_bytes, train_classifier
+from components.evaluate.classifier import has_classes, onnx_bytes, train_classifier
 from components.model.device import set_numerics
 from components.prepare.step import packed
 from components.progress import Progress
@@ -30,13 +30,13 @@ def trained(store: Store, config: RunConfig, steps: int, progress: Progress) -> 
 
 
 def kept_classifier(store: Store, config: RunConfig, progress: Progress) -> str | None:
-    """Address of the store's classifier of the source, made now where there is none; None without labels.
+    """Address of the store's classifier of the source, made now where there is none; None without two classes.
 
     Raises:
         Fatal: as `trained`.
     """
     dataset = _whole(store, config, progress)
-    if not dataset.label_names:
+    if not has_classes(dataset):
         return None
     made_by = hashlib.sha256(f"{dataset.digest} {STEPS} {config.threads}".encode()).hexdigest()[:16]
     key = f"classifiers/{made_by}/classifier.onnx"

@@ -9,7 +9,8 @@ import torch
 from components.config import resolve
 from components.config.fields import Evaluate
 from components.dataset import Dataset
-from components.evaluate.classifier import FEATURES, onnx_bytes, train_classifier
+from components.evaluate import classifier
+from components.evaluate.classifier import FEATURES, Classifier, onnx_bytes, train_classifier
 from components.evaluate.onnx import Onnx
 from components.failure import Fatal
 from components.prepare.step import packed
@@ -61,6 +62,32 @@ def test_it_never_sees_a_held_out_image(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Dataset, "rows", watched)
     train_classifier(dataset, 1)
     assert set(asked[0].tolist()) == set(dataset.train_rows.tolist())  # later ones only count what it gets right
+
+
+def test_of_a_data_set_too_large_for_memory_evenly_spaced_images_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = digits(tmp_path)
+    asked: list[np.ndarray] = []
+    rows = Dataset.rows
+
+    def watched(self: Dataset, indices: np.ndarray) -> np.ndarray:
+        asked.append(np.asarray(indices))
+        return rows(self, indices)
+
+    monkeypatch.setattr(Dataset, "rows", watched)
+    monkeypatch.setattr(classifier, "_MOST_BYTES", 200 * 64)
+    train_classifier(dataset, 1)
+    taken = np.searchsorted(dataset.train_rows, asked[0])
+    assert len(taken) == 200
+    assert set(np.diff(taken).tolist()) == {4, 5}  # 899 training images
+
+
+def test_large_images_are_averaged_down() -> None:
+    network = Classifier(3, 130, 4).eval()
+    even = torch.full((2, 3, 130, 130), 0.5)
+    assert network.features(even).shape == (2, FEATURES)
+    assert network.features[0](even).shape == (2, 3, 43, 43)
 
 
 def test_images_without_labels_are_refused(tmp_path: Path) -> None:

@@ -117,6 +117,16 @@ def test_asked_to_stop_it_tells_its_runs_and_goes_on_from_there(tmp_path: Path) 
     assert runs[0].find(Plan, 0) is not None
 
 
+def test_without_labels_quality_is_judged_by_pixels_and_a_line_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(tmp_path, "--preset tiny --variants default --seeds 1 --set data.labels=none") == DONE
+    assert "note: quality is judged by pixels alone: the images have no two classes" in capsys.readouterr().out
+    (said,) = json.loads((tmp_path / "out/compare.json").read_text())["runs"]
+    assert "frechet_pixels" in said
+    assert "frechet_onnx" not in said
+
+
 def test_it_runs_on_an_object_store_with_its_classifier_there(s3_root: str, tmp_path: Path) -> None:
     options = "--preset tiny --variants agc --seeds 1"
     assert main(["compare", "--root", s3_root, "--out", str(tmp_path), *options.split()]) == DONE
