@@ -115,8 +115,11 @@ def result_of(entry: Entry) -> Result | None:
     run = entry.run
     if run.find(Plan, 0) is None:
         return None
-    if difference := frozen_difference(run.config(), entry.config):
+    planned = run.config()
+    if difference := frozen_difference(planned, entry.config):
         raise Fatal(f"{run.url}: {difference}: choose another --name, or the settings that it was started with")
+    if planned.iet.rounds < entry.config.iet.rounds:
+        return None  # more rounds are wanted than it had
     state = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
     if state.report is None:
         return None
