@@ -15,7 +15,7 @@ from components.store import Store
 
 REFERENCE = "default"
 """Plain training: what quality and cost are compared with, where it is among the arms."""
-_NAME = re.compile(r"[a-z0-9]([a-z0-9+-]*[a-z0-9+])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9+.-]*[a-z0-9+])?")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Arm:
     @property
     def slug(self) -> str:
         """The name in letters that a run's name may have."""
-        return variant_slug(self.name)
+        return variant_slug(self.name).replace(".", "-")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def arms_of_file(path: Path) -> list[Arm]:
     arms = []
     for name, tree in read_file(path).items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise Fatal(f"{path}: '{name}': an arm's name is of lower-case letters, digits, + and inner dashes")
+            raise Fatal(f"{path}: '{name}': an arm's name is of lower-case letters, digits, +, inner dots and dashes")
         tree = {} if tree is None else tree
         if not isinstance(tree, dict):
             raise Fatal(f"{path}: {name}: must hold variant and sections of fields, not a {type(tree).__name__}")

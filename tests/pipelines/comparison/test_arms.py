@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from components.config.counts import check_counts
 from components.config.fields import VARIANTS
+from components.config.schedule import planned_visits
 from components.failure import Fatal
 from components.store import open_store
 from pipelines.comparison.arms import Arm, arms_of_file, check_arms, entries, variant_arms
@@ -53,6 +55,20 @@ def test_arms_of_one_shard_do_the_steps_of_all_shards(tmp_path: Path) -> None:
     alone = Arm("alone", "default", {"taa": {"enabled": True}})
     one, both = entries(open_store(str(tmp_path)), "x", [alone, Arm("b", "iet-agc+")], 1, "digits-memorizing", {})
     assert one.config.iet.local_steps == 2 * (both.config.iet.local_steps or 0)
+
+
+@pytest.mark.parametrize("preset", ["digits-memorizing", "fashion-memorizing"])
+def test_the_arms_of_the_ablation_are_given_the_same_visits(preset: str, tmp_path: Path) -> None:
+    arms = [*variant_arms("default"), *arms_of_file(Path(__file__).parents[3] / "docs/ablation.yaml")]
+    check_arms(arms)
+    every = entries(open_store(str(tmp_path)), preset, arms, 1, preset, {})
+    visits = []
+    for entry in every:
+        shards = entry.config.iet.shards
+        check_counts(entry.config, 100, 1000)
+        visits.append(planned_visits(entry.config, [100 // shards] * shards))
+    # the smaller batch of four shards has more steps, which are counted for the digits
+    assert all(count == visits[0] for count, entry in zip(visits, every, strict=True) if entry.arm.name != "shards-4")
 
 
 @pytest.mark.parametrize(
