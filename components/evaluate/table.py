@@ -52,7 +52,7 @@ def plain_lines(figures: Figures) -> list[str]:
 
 
 def _memorization(figure: Memorization) -> Row:
-    name = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "hit"}[figure.measure]
+    name = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}[figure.measure]
     kind = "aware" if figure.aware else "plain"
     return Row(
         f"{name} < {figure.threshold:.2g} {kind}",
