@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from components.config import RunConfig
-from components.config.schedule import planned_visits, steps_per_round
+from components.config.schedule import planned_visits, shard_sizes, steps_per_round
 from components.model.network import build_network, network_config
 
 _BYTES = 4  # a float32
@@ -54,7 +54,7 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
         network = build_network(network_config(config, channels, resolution))
     parameters = sum(p.numel() for p in network.parameters())
     rounds, shards = config.iet.rounds, config.iet.shards
-    sizes = [samples // shards + (k < samples % shards) for k in range(shards)]
+    sizes = shard_sizes(config, samples)
     model, proxy = 2 * _BYTES * parameters, 4 * _BYTES * parameters
     kept = min(rounds, config.execution.keep_rounds)
     running = min(shards, config.execution.parallelism)

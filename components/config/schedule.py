@@ -3,6 +3,12 @@
 from components.config.fields import RunConfig
 
 
+def shard_sizes(config: RunConfig, samples: int) -> list[int]:
+    """Samples of each shard of `samples` training samples: they differ by at most one, the larger first."""
+    shards = config.iet.shards
+    return [samples // shards + (k < samples % shards) for k in range(shards)]
+
+
 def batch_size(config: RunConfig, samples: int) -> int:
     """Samples of a full batch of a shard of `samples`."""
     return min(config.train.batch_size, samples)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from components.config import RunConfig
 from components.dataset import Dataset
 from components.failure import Fatal
 from components.model.weights import load_state
@@ -94,3 +95,17 @@ class Generated:
             found = "nothing" if images is None else f"{images.dtype} {list(images.shape)}"
             raise Fatal(f"{self._run.store.address(ref.key)}: 'images' is {found}, not torch.uint8 {list(wanted)}")
         return np.asarray(images.numpy(), np.uint8)
+
+
+def generated_images(run: Run, config: RunConfig, round: int, dataset: Dataset) -> Generated:
+    """The images that model `round` generated.
+
+    Raises:
+        Fatal: a part is missing, or they are not as many as the configuration says.
+    """
+    parts = [run.load(SamplesRecord, round, part) for part in range(config.sample.parts)]
+    images = Generated(run, parts, (dataset.channels, dataset.resolution, dataset.resolution))
+    if len(images) != config.sample.count:
+        where = run.store.address(run.key(SamplesRecord, round, config.sample.parts - 1))
+        raise Fatal(f"{where}: altered: the parts end at image {len(images)}, sample.count is {config.sample.count}")
+    return images

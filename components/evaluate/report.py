@@ -98,19 +98,22 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = page_environment()
     environment.filters["percent"] = lambda share: _tied(percent(share))
     environment.filters["interval"] = lambda share: _tied(interval(share))
     environment.filters["measure"] = measure_name
     environment.filters["short"] = short_name
     environment.filters["tied"] = _tied
-    environment.globals |= {"words": WORDS, "style": style()}
+    environment.globals |= {"words": WORDS}
     return environment.from_string(resources.files("components.evaluate").joinpath("report.html.j2").read_text())
 
 
-def style() -> Markup:
-    """The rules that all pages share: colours, type, pictures."""
-    return Markup(resources.files("components.evaluate").joinpath("page.css").read_text())
+def page_environment() -> Environment:
+    """Where templates of pages are made: `style` is what all pages share, colours, type, pictures."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    style = resources.files("components.evaluate").joinpath("page.css").read_text()
+    environment.globals |= {"style": Markup(style)}
+    return environment
 
 
 def _tied(text: str) -> str:

@@ -16,6 +16,7 @@ from components.evaluate.memorization import Closeness, closeness
 from components.evaluate.pictures import split_strip
 from components.evaluate.report import Pictures
 from components.evaluate.transforms import stages
+from components.evaluate.verdict import copy_threshold
 from components.run import ModelRecord, Run
 
 _SAMPLES = 48
@@ -116,7 +117,6 @@ class Material:
         """Which images some measure takes for a near-copy, at its widest threshold that decides."""
         copies = np.zeros(len(measured[0].mq), np.bool_)
         for aware, found in enumerate(measured):
-            taus = [m for m in self.memorization if m.measure == "mq" and m.aware == bool(aware)]
-            deciding = [m.threshold for m in taus if m.decides] or [min(m.threshold for m in taus)]
-            copies |= found.copies(max(deciding), self.config.evaluate.second_nearest)
+            tau = copy_threshold(self.memorization, bool(aware))
+            copies |= found.copies(tau, self.config.evaluate.second_nearest)
         return copies

@@ -7,23 +7,21 @@ import numpy as np
 import torch
 
 from components.config import RunConfig
-from components.dataset import Dataset
 from components.evaluate import history, selection
 from components.evaluate.extraction import extract
 from components.evaluate.features import Features, features_of
 from components.evaluate.figures import Figures, Histogram, Memorization, Quality
-from components.evaluate.images import Generated, Images, Rows
+from components.evaluate.images import Images, Rows, generated_images
 from components.evaluate.intervals import Share
 from components.evaluate.memorization import Closeness, closeness
 from components.evaluate.quality import Compared, compare
 from components.evaluate.report import page
 from components.evaluate.transforms import stages
 from components.evaluate.verdict import headline, judged, smoke_reason
-from components.failure import Fatal
 from components.model.device import choose_device, device_name, set_numerics
 from components.model.release import release_files
 from components.progress import Progress
-from components.run import DatasetRecord, ReportRecord, Run, SamplesRecord, ran_with
+from components.run import DatasetRecord, ReportRecord, Run, ran_with
 from components.run.data import open_dataset
 from components.store import put_folder
 
@@ -50,7 +48,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     packed = run.load(DatasetRecord)
     dataset = open_dataset(run, config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
-    generated = _generated(run, config, model.round, dataset)
+    generated = generated_images(run, config, model.round, dataset)
     compared_by = features_of(config.evaluate, computes)
 
     # memorization beside its floor
@@ -111,15 +109,6 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         ran_with=ran_with(started, device_name(computes)),
     )
     return run.commit(record, model.round)
-
-
-def _generated(run: Run, config: RunConfig, round: int, dataset: Dataset) -> Generated:
-    parts = [run.load(SamplesRecord, round, part) for part in range(config.sample.parts)]
-    images = Generated(run, parts, (dataset.channels, dataset.resolution, dataset.resolution))
-    if len(images) != config.sample.count:
-        where = run.store.address(run.key(SamplesRecord, round, config.sample.parts - 1))
-        raise Fatal(f"{where}: altered: the parts end at image {len(images)}, sample.count is {config.sample.count}")
-    return images
 
 
 def _memorization(config: RunConfig, measured: Sequence[Closeness], floors: Sequence[Closeness]) -> list[Memorization]:

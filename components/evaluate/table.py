@@ -1,6 +1,7 @@
 """The final table: memorization beside its floor beside quality."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from components.evaluate.figures import Figures, Memorization
 from components.evaluate.verdict import percent, rank
@@ -24,6 +25,8 @@ class Row:
 
 
 HEADER = Row("", "generated", "real images", "")
+SHORT: Final = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}
+"""Measures of memorization where there is little room."""
 _SAYS = {"above": "echo", "at_or_below": "at floor", "unclear": "unclear", "undecided": "-"}
 
 
@@ -52,7 +55,7 @@ def plain_lines(figures: Figures) -> list[str]:
 
 
 def _memorization(figure: Memorization) -> Row:
-    name = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}[figure.measure]
+    name = SHORT[figure.measure]
     kind = "aware" if figure.aware else "plain"
     return Row(
         f"{name} < {figure.threshold:.2g} {kind}",

@@ -94,6 +94,12 @@ def cited(memorization: Sequence[Memorization]) -> Memorization:
     return next(m for m in aware if not m.decides)
 
 
+def copy_threshold(memorization: Sequence[Memorization], aware: bool) -> float:
+    """The MQ ratio below which an image is taken for a copy: the widest threshold that decides, else the strictest."""
+    mq = [m for m in memorization if m.measure == "mq" and m.aware is aware]
+    return max((m.threshold for m in mq if m.decides), default=min(m.threshold for m in mq))
+
+
 def headline(memorization: Sequence[Memorization], quality: Quality, smoke: str | None) -> Headline:
     """The run in three sentences.
 

@@ -13,7 +13,7 @@ from components.config import RunConfig
 from components.config.arguments import add_config_arguments
 from components.config.counts import check_counts
 from components.config.resolve import given_fields, merge
-from components.config.schedule import planned_visits
+from components.config.schedule import planned_visits, shard_sizes
 from components.dataset import Dataset
 from components.evaluate.verdict import percent
 from components.failure import FATAL, RETRY, Fatal, Stopped
@@ -55,8 +55,8 @@ def main(argv: Sequence[str]) -> None:
         console.print(f"note: {note}")
 
     # runs
-    done = [entry for entry in every if result_of(entry)]
-    left = [entry for entry in every if entry not in done]
+    done = {entry.run.name: found for entry in every if (found := result_of(entry))}
+    left = [entry for entry in every if entry.run.name not in done]
     folder = arguments.out or Path(f"compare-{name}")
     parallel = arguments.parallel or _at_once(every[0].config, arguments.engine)
     console.print(f"{len(every)} runs, {len(done)} done before; {min(parallel, max(1, len(left)))} at a time")
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
         status = stop.status if isinstance(stop, Stopped) else 130
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
     finally:
-        results = [found for entry in every if (found := result_of(entry))]
+        results = [found for entry in every if (found := done.get(entry.run.name) or result_of(entry))]
         if results:
             _show(console, folder, name, argv, arms, every, results, notes)
     for ended in failed:
@@ -138,9 +138,7 @@ def _checked(every: Sequence[Entry], dataset: Dataset) -> list[str]:
             check_counts(entry.config, training, len(dataset.held_out_rows))
         except Fatal as error:
             raise Fatal(f"arm {entry.arm.name}: {error}") from None
-        shards = entry.config.iet.shards
-        sizes = [training // shards + (k < training % shards) for k in range(shards)]
-        visits[entry.arm.name] = planned_visits(entry.config, sizes)
+        visits[entry.arm.name] = planned_visits(entry.config, shard_sizes(entry.config, training))
     first, most = next(iter(visits.items()))
     return [
         f"{name} is planned with {count:,} sample visits, {first} with {most:,}: they are not compared alike"

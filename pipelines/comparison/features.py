@@ -23,8 +23,11 @@ def trained(store: Store, config: RunConfig, steps: int, progress: Progress) -> 
     Raises:
         Fatal: the images carry no labels, or the extra `classifier` is not installed.
     """
+    return _trained(_whole(store, config, progress), config, steps, progress)
+
+
+def _trained(dataset: Dataset, config: RunConfig, steps: int, progress: Progress) -> tuple[bytes, float, int]:
     set_numerics(config)
-    dataset = _whole(store, config, progress)
     network, right = train_classifier(dataset, steps, lambda done, of: progress.update(done, of, "steps"))
     return onnx_bytes(network, dataset.channels, dataset.resolution), right, len(dataset.held_out_rows)
 
@@ -41,7 +44,7 @@ def kept_classifier(store: Store, config: RunConfig, progress: Progress) -> str 
     made_by = hashlib.sha256(f"{dataset.digest} {STEPS} {config.threads}".encode()).hexdigest()[:16]
     key = f"classifiers/{made_by}/classifier.onnx"
     if store.stat(key) is None:
-        data, right, of = trained(store, config, STEPS, progress)
+        data, right, of = _trained(dataset, config, STEPS, progress)
         store.create(key, data)
         progress.note(f"right on {100 * right:.1f} % of {of:,} held-out images")
     return store.address(key)
@@ -55,5 +58,4 @@ def _whole(store: Store, config: RunConfig, progress: Progress) -> Dataset:
 
 def can_write_onnx() -> bool:
     """Whether the extra `classifier` is installed."""
-
     return all(find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript"))

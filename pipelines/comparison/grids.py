@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from components.evaluate.images import Generated, Held, Rows
+from components.evaluate.images import Held, Rows, generated_images
 from components.evaluate.memorization import closeness
 from components.evaluate.pictures import data_uri
 from components.evaluate.transforms import stages
-from components.run import SamplesRecord
+from components.evaluate.verdict import copy_threshold
 from components.run.data import open_dataset
 from pipelines.comparison.results import Result
 
@@ -58,14 +58,11 @@ def real_grid(result: Result) -> Grid:
 def _grid(result: Result) -> Grid:
     run, config = result.entry.run, result.entry.config
     dataset = open_dataset(run, config)
-    round = run.last_model(config).round
-    parts = [run.load(SamplesRecord, round, part) for part in range(config.sample.parts)]
-    generated = Generated(run, parts, (dataset.channels, dataset.resolution, dataset.resolution))
+    generated = generated_images(run, config, run.last_model(config).round, dataset)
     images = generated.take(np.arange(min(_IMAGES, len(generated))))
     training = Rows(dataset, dataset.train_rows)
     aware = closeness(Held(images), training, stages(config.taa), config.evaluate, torch.device("cpu"))[-1]
-    taus = [m.threshold for m in result.figures.memorization if m.measure == "mq" and m.aware and m.decides]
-    copies = aware.copies(max(taus, default=min(config.evaluate.thresholds)), config.evaluate.second_nearest)
+    copies = aware.copies(copy_threshold(result.figures.memorization, True), config.evaluate.second_nearest)
     withheld = copies & (config.report.images != "all")
     return Grid(
         result.entry.arm.name,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
-from components.evaluate.report import style
+from components.evaluate.report import page_environment
 from pipelines.comparison.grids import Grid
 from pipelines.comparison.results import Result
 from pipelines.comparison.table import Block
@@ -46,6 +46,5 @@ def page(
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"style": style()}
-    return environment.from_string(resources.files("pipelines.comparison").joinpath("page.html.j2").read_text())
+    text = resources.files("pipelines.comparison").joinpath("page.html.j2").read_text()
+    return page_environment().from_string(text)

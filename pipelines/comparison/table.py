@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.evaluate.table import SHORT
 from pipelines.comparison.arms import REFERENCE
 from pipelines.comparison.results import Measured, Spread, Summary
 
@@ -68,7 +69,7 @@ def shares(value: Spread) -> str:
 
 def measure(figure: Measured) -> str:
     """A column's head."""
-    return {"mq": f"MQ<{figure.threshold:.2g}", "second_nearest": "near/2nd", "extraction": "extracted"}[figure.measure]
+    return SHORT[figure.measure] + (f"<{figure.threshold:.2g}" if figure.measure == "mq" else "")
 
 
 def verdicts(summary: Summary) -> str:
@@ -77,24 +78,20 @@ def verdicts(summary: Summary) -> str:
     return f"{summary.verdicts.get('at_or_below', 0)}/{runs}" + "?" * ("unclear" in summary.verdicts)
 
 
-def shown_measures(summaries: Sequence[Summary], aware: bool = True) -> list[Measured]:
-    """The measures that decide."""
-    return [m for m in summaries[0].memorization if m.aware is aware and m.decides]
+def shown_measures(summary: Summary, aware: bool = True) -> list[Measured]:
+    """The measures that decide, the same ones for every arm of a comparison."""
+    return [m for m in summary.memorization if m.aware is aware and m.decides]
 
 
 def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Block:
     """The verdict belongs to the augmentation-aware measures."""
-    shown = shown_measures(summaries, aware)
+    shown = shown_measures(summaries[0], aware)
 
     def row(name: str, of: Sequence[Spread], says: str) -> list[str]:
         return [name, *(shares(value) for value in of), *([says] if aware else [])]
 
-    def same(summary: Summary) -> list[Measured]:
-        keys = {(m.measure, m.aware, m.threshold) for m in shown}
-        return [m for m in summary.memorization if (m.measure, m.aware, m.threshold) in keys]
-
-    rows = [row(s.arm, [m.generated for m in same(s)], verdicts(s)) for s in summaries]
-    rows.append(row(FLOOR, [m.floor for m in same(summaries[0])], ""))
+    rows = [row(s.arm, [m.generated for m in shown_measures(s, aware)], verdicts(s)) for s in summaries]
+    rows.append(row(FLOOR, [m.floor for m in shown], ""))
     return Block(title, ["", *(measure(m) for m in shown), *(["at floor"] if aware else [])], rows)
 
 

@@ -66,7 +66,7 @@ def write(
             for r in results
         ],
     )
-    pictures = [*grids(results)]
+    pictures = grids(results)
     if pictures:
         pictures.append(real_grid(results[0]))
     headed = [(_heading(features), plot) for features, plot in drawn]
@@ -87,7 +87,7 @@ def write(
 
 def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tuple[str, Markup]]:
     """A plot a kind of features: the widest MQ that decides, against the Frechet distance of all generated images."""
-    deciding = [m for m in shown_measures(over_seeds) if m.measure == "mq"]
+    deciding = [m for m in shown_measures(over_seeds[0]) if m.measure == "mq"]
     if not deciding:
         return []
     widest = max(deciding, key=lambda m: m.threshold)

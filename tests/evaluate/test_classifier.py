@@ -24,6 +24,20 @@ def digits(root: Path, *settings: str) -> Dataset:
     return Dataset.open(store, packed(store, data, 1, Silent())[0].digest)
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The rows that data sets are asked for, read by read."""
+    asked: list[np.ndarray] = []
+    rows = Dataset.rows
+
+    def watched(self: Dataset, indices: np.ndarray) -> np.ndarray:
+        asked.append(np.asarray(indices))
+        return rows(self, indices)
+
+    monkeypatch.setattr(Dataset, "rows", watched)
+    return asked
+
+
 def test_it_tells_held_out_digits_apart_and_its_onnx_form_gives_the_same_features(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     dataset = digits(tmp_path)
@@ -50,32 +64,16 @@ def test_the_same_data_gives_the_same_classifier_whatever_was_drawn_before(tmp_p
         assert torch.equal(tensor, states[1][name]), name
 
 
-def test_it_never_sees_a_held_out_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_never_sees_a_held_out_image(tmp_path: Path, asked: list[np.ndarray]) -> None:
     dataset = digits(tmp_path)
-    asked: list[np.ndarray] = []
-    rows = Dataset.rows
-
-    def watched(self: Dataset, indices: np.ndarray) -> np.ndarray:
-        asked.append(np.asarray(indices))
-        return rows(self, indices)
-
-    monkeypatch.setattr(Dataset, "rows", watched)
     train_classifier(dataset, 1)
     assert set(asked[0].tolist()) == set(dataset.train_rows.tolist())  # later ones only count what it gets right
 
 
 def test_of_a_data_set_too_large_for_memory_evenly_spaced_images_are_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, asked: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = digits(tmp_path)
-    asked: list[np.ndarray] = []
-    rows = Dataset.rows
-
-    def watched(self: Dataset, indices: np.ndarray) -> np.ndarray:
-        asked.append(np.asarray(indices))
-        return rows(self, indices)
-
-    monkeypatch.setattr(Dataset, "rows", watched)
     monkeypatch.setattr(classifier, "_MOST_BYTES", 200 * 64)
     train_classifier(dataset, 1)
     taken = np.searchsorted(dataset.train_rows, asked[0])
