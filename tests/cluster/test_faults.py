@@ -15,9 +15,10 @@ from tests.services.kubernetes import SMALL, Namespace, until
 from tests.services.required import demand
 
 
-def checkpointed(root: str, round: int) -> list[str]:
-    """Keys of the checkpoints of a round."""
-    return [s.key for s in Run.at(root, "a").store.list(f"runs/a/checkpoints/{round}/") if s.key.endswith("t.json")]
+def checkpointed(root: str, round: int, shard: str = "") -> list[str]:
+    """Keys of the checkpoints of a round, or of one of its shards."""
+    prefix = f"runs/a/checkpoints/{round}/" + (f"{shard}/" if shard else "")
+    return [s.key for s in Run.at(root, "a").store.list(prefix) if s.key.endswith("t.json")]
 
 
 def training(namespace: Namespace, root: str, round: int) -> str:
@@ -30,13 +31,20 @@ def training(namespace: Namespace, root: str, round: int) -> str:
     return until(look, f"a pod that trains in round {round}")
 
 
+def sibling(namespace: Namespace, root: str, hit: str) -> str | None:
+    """Name of the pod of round 0's other shard, once it trains: before Python is up, process 1 ignores SIGTERM."""
+    shard = "0" if hit.startswith("a-train-0-1-") else "1"
+    names = [name for name in namespace.running(step="train", round="0") if name.startswith(f"a-train-0-{shard}-")]
+    return names[0] if names and checkpointed(root, 0, shard) else None
+
+
 def test_training_pods_killed_terminated_deleted_and_drained(
     namespace: Namespace, root: str, long: RunConfig, expected: dict[str, str]
 ) -> None:
     namespace.kubectl("apply", "-k", str(namespace.overlay(long, root, "a")))
     hit = training(namespace, root, 0)
     namespace.kubectl("delete", "pod", hit, "--grace-period=0", "--force")  # SIGKILL
-    other = until(lambda: [n for n in namespace.running(step="train", round="0") if n != hit], "another pod")[0]
+    other = until(lambda: sibling(namespace, root, hit), "a pod that trains the other shard")
     namespace.kubectl("exec", other, "--", "python3", "-c", "import os; os.kill(1, 15)", check=False)
     node = namespace.pods(step="train")[0]["spec"]["nodeName"]
     drained = training(namespace, root, 1)
