@@ -10,6 +10,7 @@ from typing import Final
 
 from rich.console import Console
 
+from components.config.fields import Sample
 from components.failure import Fatal
 from components.run import Plan, ReportRecord, Run
 from components.run.state import State, state_of
@@ -39,17 +40,17 @@ def main(argv: Sequence[str]) -> None:
     _show(run, report, folder, files)
 
 
-def sampling_lines(model: str, steps: int) -> tuple[str, str, str]:
-    """The three lines of diffusers that sample from a released model.
+def sampling_lines(model: str, sample: Sample) -> tuple[str, str, str]:
+    """The three lines of diffusers that sample from a released model as the images of its report were.
 
     Args:
         model: its folder.
-        steps: denoising steps: all that the model was trained for.
     """
+    pipeline = f"{sample.sampler.upper()}Pipeline"
     return (
-        "from diffusers import DDPMPipeline",
-        f'pipeline = DDPMPipeline.from_pretrained("{model}")',
-        f'pipeline(batch_size=4, num_inference_steps={steps}).images[0].save("sample.png")',
+        f"from diffusers import {pipeline}",
+        f'pipeline = {pipeline}.from_pretrained("{model}")',
+        f'pipeline(batch_size=4, num_inference_steps={sample.steps}).images[0].save("sample.png")',
     )
 
 
@@ -136,5 +137,5 @@ def _show(run: Run, report: ReportRecord, folder: Path, files: dict[Path, Object
         console.print(f"{size(ref.size):>10}  {path}", soft_wrap=True)
     if "model/model_index.json" in report.objects and folder / "model/model_index.json" in files:
         console.print()
-        for line in sampling_lines(str(folder / "model"), run.config().noise.timesteps):
+        for line in sampling_lines(str(folder / "model"), run.config().sample):
             console.print(line, soft_wrap=True)

@@ -77,7 +77,13 @@ def test_a_run_prints_its_table_its_places_and_the_lines_that_sample(
     monkeypatch.chdir(tmp_path)
     assert main(["run", "--preset", "tiny", "--root", "here"]) == 0
     out = capsys.readouterr().out
-    for wanted in ("MQ < 0.1 aware", "Frechet (pixels)", "This is a smoke run", "DDPMPipeline.from_pretrained("):
+    for wanted in (
+        "MQ < 0.1 aware",
+        "Frechet (pixels)",
+        "This is a smoke run",
+        "DDIMPipeline.from_pretrained(",
+        "num_inference_steps=5)",
+    ):
         assert wanted in out
     places = dict(text.split(maxsplit=1) for text in out.splitlines() if text.startswith(("report ", "model ")))
     assert Path(places["report"]).is_file()

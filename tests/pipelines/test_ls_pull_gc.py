@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from diffusers import DDPMPipeline
+from diffusers import DDIMPipeline, DDPMPipeline
 
+from components.model.sampling import generate
+from components.model.weights import load_state
 from components.plan.step import step as plan
-from components.run import ProxyRecord, ReportRecord, Run
+from components.run import ProxyRecord, ReportRecord, Run, SamplesRecord
 from components.steps import run_step
 from pipelines.commands import main
 from tests.runs import finish, tiny
@@ -74,10 +77,13 @@ def test_ls_of_nothing_is_one_line(tmp_path: Path, said: Said) -> None:
 def test_pull_writes_a_model_that_diffusers_loads_and_the_report(done: Run, said: Said, tmp_path: Path) -> None:
     status, out, _ = said("pull", done.url, tmp_path / "out")
     assert status == 0
-    images = DDPMPipeline.from_pretrained(tmp_path / "out/model")(num_inference_steps=2, output_type="np").images
-    assert images.shape == (1, 8, 8, 1)
+    config = done.config()
+    pipeline = DDIMPipeline.from_pretrained(tmp_path / "out/model")
+    again = generate(pipeline, config.seed, 0, 16, config.sample.batch_size, config.sample.steps)
+    measured = load_state(done.store, done.load(SamplesRecord, 3, 0).objects["images.safetensors"])["images"]
+    assert np.array_equal(again, measured), "what is released generates the images that the report is about"
     assert (tmp_path / "out/report.html").read_text().startswith("<!doctype html>")
-    assert f'DDPMPipeline.from_pretrained("{tmp_path}/out/model")' in out
+    assert f'DDIMPipeline.from_pretrained("{tmp_path}/out/model")' in out, "as its images were sampled"
     assert not (tmp_path / "out/shared.html").exists()
     assert said("pull", done.url, tmp_path / "out")[0] == 0, "a second time there is nothing to do"
     assert said("pull", done.url, tmp_path / "page", "--what", "shared")[0] == 0
