@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 640, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 16, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 16, 48
 _LEGEND_COLUMNS, _LEGEND_ROW = 4, 20
 _COLOURS = ("#c2410c", "#1d6fa5", "#15803d", "#7e22ce", "#111827", "#be185d", "#0f766e", "#525252")
 _STYLE = (

@@ -86,9 +86,9 @@ def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
 def test_the_plot_has_a_point_a_run_the_floor_and_what_real_images_reach() -> None:
     points = [Point("default", 0.5, 2.0), Point("a<b", 0.0, 0.0)]
     svg = str(scatter(points, floor=0.25, real=1.0, x_name="memory", y_name="distance"))
-    # axes run from 0 to 50 % and from 0 to 2: pixels 62 to 624, and 352 up to 16
-    assert re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)[0] == ("624.0", "16.0")
-    assert '<line class="mark" x1="343.0" x2="343.0"' in svg
+    # axes run from 0 to 50 % and from 0 to 2: pixels 62 to 616, and 352 up to 16
+    assert re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)[0] == ("616.0", "16.0")
+    assert '<line class="mark" x1="339.0" x2="339.0"' in svg
     assert re.search(r'<line class="mark"[^>]*y1="184.0" y2="184.0"', svg)
     assert "a&lt;b" in svg
     assert "a<b" not in svg
