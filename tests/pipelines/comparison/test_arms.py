@@ -71,6 +71,22 @@ def test_the_arms_of_the_ablation_are_given_the_same_visits(preset: str, tmp_pat
     assert all(count == visits[0] for count, entry in zip(visits, every, strict=True) if entry.arm.name != "shards-4")
 
 
+@pytest.mark.parametrize("preset", ["digits-memorizing", "fashion-memorizing"])
+def test_the_arms_of_early_stops_are_given_the_steps_that_their_names_say(preset: str, tmp_path: Path) -> None:
+    arms = arms_of_file(Path(__file__).parents[3] / "docs/early-stop.yaml")
+    for entry in entries(open_store(str(tmp_path)), preset, arms, 1, preset, {}):
+        steps = entry.config.iet.rounds * (entry.config.iet.local_steps or 0)
+        assert (entry.arm.name, entry.config.iet.shards) == (f"default-{steps}", 1)
+
+
+@pytest.mark.parametrize("preset", ["digits-memorizing", "fashion-memorizing"])
+def test_the_arm_of_one_shard_is_given_the_visits_of_plain_training(preset: str, tmp_path: Path) -> None:
+    arms = [*variant_arms("default"), *arms_of_file(Path(__file__).parents[3] / "docs/one-shard.yaml")]
+    plain, told = entries(open_store(str(tmp_path)), preset, arms, 1, preset, {})
+    assert planned_visits(told.config, [100]) == planned_visits(plain.config, [100])
+    assert (told.config.iet.shards, told.config.taa.augment_conditioning) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
