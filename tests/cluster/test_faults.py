@@ -31,21 +31,20 @@ def training(namespace: Namespace, root: str, round: int) -> str:
     return until(look, f"a pod that trains in round {round}")
 
 
-def sibling(namespace: Namespace, root: str, hit: str) -> str | None:
-    """Name of the pod of round 0's other shard, once it trains: before Python is up, process 1 ignores SIGTERM."""
-    shard = "0" if hit.startswith("a-train-0-1-") else "1"
-    names = [name for name in namespace.running(step="train", round="0") if name.startswith(f"a-train-0-{shard}-")]
-    return names[0] if names and checkpointed(root, 0, shard) else None
+def listening(namespace: Namespace, root: str) -> str | None:
+    """Name of a pod of round 0 that has kept something itself: before Python is up, process 1 ignores SIGTERM."""
+    names = namespace.running(step="train", round="0")
+    return next((name for name in names if checkpointed(root, 0, name.split("-")[3])), None)
 
 
 def test_training_pods_killed_terminated_deleted_and_drained(
     namespace: Namespace, root: str, long: RunConfig, expected: dict[str, str]
 ) -> None:
     namespace.kubectl("apply", "-k", str(namespace.overlay(long, root, "a")))
-    hit = training(namespace, root, 0)
+    told_to_end = until(lambda: listening(namespace, root), "a pod that trains")
+    namespace.kubectl("exec", told_to_end, "--", "python3", "-c", "import os; os.kill(1, 15)", check=False)
+    hit = until(lambda: [n for n in namespace.running(step="train", round="0") if n != told_to_end], "another pod")[0]
     namespace.kubectl("delete", "pod", hit, "--grace-period=0", "--force")  # SIGKILL
-    other = until(lambda: sibling(namespace, root, hit), "a pod that trains the other shard")
-    namespace.kubectl("exec", other, "--", "python3", "-c", "import os; os.kill(1, 15)", check=False)
     node = namespace.pods(step="train")[0]["spec"]["nodeName"]
     drained = training(namespace, root, 1)
     try:
@@ -58,7 +57,7 @@ def test_training_pods_killed_terminated_deleted_and_drained(
     assert drained not in namespace.running(step="train")
     assert fingerprint(Run.at(root, "a")) == expected
     told = [json.loads(line)["message"] for line in log.splitlines()]
-    assert [line for line in told if other in line and "another pod takes over" in line]
+    assert [line for line in told if told_to_end in line and "another pod takes over" in line]
 
 
 def test_a_pod_out_of_memory_is_told_so_and_the_run_goes_on_with_more(
