@@ -215,7 +215,7 @@ class TAA(Section):
 
     enabled: bool = True
     """Augment flagged samples at their next visit."""
-    augment_below: Annotated[float, Field(gt=0, le=1000)] = 0.75
+    augment_below: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """A sample is flagged when its loss is below augment_below times the memory bank; above 1/skip_ratio."""
     augmentations: Annotated[
         tuple[Literal["horizontal_flip", "shift", "randaugment"], ...], BeforeValidator(_as_list), Field(min_length=1)
