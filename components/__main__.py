@@ -4,13 +4,13 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from components.config.arguments import add_config_arguments, config_from
-from components.failure import status_of
-from components.log import listen
-from components.plan.step import step as plan
-from components.progress import Lines
-from components.run import Run
-from components.steps import STEPS, run_step
+from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.failure import status_of
+from unecho.components.log import listen
+from unecho.components.plan.step import step as plan
+from unecho.components.progress import Lines
+from unecho.components.run import Run
+from unecho.components.steps import STEPS, run_step
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,8 +40,8 @@ def _main(argv: Sequence[str] | None) -> None:
 
 
 def _on_kubeflow(arguments: Namespace) -> None:
-    from components.kubeflow.executor import Executor  # only where it is asked for
-    from components.kubeflow.face import run_addressed, run_planned
+    from unecho.components.kubeflow.executor import Executor  # only where it is asked for
+    from unecho.components.kubeflow.face import run_addressed, run_planned
 
     executor = Executor.parse(arguments.kubeflow, dict(arguments.artifact))
     if arguments.step == "plan":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from components.log import as_json, last_words, tell
+from unecho.components.log import as_json, last_words, tell
 
 DONE = 0
 RETRY = 1

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from components.log import tell
+from unecho.components.log import tell
 
 
 class Progress(Protocol):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, cast
 
-from components.config import RunConfig
-from components.failure import Fatal
-from components.progress import Progress, Silent
-from components.run import (
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.progress import Progress, Silent
+from unecho.components.run import (
     Assignment,
     BeginRecord,
     DatasetRecord,
@@ -48,7 +48,7 @@ class Step:
 
     def function(self) -> Function:
         """`step(run, round, index, progress)`, imported now: a pod loads only what its step needs."""
-        return cast(Function, import_module(f"components.{self.name}.step").step)
+        return cast(Function, import_module(f"unecho.components.{self.name}.step").step)
 
 
 STEPS: Final[dict[str, Step]] = {
@@ -97,7 +97,7 @@ def run_step(
 ) -> Record:
     """Run one step at its address; one that is done already returns its record.
 
-    `plan` needs a configuration and is called by itself, see `components.plan.step`.
+    `plan` needs a configuration and is called by itself, see `unecho.components.plan.step`.
 
     Raises:
         Fatal: the address is not that of the step, or what the step says.

@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NoReturn
 
-from components.config import RunConfig
-from components.failure import Fatal
-from components.progress import Progress
-from components.run import Run
-from components.steps import committed
-from components.store.directory import DirectoryStore
-from pipelines.cluster.access import Cluster
-from pipelines.cluster.naming import SPEC
-from pipelines.cluster.owner import owner
-from pipelines.cluster.reading import holds, index_of, pods_of
-from pipelines.cluster.troubles import End, end_of, refused, waits_for
-from pipelines.cluster.work import TRIES, Work, template_of
-from pipelines.display import Display
-from pipelines.local import Local
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.progress import Progress
+from unecho.components.run import Run
+from unecho.components.steps import committed
+from unecho.components.store.directory import DirectoryStore
+from unecho.pipelines.cluster.access import Cluster
+from unecho.pipelines.cluster.naming import SPEC
+from unecho.pipelines.cluster.owner import owner
+from unecho.pipelines.cluster.reading import holds, index_of, pods_of
+from unecho.pipelines.cluster.troubles import End, end_of, refused, waits_for
+from unecho.pipelines.cluster.work import TRIES, Work, template_of
+from unecho.pipelines.display import Display
+from unecho.pipelines.local import Local
 
 HERE: Final = ("plan", "begin")
 """They read and write a few records: a pod would cost seconds."""

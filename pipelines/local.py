@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from components.config import RunConfig
-from components.plan.step import step as plan
-from components.run import BeginRecord, Run
-from components.steps import run_step
-from pipelines.display import Display
-from pipelines.loop import Engine
+from unecho.components.config import RunConfig
+from unecho.components.plan.step import step as plan
+from unecho.components.run import BeginRecord, Run
+from unecho.components.steps import run_step
+from unecho.pipelines.display import Display
+from unecho.pipelines.loop import Engine
 
 
 class Local:

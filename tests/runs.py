@@ -11,18 +11,18 @@ from typing import Any
 
 from rich.console import Console
 
-from components.config import RunConfig, resolve
-from components.failure import status_of
-from components.run import Assignment, ModelRecord, Run, SamplesRecord
-from components.store.base import Buffer
-from components.store.directory import DirectoryStore
-from pipelines.display import Display
-from pipelines.local import Local
-from pipelines.loop import iet
+from unecho.components.config import RunConfig, resolve
+from unecho.components.failure import status_of
+from unecho.components.run import Assignment, ModelRecord, Run, SamplesRecord
+from unecho.components.store.base import Buffer
+from unecho.components.store.directory import DirectoryStore
+from unecho.pipelines.display import Display
+from unecho.pipelines.local import Local
+from unecho.pipelines.loop import iet
 
 # One process imports what takes seconds; those that are killed are forked from it.
 _FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["components.train.step", "components.evaluate.step"])
+_FORKSERVER.set_forkserver_preload(["unecho.components.train.step", "unecho.components.evaluate.step"])
 
 
 def tiny(*settings: str, variant: str = "iet-agc+") -> RunConfig:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components import log
-from components.failure import Fatal, Stopped, status_of
-from components.progress import Lines
+from unecho.components import log
+from unecho.components.failure import Fatal, Stopped, status_of
+from unecho.components.progress import Lines
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components.__main__ import main
-from components.run import BeginRecord, ReportRecord, Run
-from components.steps import STEPS
-from pipelines.loop import Engine, iet
+from unecho.components.__main__ import main
+from unecho.components.run import BeginRecord, ReportRecord, Run
+from unecho.components.steps import STEPS
+from unecho.pipelines.loop import Engine, iet
 
 COMPONENTS = Path(__file__).parent.parent / "components"
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from components.config import RunConfig
-from components.config.fields import Section
-from components.steps import STEPS
+from unecho.components.config import RunConfig
+from unecho.components.config.fields import Section
+from unecho.components.steps import STEPS
 
 COMPONENTS = Path(__file__).parent.parent / "components"
 READMES = sorted(COMPONENTS.glob("*/README.md"))

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import torch
 
-from components.failure import Fatal
-from components.store import ObjectRef, SequentialReader, Store
+from unecho.components.failure import Fatal
+from unecho.components.store import ObjectRef, SequentialReader, Store
 
 _DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

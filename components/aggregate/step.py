@@ -3,11 +3,11 @@
 import time
 from collections.abc import Sequence
 
-from components.aggregate.average import average
-from components.aggregate.stop import stop_reason
-from components.model.device import set_numerics
-from components.progress import Progress
-from components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from unecho.components.aggregate.average import average
+from unecho.components.aggregate.stop import stop_reason
+from unecho.components.model.device import set_numerics
+from unecho.components.progress import Progress
+from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors")
 

@@ -1,7 +1,7 @@
 """Early stop: rules on what proxies return."""
 
-from components.config.fields import Stop
-from components.run import RoundFigures
+from unecho.components.config.fields import Stop
+from unecho.components.run import RoundFigures
 
 
 def stop_reason(rules: Stop, now: RoundFigures, before: RoundFigures | None) -> str | None:

@@ -1,7 +1,7 @@
 """Whether a configuration fits a data set: known when the images have been counted, before anything trains."""
 
-from components.config.fields import RunConfig
-from components.failure import Fatal
+from unecho.components.config.fields import RunConfig
+from unecho.components.failure import Fatal
 
 
 def check_counts(config: RunConfig, training: int, held_out: int) -> None:

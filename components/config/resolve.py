@@ -9,8 +9,8 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from components.config.fields import VARIANTS, RunConfig, Section
-from components.failure import Fatal
+from unecho.components.config.fields import VARIANTS, RunConfig, Section
+from unecho.components.failure import Fatal
 
 _PARTS: Final[dict[str, dict[str, bool]]] = {
     "default": {"shards": False, "agc": False, "msr": False, "taa": False},
@@ -26,7 +26,7 @@ _PAPERS_TAA: Final = {"augment_conditioning": False, "augment_below": 0.75}
 
 def preset_names() -> list[str]:
     """Names of the presets that ship with the program, sorted."""
-    files = resources.files("components.config").joinpath("presets").iterdir()
+    files = resources.files("unecho.components.config").joinpath("presets").iterdir()
     return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
 
 
@@ -105,7 +105,7 @@ def _apply_variant(base: dict[str, Any], variant: str) -> dict[str, Any]:
 def _preset_text(name: str) -> str:
     if name not in preset_names():
         raise Fatal(f"preset: '{name}' is not one of {', '.join(preset_names())}")
-    return resources.files("components.config").joinpath("presets", f"{name}.yaml").read_text()
+    return resources.files("unecho.components.config").joinpath("presets", f"{name}.yaml").read_text()
 
 
 def read_file(path: Path) -> dict[str, Any]:

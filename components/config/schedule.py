@@ -1,6 +1,6 @@
 """How long training is: optimizer steps and sample visits, from the configuration and the size of a shard."""
 
-from components.config.fields import RunConfig
+from unecho.components.config.fields import RunConfig
 
 
 def shard_sizes(config: RunConfig, samples: int) -> list[int]:

@@ -1,6 +1,6 @@
 """The packed data set: its form in the store and reading rows of it."""
 
-from components.dataset.manifest import (
+from unecho.components.dataset.manifest import (
     ChunkRef,
     DatasetManifest,
     Duplicates,
@@ -9,7 +9,7 @@ from components.dataset.manifest import (
     find_manifest,
     find_prepared,
 )
-from components.dataset.reading import Dataset
+from unecho.components.dataset.reading import Dataset
 
 __all__ = [
     "ChunkRef",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from components.dataset.manifest import CHUNKS, ChunkRef
-from components.store import ObjectRef, Store
+from unecho.components.dataset.manifest import CHUNKS, ChunkRef
+from unecho.components.store import ObjectRef, Store
 
 
 def put_chunk(store: Store, images: NDArray[np.uint8], base: str = CHUNKS) -> ChunkRef:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.failure import Fatal
-from components.store import ObjectRef, Store, find_parsed
+from unecho.components.failure import Fatal
+from unecho.components.store import ObjectRef, Store, find_parsed
 
 CHUNKS = "datasets/chunks"
 """Where chunks are, each named by the SHA-256 of its bytes; data sets may share them."""
@@ -73,7 +73,7 @@ class DatasetManifest(_Stored):
     chunks: list[ChunkRef]
     index: ObjectRef
     names: ObjectRef
-    """Gzip members of NAMES_BLOCK lines, see `components.dataset.names`."""
+    """Gzip members of NAMES_BLOCK lines, see `unecho.components.dataset.names`."""
     prepare: dict[str, Any] = Field(default_factory=dict)
     """The fields of the data section that the pixels, labels and split depend on."""
     skipped_samples: int = 0

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from components.dataset.chunk import row_digests, short_digests
-from components.dataset.manifest import DatasetManifest, find_manifest, manifest_key
-from components.dataset.names import NAMES_BLOCK, Names
-from components.dataset.spans import Batch, plan_batches
-from components.failure import Fatal
-from components.store import Store, fetch
+from unecho.components.dataset.chunk import row_digests, short_digests
+from unecho.components.dataset.manifest import DatasetManifest, find_manifest, manifest_key
+from unecho.components.dataset.names import NAMES_BLOCK, Names
+from unecho.components.dataset.spans import Batch, plan_batches
+from unecho.components.failure import Fatal
+from unecho.components.store import Store, fetch
 
 _THREADS = 4
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.dataset import Dataset
-from components.evaluate.quality import spread
-from components.failure import Fatal
+from unecho.components.dataset import Dataset
+from unecho.components.evaluate.quality import spread
+from unecho.components.failure import Fatal
 
 FEATURES = 64
 _WIDTHS = (16, 32, 64)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 
-from components.config.fields import Evaluate
-from components.evaluate.images import Images
-from components.evaluate.intervals import Share
-from components.evaluate.neighbours import nearest
-from components.evaluate.quality import spread
-from components.evaluate.transforms import Transform
+from unecho.components.config.fields import Evaluate
+from unecho.components.evaluate.images import Images
+from unecho.components.evaluate.intervals import Share
+from unecho.components.evaluate.neighbours import nearest
+from unecho.components.evaluate.quality import spread
+from unecho.components.evaluate.transforms import Transform
 
 _MOST_IMAGES, _MOST_VALUES = 4096, 32 << 20
 """What the attack looks at: it compares all with all, in memory."""
@@ -53,7 +53,7 @@ def extract(
     so that both shares are per image and may be compared whatever the sizes of the two sets.
 
     Args:
-        transforms: stages as `components.evaluate.transforms.stages` gives them.
+        transforms: stages as `unecho.components.evaluate.transforms.stages` gives them.
     """
     values = generated.take(np.arange(1)).size
     most = min(len(generated), _MOST_IMAGES, max(2, _MOST_VALUES // values))

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.config.fields import Evaluate
-from components.evaluate.onnx import Onnx
-from components.failure import Fatal
+from unecho.components.config.fields import Evaluate
+from unecho.components.evaluate.onnx import Onnx
+from unecho.components.failure import Fatal
 
 _PIXELS = 32
 

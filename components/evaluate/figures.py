@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.evaluate.intervals import Share
-from components.run import ReportRecord, Run
-from components.store import fetch, parsed
+from unecho.components.evaluate.intervals import Share
+from unecho.components.run import ReportRecord, Run
+from unecho.components.store import fetch, parsed
 
 Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
 """`above` or `at_or_below` the floor; `unclear`: too few images to tell; `undecided`: the threshold decides nothing."""

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from components.config import RunConfig
-from components.config.schedule import planned_visits
-from components.evaluate.figures import Provenance, Round
-from components.run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
-from components.run.provenance import ran_with
-from components.store import fetch
+from unecho.components.config import RunConfig
+from unecho.components.config.schedule import planned_visits
+from unecho.components.evaluate.figures import Provenance, Round
+from unecho.components.run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
+from unecho.components.run.provenance import ran_with
+from unecho.components.store import fetch
 
 
 def rounds(run: Run, model: ModelRecord) -> list[Round]:

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from components.config import RunConfig
-from components.dataset import Dataset
-from components.failure import Fatal
-from components.model.weights import load_state
-from components.run import Run, SamplesRecord
+from unecho.components.config import RunConfig
+from unecho.components.dataset import Dataset
+from unecho.components.failure import Fatal
+from unecho.components.model.weights import load_state
+from unecho.components.run import Run, SamplesRecord
 
 
 class Images(Protocol):

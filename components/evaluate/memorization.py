@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from components.config.fields import Evaluate
-from components.evaluate.images import Images
-from components.evaluate.neighbours import Neighbours, nearest
-from components.evaluate.transforms import Transform
+from unecho.components.config.fields import Evaluate
+from unecho.components.evaluate.images import Images
+from unecho.components.evaluate.neighbours import Neighbours, nearest
+from unecho.components.evaluate.transforms import Transform
 
 _AT_ONCE_BYTES = 128 << 20
 

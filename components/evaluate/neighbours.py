@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.evaluate.images import Images
-from components.evaluate.transforms import Transform
+from unecho.components.evaluate.images import Images
+from unecho.components.evaluate.transforms import Transform
 
 _SPAN = 1024
 _QUERIES, _TRAINING = 4096, 2048

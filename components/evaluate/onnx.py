@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.config.fields import Evaluate
-from components.failure import Fatal
-from components.store import Missing, open_store
+from unecho.components.config.fields import Evaluate
+from unecho.components.failure import Fatal
+from unecho.components.store import Missing, open_store
 
 _AT_ONCE = 256
 _MOST_FEATURES = 8192

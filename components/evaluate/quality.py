@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.evaluate.features import Features
-from components.evaluate.images import Images
+from unecho.components.evaluate.features import Features
+from unecho.components.evaluate.images import Images
 
 _ROWS = 1024
 _MANIFOLD = 10_000

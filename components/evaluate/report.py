@@ -13,11 +13,11 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from components.evaluate.charts import histogram, line
-from components.evaluate.figures import Figures, Pair
-from components.evaluate.pictures import data_uri
-from components.evaluate.table import table
-from components.evaluate.verdict import WORDS, cited, interval, measure_name, percent, rank, short_name
+from unecho.components.evaluate.charts import histogram, line
+from unecho.components.evaluate.figures import Figures, Pair
+from unecho.components.evaluate.pictures import data_uri
+from unecho.components.evaluate.table import table
+from unecho.components.evaluate.verdict import WORDS, cited, interval, measure_name, percent, rank, short_name
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
@@ -105,13 +105,13 @@ def _template() -> Template:
     environment.filters["short"] = short_name
     environment.filters["tied"] = _tied
     environment.globals |= {"words": WORDS}
-    return environment.from_string(resources.files("components.evaluate").joinpath("report.html.j2").read_text())
+    return environment.from_string(resources.files("unecho.components.evaluate").joinpath("report.html.j2").read_text())
 
 
 def page_environment() -> Environment:
     """Where templates of pages are made: `style` is what all pages share, colours, type, pictures."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style = resources.files("components.evaluate").joinpath("page.css").read_text()
+    style = resources.files("unecho.components.evaluate").joinpath("page.css").read_text()
     environment.globals |= {"style": Markup(style)}
     return environment
 

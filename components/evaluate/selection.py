@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from components.config import RunConfig
-from components.dataset import Dataset
-from components.evaluate import history
-from components.evaluate.figures import Memorization, Pair
-from components.evaluate.images import Generated, Held, Rows
-from components.evaluate.memorization import Closeness, closeness
-from components.evaluate.pictures import split_strip
-from components.evaluate.report import Pictures
-from components.evaluate.transforms import stages
-from components.evaluate.verdict import copy_threshold
-from components.run import ModelRecord, Run
+from unecho.components.config import RunConfig
+from unecho.components.dataset import Dataset
+from unecho.components.evaluate import history
+from unecho.components.evaluate.figures import Memorization, Pair
+from unecho.components.evaluate.images import Generated, Held, Rows
+from unecho.components.evaluate.memorization import Closeness, closeness
+from unecho.components.evaluate.pictures import split_strip
+from unecho.components.evaluate.report import Pictures
+from unecho.components.evaluate.transforms import stages
+from unecho.components.evaluate.verdict import copy_threshold
+from unecho.components.run import ModelRecord, Run
 
 _SAMPLES = 48
 _PREVIEWS = 12

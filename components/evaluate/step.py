@@ -6,24 +6,24 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from components.config import RunConfig
-from components.evaluate import history, selection
-from components.evaluate.extraction import extract
-from components.evaluate.features import Features, features_of
-from components.evaluate.figures import Figures, Histogram, Memorization, Quality
-from components.evaluate.images import Images, Rows, generated_images
-from components.evaluate.intervals import Share
-from components.evaluate.memorization import Closeness, closeness
-from components.evaluate.quality import Compared, compare
-from components.evaluate.report import page
-from components.evaluate.transforms import stages
-from components.evaluate.verdict import headline, judged, smoke_reason
-from components.model.device import choose_device, device_name, set_numerics
-from components.model.release import release_files
-from components.progress import Progress
-from components.run import DatasetRecord, ReportRecord, Run, ran_with
-from components.run.data import open_dataset
-from components.store import put_folder
+from unecho.components.config import RunConfig
+from unecho.components.evaluate import history, selection
+from unecho.components.evaluate.extraction import extract
+from unecho.components.evaluate.features import Features, features_of
+from unecho.components.evaluate.figures import Figures, Histogram, Memorization, Quality
+from unecho.components.evaluate.images import Images, Rows, generated_images
+from unecho.components.evaluate.intervals import Share
+from unecho.components.evaluate.memorization import Closeness, closeness
+from unecho.components.evaluate.quality import Compared, compare
+from unecho.components.evaluate.report import page
+from unecho.components.evaluate.transforms import stages
+from unecho.components.evaluate.verdict import headline, judged, smoke_reason
+from unecho.components.model.device import choose_device, device_name, set_numerics
+from unecho.components.model.release import release_files
+from unecho.components.progress import Progress
+from unecho.components.run import DatasetRecord, ReportRecord, Run, ran_with
+from unecho.components.run.data import open_dataset
+from unecho.components.store import put_folder
 
 _BINS = 20
 

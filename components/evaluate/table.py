@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from components.evaluate.figures import Figures, Memorization
-from components.evaluate.verdict import percent, rank
+from unecho.components.evaluate.figures import Figures, Memorization
+from unecho.components.evaluate.verdict import percent, rank
 
 
 @dataclass(frozen=True)

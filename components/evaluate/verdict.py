@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from components.config import RunConfig
-from components.evaluate.figures import Headline, Memorization, Quality, Verdict
-from components.evaluate.intervals import Share, difference
+from unecho.components.config import RunConfig
+from unecho.components.evaluate.figures import Headline, Memorization, Quality, Verdict
+from unecho.components.evaluate.intervals import Share, difference
 
 DECIDES_UP_TO: Final = 0.10
 """A threshold whose floor is above this share decides nothing."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from components.failure import Fatal
+from unecho.components.failure import Fatal
 
 
 class _Message(BaseModel):

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from components.failure import Fatal
-from components.kubeflow.executor import Executor, Given
-from components.kubeflow.form import config_of, options_of, run_of
-from components.kubeflow.outputs import given
-from components.plan.step import step as plan
-from components.progress import Progress
-from components.run import Record, Run
-from components.run.failures import Failure, forget_failures, note_failure
-from components.steps import run_step
+from unecho.components.failure import Fatal
+from unecho.components.kubeflow.executor import Executor, Given
+from unecho.components.kubeflow.form import config_of, options_of, run_of
+from unecho.components.kubeflow.outputs import given
+from unecho.components.plan.step import step as plan
+from unecho.components.progress import Progress
+from unecho.components.run import Record, Run
+from unecho.components.run.failures import Failure, forget_failures, note_failure
+from unecho.components.steps import run_step
 
 
 def run_planned(executor: Executor, progress: Progress) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from components.dataset.manifest import manifest_key
-from components.kubeflow.executor import Given
-from components.run import Assignment, BeginRecord, DatasetRecord, ModelRecord, Plan, Record, ReportRecord, Run
-from components.store import fetch
+from unecho.components.dataset.manifest import manifest_key
+from unecho.components.kubeflow.executor import Given
+from unecho.components.run import Assignment, BeginRecord, DatasetRecord, ModelRecord, Plan, Record, ReportRecord, Run
+from unecho.components.store import fetch
 
 Kind = Literal["text", "list", "metrics", "html", "markdown", "model", "dataset"]
 
@@ -102,7 +102,9 @@ def _redistribute(run: Run, record: Record) -> dict[str, Any]:
 
 
 def _evaluate(run: Run, record: Record) -> dict[str, Any]:
-    from components.kubeflow.summary import markdown  # what it reads of the evaluation loads more than others need
+    from unecho.components.kubeflow.summary import (
+        markdown,  # what it reads of the evaluation loads more than others need
+    )
 
     report = cast(ReportRecord, record)
     weights = report.objects["model/unet/diffusion_pytorch_model.safetensors"]

@@ -1,8 +1,8 @@
 """The report in a few lines of Markdown: what a UI shows beside the page, without a picture."""
 
-from components.evaluate.figures import load_figures
-from components.evaluate.table import HEADER, table
-from components.run import ReportRecord, Run
+from unecho.components.evaluate.figures import load_figures
+from unecho.components.evaluate.table import HEADER, table
+from unecho.components.run import ReportRecord, Run
 
 
 def markdown(run: Run, report: ReportRecord) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from components.config.fields import TAA
+from unecho.components.config.fields import TAA
 
 
 @dataclass(frozen=True)

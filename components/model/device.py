@@ -4,9 +4,9 @@ import os
 
 import torch
 
-from components.config import RunConfig
-from components.failure import Fatal
-from components.run.provenance import processor
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.run.provenance import processor
 
 
 def choose_device(config: RunConfig) -> torch.device:

@@ -7,9 +7,9 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
-from components.config import RunConfig
-from components.failure import Fatal
-from components.model.conditions import augmentations
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.model.conditions import augmentations
 
 _AUTO_CHANNELS: Final[dict[int, tuple[int, ...]]] = {
     32: (128, 256, 256, 256),

@@ -2,7 +2,7 @@
 
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from components.config import RunConfig
+from unecho.components.config import RunConfig
 
 
 def noise_schedule(config: RunConfig, sampler: str = "ddpm") -> DDPMScheduler | DDIMScheduler:

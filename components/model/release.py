@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from components.config import RunConfig
-from components.model.sampling import sampling_pipeline
-from components.model.weights import load_json, load_state
-from components.run import ModelRecord, Run
+from unecho.components.config import RunConfig
+from unecho.components.model.sampling import sampling_pipeline
+from unecho.components.model.weights import load_json, load_state
+from unecho.components.run import ModelRecord, Run
 
 
 def sampled_weights(

@@ -11,9 +11,9 @@ from diffusers import DDIMPipeline, DDPMPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.config import RunConfig
-from components.model.network import build_network, fold_condition
-from components.model.noise import noise_schedule
+from unecho.components.config import RunConfig
+from unecho.components.model.network import build_network, fold_condition
+from unecho.components.model.noise import noise_schedule
 
 
 def sampling_pipeline(

@@ -7,8 +7,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from components.failure import Fatal
-from components.store import ObjectRef, Store, fetch
+from unecho.components.failure import Fatal
+from unecho.components.store import ObjectRef, Store, fetch
 
 
 def state_bytes(tensors: Mapping[str, torch.Tensor]) -> bytes:

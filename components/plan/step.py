@@ -2,9 +2,9 @@
 
 import time
 
-from components.config import RunConfig, frozen_difference
-from components.failure import Fatal
-from components.run import Plan, Run, ran_with
+from unecho.components.config import RunConfig, frozen_difference
+from unecho.components.failure import Fatal
+from unecho.components.run import Plan, Run, ran_with
 
 
 def step(run: Run, config: RunConfig) -> Plan:

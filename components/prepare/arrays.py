@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.dataset.chunk import row_digests
-from components.prepare.fit import BadImage, Fit, fit_image
-from components.prepare.source import Decoded
+from unecho.components.dataset.chunk import row_digests
+from unecho.components.prepare.fit import BadImage, Fit, fit_image
+from unecho.components.prepare.source import Decoded
 
 
 def decode_arrays(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from components.failure import Fatal
-from components.prepare.keys import Keys
-from components.store import Store
+from unecho.components.failure import Fatal
+from unecho.components.prepare.keys import Keys
+from unecho.components.store import Store
 
 METADATA = frozenset({"metadata.jsonl", "metadata.csv"})
 

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.failure import Fatal
-from components.prepare.arrays import decode_arrays
-from components.prepare.fit import Fit
-from components.prepare.source import Decoded, Fingerprint
-from components.store import Missing, Stat, Store
+from unecho.components.failure import Fatal
+from unecho.components.prepare.arrays import decode_arrays
+from unecho.components.prepare.fit import Fit
+from unecho.components.prepare.source import Decoded, Fingerprint
+from unecho.components.store import Missing, Stat, Store
 
 _PIXELS = 3 * 32 * 32
 

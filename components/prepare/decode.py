@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from components.prepare.fit import BadImage, Fit, fit_image
+from unecho.components.prepare.fit import BadImage, Fit, fit_image
 
 SUFFIXES = frozenset(
     f".{kind}"

@@ -15,11 +15,11 @@ from multiprocessing import get_context, parent_process
 import numpy as np
 from numpy.typing import NDArray
 
-from components.dataset.chunk import row_digests
-from components.prepare.decode import decode
-from components.prepare.fit import BadImage, Fit
-from components.prepare.source import Decoded
-from components.store import Store, open_store
+from unecho.components.dataset.chunk import row_digests
+from unecho.components.prepare.decode import decode
+from unecho.components.prepare.fit import BadImage, Fit
+from unecho.components.prepare.source import Decoded
+from unecho.components.store import Store, open_store
 
 IN_PROCESS_BYTES = 8 << 20
 """Smaller sources are decoded in this process: starting others would take longer."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.failure import Fatal
-from components.prepare.arrays import decode_arrays
-from components.prepare.fit import Fit
-from components.prepare.source import Decoded
+from unecho.components.failure import Fatal
+from unecho.components.prepare.arrays import decode_arrays
+from unecho.components.prepare.fit import Fit
+from unecho.components.prepare.source import Decoded
 
 
 class DigitsSource:

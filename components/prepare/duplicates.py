@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from components.dataset import Duplicates
+from unecho.components.dataset import Duplicates
 
 _GROUPS = 10
 _NAMES = 5

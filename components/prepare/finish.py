@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from components.dataset import ChunkRef, DatasetManifest, Duplicates, Skipped, find_manifest
-from components.dataset.chunk import short_digests
-from components.dataset.manifest import manifest_key, objects_base
-from components.dataset.names import pack_names
-from components.failure import Fatal
-from components.prepare.duplicates import find_duplicates
-from components.prepare.fit import Fit
-from components.prepare.source import Source
-from components.store import Store, put_object
+from unecho.components.dataset import ChunkRef, DatasetManifest, Duplicates, Skipped, find_manifest
+from unecho.components.dataset.chunk import short_digests
+from unecho.components.dataset.manifest import manifest_key, objects_base
+from unecho.components.dataset.names import pack_names
+from unecho.components.failure import Fatal
+from unecho.components.prepare.duplicates import find_duplicates
+from unecho.components.prepare.fit import Fit
+from unecho.components.prepare.source import Source
+from unecho.components.store import Store, put_object
 
 _SKIPPED_LISTED = 1000
 _BLOCK = 1 << 16

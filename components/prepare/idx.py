@@ -12,11 +12,11 @@ from collections.abc import Generator, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from components.failure import Fatal
-from components.prepare.arrays import decode_arrays
-from components.prepare.fit import Fit
-from components.prepare.source import Decoded, Fingerprint
-from components.store import Stat, Store
+from unecho.components.failure import Fatal
+from unecho.components.prepare.arrays import decode_arrays
+from unecho.components.prepare.fit import Fit
+from unecho.components.prepare.source import Decoded, Fingerprint
+from unecho.components.store import Stat, Store
 
 _IMAGES = re.compile(r"(.*/)?[^/]*images[.-]idx3-ubyte(\.gz)?")
 _TEST = re.compile(r"(.*/)?(t10k|test|[^/]*-test)[^/]*")

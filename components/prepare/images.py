@@ -9,14 +9,14 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
-from components.failure import Fatal
-from components.prepare.captions import METADATA, Captions
-from components.prepare.decode import SUFFIXES, Header, read_header
-from components.prepare.decoding import MOST_AHEAD, decode_keys, read_ahead
-from components.prepare.fit import BadImage, Fit
-from components.prepare.keys import Keys
-from components.prepare.source import Decoded, Fingerprint
-from components.store import Store
+from unecho.components.failure import Fatal
+from unecho.components.prepare.captions import METADATA, Captions
+from unecho.components.prepare.decode import SUFFIXES, Header, read_header
+from unecho.components.prepare.decoding import MOST_AHEAD, decode_keys, read_ahead
+from unecho.components.prepare.fit import BadImage, Fit
+from unecho.components.prepare.keys import Keys
+from unecho.components.prepare.source import Decoded, Fingerprint
+from unecho.components.store import Store
 
 LOOKED_AT = 1000
 """Images whose headers decide about `auto` fields."""

@@ -2,15 +2,15 @@
 
 from itertools import islice
 
-from components.config.fields import Data
-from components.failure import Fatal
-from components.prepare.cifar import CifarSource, holds_cifar
-from components.prepare.digits import DigitsSource
-from components.prepare.idx import IdxSource, holds_idx
-from components.prepare.images import ImagesSource
-from components.prepare.source import Source
-from components.store import Store, open_store
-from components.store.directory import DirectoryStore
+from unecho.components.config.fields import Data
+from unecho.components.failure import Fatal
+from unecho.components.prepare.cifar import CifarSource, holds_cifar
+from unecho.components.prepare.digits import DigitsSource
+from unecho.components.prepare.idx import IdxSource, holds_idx
+from unecho.components.prepare.images import ImagesSource
+from unecho.components.prepare.source import Source
+from unecho.components.store import Store, open_store
+from unecho.components.store.directory import DirectoryStore
 
 _LOOKED_AT = 1000
 

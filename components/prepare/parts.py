@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components.config.fields import Data
-from components.dataset import ChunkRef
-from components.dataset.chunk import has_object, put_chunk
-from components.failure import Fatal
-from components.prepare.fit import Fit
-from components.prepare.source import Decoded, Source
-from components.progress import Progress
-from components.store import Store
+from unecho.components.config.fields import Data
+from unecho.components.dataset import ChunkRef
+from unecho.components.dataset.chunk import has_object, put_chunk
+from unecho.components.failure import Fatal
+from unecho.components.prepare.fit import Fit
+from unecho.components.prepare.source import Decoded, Source
+from unecho.components.progress import Progress
+from unecho.components.store import Store
 
 _BATCH_BYTES = 4 << 20
 _BATCH_IMAGES = 64

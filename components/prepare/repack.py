@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from components.dataset import ChunkRef
-from components.dataset.chunk import chunk_images, put_chunk
-from components.prepare.fit import Fit
-from components.store import Store, fetch
+from unecho.components.dataset import ChunkRef
+from unecho.components.dataset.chunk import chunk_images, put_chunk
+from unecho.components.prepare.fit import Fit
+from unecho.components.store import Store, fetch
 
 
 def repack(store: Store, staged: list[ChunkRef], kept: NDArray[np.bool_], fit: Fit, rows: int) -> list[ChunkRef]:

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from components.prepare.fit import Fit
-from components.store import Stat
+from unecho.components.prepare.fit import Fit
+from unecho.components.store import Stat
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from components.config.fields import Data
-from components.dataset import DatasetManifest, PreparedSource, find_prepared
-from components.dataset.manifest import CHUNKS, progress_base, source_key
-from components.failure import Fatal
-from components.prepare.finish import Samples, commit_dataset
-from components.prepare.fit import Fit
-from components.prepare.opening import open_source
-from components.prepare.parts import Parting, pack_parts
-from components.prepare.repack import repack
-from components.prepare.source import Source
-from components.prepare.split import split_samples
-from components.progress import Progress
-from components.run import DatasetRecord, Run, ran_with
-from components.store import Missing, Store
+from unecho.components.config.fields import Data
+from unecho.components.dataset import DatasetManifest, PreparedSource, find_prepared
+from unecho.components.dataset.manifest import CHUNKS, progress_base, source_key
+from unecho.components.failure import Fatal
+from unecho.components.prepare.finish import Samples, commit_dataset
+from unecho.components.prepare.fit import Fit
+from unecho.components.prepare.opening import open_source
+from unecho.components.prepare.parts import Parting, pack_parts
+from unecho.components.prepare.repack import repack
+from unecho.components.prepare.source import Source
+from unecho.components.prepare.split import split_samples
+from unecho.components.progress import Progress
+from unecho.components.run import DatasetRecord, Run, ran_with
+from unecho.components.store import Missing, Store
 
 _FORM = 1
 """Raised when the same source and configuration shall give other pixels or another split than before."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from components.config.fields import Data
-from components.prepare.opening import open_source
-from components.prepare.split import check_split
+from unecho.components.config.fields import Data
+from unecho.components.prepare.opening import open_source
+from unecho.components.prepare.split import check_split
 
 
 @dataclass(frozen=True)

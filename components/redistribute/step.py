@@ -5,11 +5,11 @@ import time
 import numpy as np
 import torch
 
-from components.config import RunConfig
-from components.model.weights import load_state, state_bytes
-from components.progress import Progress
-from components.redistribute.reassign import reassign
-from components.run import Assignment, ProxyRecord, Run, ran_with
+from unecho.components.config import RunConfig
+from unecho.components.model.weights import load_state, state_bytes
+from unecho.components.progress import Progress
+from unecho.components.redistribute.reassign import reassign
+from unecho.components.run import Assignment, ProxyRecord, Run, ran_with
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:

@@ -1,8 +1,8 @@
 """A run: where its records are and what they hold."""
 
-from components.run.address import Run
-from components.run.provenance import ran_with
-from components.run.records import (
+from unecho.components.run.address import Run
+from unecho.components.run.provenance import ran_with
+from unecho.components.run.records import (
     Assignment,
     BeginRecord,
     DatasetRecord,

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from components.config import RunConfig
-from components.failure import Fatal
-from components.run.records import ModelRecord, Plan, Record
-from components.store import ObjectRef, Store, find_parsed, open_store, put_object
-from components.store.base import Buffer
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.run.records import ModelRecord, Plan, Record
+from unecho.components.store import ObjectRef, Store, find_parsed, open_store, put_object
+from unecho.components.store.base import Buffer
 
 R = TypeVar("R", bound=Record)
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")

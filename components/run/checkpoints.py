@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel
 
-from components.run.address import Run
-from components.run.records import RoundFigures
-from components.store import ObjectRef, Stat
+from unecho.components.run.address import Run
+from unecho.components.run.records import RoundFigures
+from unecho.components.store import ObjectRef, Stat
 
 MANIFEST = "checkpoint.json"
 

@@ -3,11 +3,11 @@
 from functools import lru_cache
 from pathlib import Path
 
-from components.config import RunConfig
-from components.dataset import Dataset
-from components.run.address import Run
-from components.run.records import DatasetRecord
-from components.store import CachedStore, Store
+from unecho.components.config import RunConfig
+from unecho.components.dataset import Dataset
+from unecho.components.run.address import Run
+from unecho.components.run.records import DatasetRecord
+from unecho.components.store import CachedStore, Store
 
 
 def open_dataset(run: Run, config: RunConfig) -> Dataset:

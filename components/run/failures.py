@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-from components.run.address import Run
-from components.store import find_parsed
+from unecho.components.run.address import Run
+from unecho.components.store import find_parsed
 
 
 class Failure(BaseModel):

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from components.run.address import NAME
-from components.run.records import (
+from unecho.components.run.address import NAME
+from unecho.components.run.records import (
     Assignment,
     BeginRecord,
     DatasetRecord,

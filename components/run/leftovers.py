@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from components.run.keys import PROGRESS, is_data, is_object, progress_of
-from components.run.naming import Holdings
-from components.store import Stat
+from unecho.components.run.keys import PROGRESS, is_data, is_object, progress_of
+from unecho.components.run.naming import Holdings
+from unecho.components.store import Stat
 
 
 class Why(StrEnum):

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ValidationError
 
-from components.dataset.manifest import ChunkRef, find_manifest, find_prepared
-from components.run.address import Run
-from components.run.checkpoints import Checkpoint
-from components.run.keys import (
+from unecho.components.dataset.manifest import ChunkRef, find_manifest, find_prepared
+from unecho.components.run.address import Run
+from unecho.components.run.checkpoints import Checkpoint
+from unecho.components.run.keys import (
     DATASETS,
     PROGRESS,
     RUNS,
@@ -18,8 +18,8 @@ from components.run.keys import (
     record_at,
     source_of,
 )
-from components.run.records import BeginRecord, ProxyRecord
-from components.store import Stat, Store
+from unecho.components.run.records import BeginRecord, ProxyRecord
+from unecho.components.store import Stat, Store
 
 _THREADS = 16
 

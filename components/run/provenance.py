@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from components.run.records import RanWith
+from unecho.components.run.records import RanWith
 
 
 def ran_with(started: float, device: str | None = None) -> RanWith:
@@ -14,7 +14,7 @@ def ran_with(started: float, device: str | None = None) -> RanWith:
 
     Args:
         started: `time.time()` at its start.
-        device: name of the device model it computed on, see `components.model.device_name`.
+        device: name of the device model it computed on, see `unecho.components.model.device_name`.
     """
     return RanWith(
         code=code_version(),

@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.config import RunConfig
-from components.store import ObjectRef
+from unecho.components.config import RunConfig
+from unecho.components.store import ObjectRef
 
 
 class RanWith(BaseModel):

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from components.run.leftovers import Leftover, leftovers
-from components.run.naming import Naming
-from components.store import Store
+from unecho.components.run.leftovers import Leftover, leftovers
+from unecho.components.run.naming import Naming
+from unecho.components.store import Store
 
 _BATCH = 1000
 """As many as one S3 request removes."""

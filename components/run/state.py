@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from components.run.address import Run
-from components.run.records import ModelRecord, Plan, ReportRecord
+from unecho.components.run.address import Run
+from unecho.components.run.records import ModelRecord, Plan, ReportRecord
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import time
 
 import torch
 
-from components.config import RunConfig
-from components.model.device import choose_device, device_name, set_numerics
-from components.model.release import sampled_weights
-from components.model.sampling import generate, preview_strip, sampling_pipeline
-from components.model.weights import state_bytes
-from components.progress import Progress
-from components.run import Run, SamplesRecord, ran_with
+from unecho.components.config import RunConfig
+from unecho.components.model.device import choose_device, device_name, set_numerics
+from unecho.components.model.release import sampled_weights
+from unecho.components.model.sampling import generate, preview_strip, sampling_pipeline
+from unecho.components.model.weights import state_bytes
+from unecho.components.progress import Progress
+from unecho.components.run import Run, SamplesRecord, ran_with
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> SamplesRecord:

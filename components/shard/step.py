@@ -5,12 +5,12 @@ import time
 import numpy as np
 import torch
 
-from components.config.counts import check_counts
-from components.model.weights import state_bytes
-from components.progress import Progress
-from components.run import Assignment, Run, ran_with
-from components.run.data import open_dataset
-from components.shard.stratify import stratify
+from unecho.components.config.counts import check_counts
+from unecho.components.model.weights import state_bytes
+from unecho.components.progress import Progress
+from unecho.components.run import Assignment, Run, ran_with
+from unecho.components.run.data import open_dataset
+from unecho.components.shard.stratify import stratify
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:

@@ -1,9 +1,17 @@
 """The object store: bytes, digests and commits, on a directory or an S3 bucket."""
 
-from components.store.base import Missing, Stat, Store
-from components.store.cache import CachedStore
-from components.store.commit import ObjectRef, SequentialReader, fetch, find_parsed, parsed, put_folder, put_object
-from components.store.opening import open_store
+from unecho.components.store.base import Missing, Stat, Store
+from unecho.components.store.cache import CachedStore
+from unecho.components.store.commit import (
+    ObjectRef,
+    SequentialReader,
+    fetch,
+    find_parsed,
+    parsed,
+    put_folder,
+    put_object,
+)
+from unecho.components.store.opening import open_store
 
 __all__ = [
     "CachedStore",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.failure import Fatal
+from unecho.components.failure import Fatal
 
 Buffer = bytes | bytearray | memoryview
 

@@ -17,13 +17,13 @@ from typing import TypeVar
 from minio import Minio
 from urllib3.response import BaseHTTPResponse
 
-from components.failure import Fatal
-from components.store import credentials
-from components.store.base import Buffer
-from components.store.connection import Connection
-from components.store.endpoint import Endpoint
-from components.store.refusal import Refusal
-from components.store.retry import Retry
+from unecho.components.failure import Fatal
+from unecho.components.store import credentials
+from unecho.components.store.base import Buffer
+from unecho.components.store.connection import Connection
+from unecho.components.store.endpoint import Endpoint
+from unecho.components.store.refusal import Refusal
+from unecho.components.store.retry import Retry
 
 T = TypeVar("T")
 _NONE: Mapping[str, str] = MappingProxyType({})

@@ -6,9 +6,9 @@ from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
-from components.store.base import Buffer, Stat, Store
-from components.store.fragments import FragmentFolder
-from components.store.transfer import Range
+from unecho.components.store.base import Buffer, Stat, Store
+from unecho.components.store.fragments import FragmentFolder
+from unecho.components.store.transfer import Range
 
 
 class CachedStore(Store):

@@ -6,8 +6,8 @@ from typing import Any
 from urllib3 import PoolManager, Timeout
 from urllib3.response import BaseHTTPResponse
 
-from components.store.endpoint import Endpoint
-from components.store.refusal import Refusal, redacted
+from unecho.components.store.endpoint import Endpoint
+from unecho.components.store.refusal import Refusal, redacted
 
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60

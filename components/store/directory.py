@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
 
-from components.failure import Fatal
-from components.store.base import Buffer, Missing, Stat, Store
+from unecho.components.failure import Fatal
+from unecho.components.store.base import Buffer, Missing, Stat, Store
 
 _TEMPORARY = ".unecho-tmp-"
 _HOPELESS = {

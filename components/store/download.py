@@ -8,11 +8,11 @@ from threading import Event
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.response import BaseHTTPResponse
 
-from components.failure import Fatal
-from components.store.bucket import Bucket
-from components.store.refusal import Refusal
-from components.store.retry import Abandoned
-from components.store.transfer import READ_PART, Range, Span, scatter, spans
+from unecho.components.failure import Fatal
+from unecho.components.store.bucket import Bucket
+from unecho.components.store.refusal import Refusal
+from unecho.components.store.retry import Abandoned
+from unecho.components.store.transfer import READ_PART, Range, Span, scatter, spans
 
 _BLOCK = 256 << 10
 """Bytes taken from a connection at once."""

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-from components.store.fragment_index import ENTRY, FORMAT, HEAD, NAME_SIZE, FragmentIndex
-from components.store.transfer import Range
+from unecho.components.store.fragment_index import ENTRY, FORMAT, HEAD, NAME_SIZE, FragmentIndex
+from unecho.components.store.transfer import Range
 
 LONGEST = 256 << 10
 """Bytes of a fragment at most: what is read of the disk, and checked, to serve any byte of it."""

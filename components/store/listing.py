@@ -6,8 +6,8 @@ from itertools import islice, pairwise
 
 from minio.datatypes import Object
 
-from components.store.base import Stat
-from components.store.bucket import Bucket
+from unecho.components.store.base import Stat
+from unecho.components.store.bucket import Bucket
 
 _PAGE = 1000
 _HELD = 20_000

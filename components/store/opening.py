@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from components.failure import Fatal
-from components.store.base import Store
-from components.store.directory import DirectoryStore
+from unecho.components.failure import Fatal
+from unecho.components.store.base import Store
+from unecho.components.store.directory import DirectoryStore
 
 
 def open_store(url: str) -> Store:
@@ -28,7 +28,7 @@ def open_store(url: str) -> Store:
 
 
 def _open_s3(url: str) -> Store:
-    from components.store.s3 import S3Store  # so that a run on a directory imports no S3 client
+    from unecho.components.store.s3 import S3Store  # so that a run on a directory imports no S3 client
 
     bucket, _, prefix = url[len("s3://") :].partition("/")
     if "@" in bucket:  # not echoed: what stands before it is a secret

@@ -11,8 +11,8 @@ from xml.etree.ElementTree import ParseError
 
 from urllib3.exceptions import HTTPError, LocationValueError, NameResolutionError, NewConnectionError, SSLError
 
-from components.failure import Fatal
-from components.store.refusal import Refusal, explain, is_transient, redacted
+from unecho.components.failure import Fatal
+from unecho.components.store.refusal import Refusal, explain, is_transient, redacted
 
 T = TypeVar("T")
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 8.0

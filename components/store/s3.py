@@ -8,14 +8,14 @@ from pathlib import Path
 
 from minio.deleteobjects import DeleteObject
 
-from components.failure import Fatal
-from components.store.base import Buffer, Missing, Stat, Store
-from components.store.bucket import Bucket
-from components.store.download import download, download_ranges
-from components.store.listing import listing, stat_of
-from components.store.refusal import Refusal, is_transient
-from components.store.transfer import Range
-from components.store.upload import create, upload
+from unecho.components.failure import Fatal
+from unecho.components.store.base import Buffer, Missing, Stat, Store
+from unecho.components.store.bucket import Bucket
+from unecho.components.store.download import download, download_ranges
+from unecho.components.store.listing import listing, stat_of
+from unecho.components.store.refusal import Refusal, is_transient
+from unecho.components.store.transfer import Range
+from unecho.components.store.upload import create, upload
 
 _DELETE_BATCH = 1000
 

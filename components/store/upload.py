@@ -9,13 +9,13 @@ from threading import Event
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from components.failure import Fatal
-from components.store.base import Buffer
-from components.store.bucket import Bucket, UploadLost
-from components.store.download import download
-from components.store.refusal import Refusal
-from components.store.retry import Unreachable
-from components.store.transfer import WRITE_PART, part_size
+from unecho.components.failure import Fatal
+from unecho.components.store.base import Buffer
+from unecho.components.store.bucket import Bucket, UploadLost
+from unecho.components.store.download import download
+from unecho.components.store.refusal import Refusal
+from unecho.components.store.retry import Unreachable
+from unecho.components.store.transfer import WRITE_PART, part_size
 
 _AT_ONCE = 4
 """Parts under way: with their size, the memory of an upload from a file."""

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from components.config import RunConfig
-from components.model.conditions import Augmentation, augmentations
+from unecho.components.config import RunConfig
+from unecho.components.model.conditions import Augmentation, augmentations
 
 
 class Augmenter:
     """Draws and applies the configured augmentations on the device, without waiting for it.
 
     A condition is an image's augmentation by number: 0 for none, c for entry c - 1 of
-    `components.model.conditions.augmentations`.
+    `unecho.components.model.conditions.augmentations`.
     """
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:

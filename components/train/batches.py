@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.config import RunConfig
-from components.config.schedule import batch_size, steps_per_epoch
-from components.dataset import Dataset
+from unecho.components.config import RunConfig
+from unecho.components.config.schedule import batch_size, steps_per_epoch
+from unecho.components.dataset import Dataset
 
 AHEAD = 4
 """Batches that are read while one trains."""

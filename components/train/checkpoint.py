@@ -12,11 +12,11 @@ from types import FrameType
 from pydantic import ValidationError
 from torch import Tensor
 
-from components.failure import INTERRUPTED, TERMINATED, Fatal
-from components.model.weights import load_state, state_bytes
-from components.run import RoundFigures, Run
-from components.run.checkpoints import MANIFEST, Checkpoint, checkpoint_manifests, checkpoints_prefix
-from components.store import put_object
+from unecho.components.failure import INTERRUPTED, TERMINATED, Fatal
+from unecho.components.model.weights import load_state, state_bytes
+from unecho.components.run import RoundFigures, Run
+from unecho.components.run.checkpoints import MANIFEST, Checkpoint, checkpoint_manifests, checkpoints_prefix
+from unecho.components.store import put_object
 
 _KEPT = 2
 

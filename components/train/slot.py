@@ -8,9 +8,9 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from components.config import RunConfig
-from components.model.network import build_network
-from components.train.anti_gradient import MemoryBank
+from unecho.components.config import RunConfig
+from unecho.components.model.network import build_network
+from unecho.components.train.anti_gradient import MemoryBank
 
 
 class Slot:

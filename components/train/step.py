@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.config import RunConfig
-from components.config.schedule import steps_per_round
-from components.failure import Fatal, Stopped
-from components.model.device import choose_device, device_name, set_numerics
-from components.model.network import condition_count
-from components.model.noise import noise_schedule
-from components.model.sampling import preview_strip
-from components.model.weights import load_json, load_state, state_bytes
-from components.progress import Progress
-from components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
-from components.run.data import open_dataset
-from components.train.anti_gradient import is_skipped, mean_of_kept
-from components.train.augment import Augmenter
-from components.train.batches import AHEAD, Order, seed_of, shard_images
-from components.train.checkpoint import Checkpoints, stop_asked
-from components.train.host_augment import randaugment
-from components.train.slot import Slot, learning_rate
+from unecho.components.config import RunConfig
+from unecho.components.config.schedule import steps_per_round
+from unecho.components.failure import Fatal, Stopped
+from unecho.components.model.device import choose_device, device_name, set_numerics
+from unecho.components.model.network import condition_count
+from unecho.components.model.noise import noise_schedule
+from unecho.components.model.sampling import preview_strip
+from unecho.components.model.weights import load_json, load_state, state_bytes
+from unecho.components.progress import Progress
+from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from unecho.components.run.data import open_dataset
+from unecho.components.train.anti_gradient import is_skipped, mean_of_kept
+from unecho.components.train.augment import Augmenter
+from unecho.components.train.batches import AHEAD, Order, seed_of, shard_images
+from unecho.components.train.checkpoint import Checkpoints, stop_asked
+from unecho.components.train.host_augment import randaugment
+from unecho.components.train.slot import Slot, learning_rate
 
 _TELL_EVERY_S = 0.5
 

@@ -4,10 +4,10 @@ import os
 import time
 from typing import Any
 
-from components.failure import Fatal
-from components.run import Run
-from pipelines.cluster import naming
-from pipelines.cluster.access import Cluster
+from unecho.components.failure import Fatal
+from unecho.components.run import Run
+from unecho.pipelines.cluster import naming
+from unecho.pipelines.cluster.access import Cluster
 
 
 def owner(cluster: Cluster, run: Run, *, seen: str | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pipelines.cluster.access import Cluster
+from unecho.pipelines.cluster.access import Cluster
 
 _INDEX: Final = "batch.kubernetes.io/job-completion-index"
 

@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from components.run import Run
-from pipelines.cluster import naming
-from pipelines.cluster.access import Cluster
-from pipelines.cluster.reading import holds, index_of, pods_of
-from pipelines.cluster.troubles import end_of, refused, waits_for
+from unecho.components.run import Run
+from unecho.pipelines.cluster import naming
+from unecho.pipelines.cluster.access import Cluster
+from unecho.pipelines.cluster.reading import holds, index_of, pods_of
+from unecho.pipelines.cluster.troubles import end_of, refused, waits_for
 
 
 @dataclass(frozen=True)

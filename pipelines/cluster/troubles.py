@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.failure import FATAL, TERMINATED
+from unecho.components.failure import FATAL, TERMINATED
 
 _STARTING: Final = {"ContainerCreating", "PodInitializing"}
 

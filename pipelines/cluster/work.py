@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.run import Run
-from components.steps import STEPS
-from pipelines.cluster import naming
+from unecho.components.run import Run
+from unecho.components.steps import STEPS
+from unecho.pipelines.cluster import naming
 
 TRIES: Final = 4
 """How often an index may fail before its Job has failed."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from components.failure import status_of
-from components.run.provenance import code_version
+from unecho.components.failure import status_of
+from unecho.components.run.provenance import code_version
 
 COMMANDS: Final = {
     "run": "train, redistribute, average, sample and report, to the end",
@@ -43,6 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     arguments = parser.parse_args(argv[:1])
     if arguments.command == "step":  # the pod's entry, without anything of the engines
-        return int(import_module("components.__main__").main(argv[1:]))
-    command = import_module(f"pipelines.commands.{arguments.command}")
+        return int(import_module("unecho.components.__main__").main(argv[1:]))
+    command = import_module(f"unecho.pipelines.commands.{arguments.command}")
     return status_of(lambda: command.main(argv[1:]))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from components.config.arguments import add_config_arguments, config_from
-from components.failure import Fatal
-from components.progress import Lines
-from components.store import open_store
-from pipelines.comparison.features import STEPS, trained
+from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.failure import Fatal
+from unecho.components.progress import Lines
+from unecho.components.store import open_store
+from unecho.pipelines.comparison.features import STEPS, trained
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> None:
         "its 64 features as ONNX, for evaluate.features=onnx and evaluate.onnx_model. Held-out images, which the "
         "quality figures are about, are only used to say how often it is right.",
     )
-    parser.add_argument("--root", default="unecho", help="where the data set is packed (default: ./unecho)")
+    parser.add_argument("--root", default="unecho-runs", help="where the data set is packed (default: ./unecho-runs)")
     parser.add_argument("--out", type=Path, default=Path("classifier.onnx"), help="file (default: ./classifier.onnx)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"optimizer steps of 128 images (default: {STEPS})")
     add_config_arguments(parser)

@@ -9,26 +9,26 @@ from typing import Any
 
 from rich.console import Console
 
-from components.config import RunConfig
-from components.config.arguments import add_config_arguments
-from components.config.counts import check_counts
-from components.config.resolve import given_fields, merge
-from components.config.schedule import planned_visits, shard_sizes
-from components.dataset import Dataset
-from components.evaluate.verdict import percent
-from components.failure import FATAL, RETRY, Fatal, Stopped
-from components.prepare.step import packed
-from components.progress import Lines
-from components.run.address import check_name
-from components.store import Store, open_store
-from pipelines.cluster.arguments import add_cluster_arguments
-from pipelines.comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
-from pipelines.comparison.features import can_write_onnx, kept_classifier
-from pipelines.comparison.results import Result, result_of
-from pipelines.comparison.starting import Ended, start_all
-from pipelines.comparison.table import lines
-from pipelines.comparison.writing import write
-from pipelines.quantities import duration
+from unecho.components.config import RunConfig
+from unecho.components.config.arguments import add_config_arguments
+from unecho.components.config.counts import check_counts
+from unecho.components.config.resolve import given_fields, merge
+from unecho.components.config.schedule import planned_visits, shard_sizes
+from unecho.components.dataset import Dataset
+from unecho.components.evaluate.verdict import percent
+from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
+from unecho.components.prepare.step import packed
+from unecho.components.progress import Lines
+from unecho.components.run.address import check_name
+from unecho.components.store import Store, open_store
+from unecho.pipelines.cluster.arguments import add_cluster_arguments
+from unecho.pipelines.comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
+from unecho.pipelines.comparison.features import can_write_onnx, kept_classifier
+from unecho.pipelines.comparison.results import Result, result_of
+from unecho.pipelines.comparison.starting import Ended, start_all
+from unecho.pipelines.comparison.table import lines
+from unecho.pipelines.comparison.writing import write
+from unecho.pipelines.quantities import duration
 
 
 def main(argv: Sequence[str]) -> None:
@@ -91,7 +91,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--variants", default="all", metavar="NAME,...", help="variants, or all (default); '' for none")
     parser.add_argument("--arms", type=Path, metavar="FILE", help="YAML: a name each, below it variant and fields")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
-    parser.add_argument("--root", default="unecho", help="directory or s3://bucket/prefix (default: ./unecho)")
+    parser.add_argument("--root", default="unecho-runs", help="directory or s3://bucket/prefix (./unecho-runs)")
     parser.add_argument("--name", help="what the runs' names begin with (default: the preset)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for tables, plots, page, logs (default: compare-NAME)")
     parser.add_argument("--parallel", type=int, metavar="N", help="runs at a time (default: CPU cores over threads)")

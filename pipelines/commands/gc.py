@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from components.failure import Fatal
-from components.run.leftovers import Leftover, Why, leftovers
-from components.run.naming import Naming
-from components.run.removal import remove
-from components.store import open_store
-from pipelines.quantities import seconds, size
+from unecho.components.failure import Fatal
+from unecho.components.run.leftovers import Leftover, Why, leftovers
+from unecho.components.run.naming import Naming
+from unecho.components.run.removal import remove
+from unecho.components.store import open_store
+from unecho.pipelines.quantities import seconds, size
 
 
 def main(argv: Sequence[str]) -> None:

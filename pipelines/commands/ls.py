@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from components.dataset import DatasetManifest, find_manifest
-from components.failure import Fatal
-from components.run import BeginRecord, DatasetRecord, Plan, Record, ReportRecord, Run
-from components.run.keys import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of
-from components.run.state import state_of
-from components.store import Stat, Store, open_store
-from pipelines.quantities import size
+from unecho.components.dataset import DatasetManifest, find_manifest
+from unecho.components.failure import Fatal
+from unecho.components.run import BeginRecord, DatasetRecord, Plan, Record, ReportRecord, Run
+from unecho.components.run.keys import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of
+from unecho.components.run.state import state_of
+from unecho.components.store import Stat, Store, open_store
+from unecho.pipelines.quantities import size
 
 
 def main(argv: Sequence[str]) -> None:
@@ -24,9 +24,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "address",
         nargs="?",
-        default="unecho",
+        default="unecho-runs",
         metavar="ROOT|RUN",
-        help="a root, or a run: ROOT/runs/NAME (default: ./unecho)",
+        help="a root, or a run: ROOT/runs/NAME (default: ./unecho-runs)",
     )
     address = parser.parse_args(argv).address
     console = Console(highlight=False, markup=False)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from components.config import RunConfig
-from components.config.arguments import add_config_arguments, config_from
-from components.config.counts import check_counts
-from components.prepare.survey import survey
-from pipelines.forecast import Forecast, forecast
-from pipelines.quantities import size
+from unecho.components.config import RunConfig
+from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.config.counts import check_counts
+from unecho.components.prepare.survey import survey
+from unecho.pipelines.forecast import Forecast, forecast
+from unecho.pipelines.quantities import size
 
 
 def main(argv: Sequence[str]) -> None:

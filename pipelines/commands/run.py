@@ -7,20 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from components.config import RunConfig
-from components.config.arguments import add_config_arguments, config_from
-from components.config.resolve import variant_slug
-from components.evaluate.figures import load_figures
-from components.evaluate.table import plain_lines
-from components.failure import Stopped
-from components.log import as_json, listen, tell
-from components.run import ReportRecord, Run
-from components.store.directory import DirectoryStore
-from pipelines.cluster.arguments import add_cluster_arguments
-from pipelines.commands.pull import sampling_lines
-from pipelines.display import Display
-from pipelines.local import Local
-from pipelines.loop import Engine, iet
+from unecho.components.config import RunConfig
+from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.config.resolve import variant_slug
+from unecho.components.evaluate.figures import load_figures
+from unecho.components.evaluate.table import plain_lines
+from unecho.components.failure import Stopped
+from unecho.components.log import as_json, listen, tell
+from unecho.components.run import ReportRecord, Run
+from unecho.components.store.directory import DirectoryStore
+from unecho.pipelines.cluster.arguments import add_cluster_arguments
+from unecho.pipelines.commands.pull import sampling_lines
+from unecho.pipelines.display import Display
+from unecho.pipelines.local import Local
+from unecho.pipelines.loop import Engine, iet
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> None:
 def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:
     if arguments.engine == "local":
         return Local(run, config, display)
-    from pipelines.cluster.access import connect  # takes half a second, and not everybody has a cluster
-    from pipelines.jobs import Jobs
+    from unecho.pipelines.cluster.access import connect  # takes half a second, and not everybody has a cluster
+    from unecho.pipelines.jobs import Jobs
 
     return Jobs(run, config, display, connect(arguments.context, arguments.namespace))
 
@@ -63,7 +63,7 @@ def _parser() -> ArgumentParser:
         prog="unecho run",
         description="Train, redistribute, average, sample and report. The same command goes on where it was stopped.",
     )
-    parser.add_argument("--root", default="unecho", help="directory or s3://bucket/prefix (default: ./unecho)")
+    parser.add_argument("--root", default="unecho-runs", help="directory or s3://bucket/prefix (./unecho-runs)")
     parser.add_argument("--name", help="name of the run (default: preset, variant and seed)")
     parser.add_argument(
         "--engine", choices=("local", "jobs"), default="local", help="here, or as Jobs of a Kubernetes cluster"

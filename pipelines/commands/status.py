@@ -10,14 +10,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from components.failure import Fatal
-from components.run import RoundFigures, Run
-from pipelines.cluster.arguments import add_cluster_arguments
-from pipelines.quantities import duration
-from pipelines.situation import Situation, situation_of
+from unecho.components.failure import Fatal
+from unecho.components.run import RoundFigures, Run
+from unecho.pipelines.cluster.arguments import add_cluster_arguments
+from unecho.pipelines.quantities import duration
+from unecho.pipelines.situation import Situation, situation_of
 
 if TYPE_CHECKING:
-    from pipelines.cluster.sight import PodSight, Sight
+    from unecho.pipelines.cluster.sight import PodSight, Sight
 
 _PATIENCE_S = 5.0
 """A cluster that does not answer is told, not waited for."""
@@ -71,8 +71,8 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
 
 def _look(run: Run, arguments: Namespace) -> tuple["Sight | None", str | None]:
     """What the cluster shows; a note where it was asked for and does not."""
-    from pipelines.cluster.access import Unreachable, connect
-    from pipelines.cluster.sight import see
+    from unecho.pipelines.cluster.access import Unreachable, connect
+    from unecho.pipelines.cluster.sight import see
 
     asked = arguments.namespace or arguments.context
     try:

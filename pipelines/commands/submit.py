@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from components.config.arguments import add_config_arguments
-from components.config.resolve import given_fields
-from components.failure import Fatal
-from components.kubeflow.form import config_of, filled
-from components.run.address import check_name
-from pipelines.kubeflow import needing_kfp
-from pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
+from unecho.components.config.arguments import add_config_arguments
+from unecho.components.config.resolve import given_fields
+from unecho.components.failure import Fatal
+from unecho.components.kubeflow.form import config_of, filled
+from unecho.components.run.address import check_name
+from unecho.pipelines.kubeflow import needing_kfp
+from unecho.pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,9 +21,9 @@ def main(argv: Sequence[str]) -> None:
     arguments = _parser().parse_args(argv)
     pods, form = pods_from(arguments), form_from(arguments)
     with needing_kfp():
-        from pipelines.kubeflow.client import Kubeflow
-        from pipelines.kubeflow.pipeline import compile_pipeline
-        from pipelines.kubeflow.watch import finish
+        from unecho.pipelines.kubeflow.client import Kubeflow
+        from unecho.pipelines.kubeflow.pipeline import compile_pipeline
+        from unecho.pipelines.kubeflow.watch import finish
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
     with TemporaryDirectory() as folder:
         path = Path(folder, "unecho.yaml")

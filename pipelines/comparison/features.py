@@ -3,13 +3,13 @@
 import hashlib
 from importlib.util import find_spec
 
-from components.config import RunConfig
-from components.dataset import Dataset
-from components.evaluate.classifier import has_classes, onnx_bytes, train_classifier
-from components.model.device import set_numerics
-from components.prepare.step import packed
-from components.progress import Progress
-from components.store import Store
+from unecho.components.config import RunConfig
+from unecho.components.dataset import Dataset
+from unecho.components.evaluate.classifier import has_classes, onnx_bytes, train_classifier
+from unecho.components.model.device import set_numerics
+from unecho.components.prepare.step import packed
+from unecho.components.progress import Progress
+from unecho.components.store import Store
 
 STEPS = 1000
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from components.evaluate.images import Held, Rows, generated_images
-from components.evaluate.memorization import closeness
-from components.evaluate.pictures import data_uri
-from components.evaluate.transforms import stages
-from components.evaluate.verdict import copy_threshold
-from components.run.data import open_dataset
-from pipelines.comparison.results import Result
+from unecho.components.evaluate.images import Held, Rows, generated_images
+from unecho.components.evaluate.memorization import closeness
+from unecho.components.evaluate.pictures import data_uri
+from unecho.components.evaluate.transforms import stages
+from unecho.components.evaluate.verdict import copy_threshold
+from unecho.components.run.data import open_dataset
+from unecho.pipelines.comparison.results import Result
 
 _IMAGES = 24
 _SIDE = 48

@@ -7,10 +7,10 @@ from importlib import resources
 from jinja2 import Template
 from markupsafe import Markup
 
-from components.evaluate.report import page_environment
-from pipelines.comparison.grids import Grid
-from pipelines.comparison.results import Result
-from pipelines.comparison.table import Block
+from unecho.components.evaluate.report import page_environment
+from unecho.pipelines.comparison.grids import Grid
+from unecho.pipelines.comparison.results import Result
+from unecho.pipelines.comparison.table import Block
 
 
 def page(
@@ -46,5 +46,5 @@ def page(
 
 @cache
 def _template() -> Template:
-    text = resources.files("pipelines.comparison").joinpath("page.html.j2").read_text()
+    text = resources.files("unecho.pipelines.comparison").joinpath("page.html.j2").read_text()
     return page_environment().from_string(text)

@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from components.config.fields import frozen_difference
-from components.evaluate.figures import Figures, Memorization, Quality, Verdict, load_figures
-from components.evaluate.verdict import cited, rank
-from components.failure import Fatal
-from components.run import Plan, ProxyRecord
-from components.run.state import state_of
-from pipelines.comparison.arms import REFERENCE, Arm, Entry
+from unecho.components.config.fields import frozen_difference
+from unecho.components.evaluate.figures import Figures, Memorization, Quality, Verdict, load_figures
+from unecho.components.evaluate.verdict import cited, rank
+from unecho.components.failure import Fatal
+from unecho.components.run import Plan, ProxyRecord
+from unecho.components.run.state import state_of
+from unecho.pipelines.comparison.arms import REFERENCE, Arm, Entry
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from components.failure import DONE, Stopped
-from pipelines.comparison.arms import Entry
+from unecho.components.failure import DONE, Stopped
+from unecho.pipelines.comparison.arms import Entry
 
 _LOOK_EVERY_S = 0.2
 
@@ -81,7 +81,7 @@ def _start(entry: Entry, folder: Path, options: Sequence[str]) -> _Going:
     config, log = (folder / f"{entry.run.name}.{kind}" for kind in ("yaml", "log"))
     # by way of JSON: YAML has no tuples
     config.write_text(yaml.safe_dump(json.loads(entry.config.model_dump_json()), sort_keys=False))
-    command = [sys.executable, "-m", "pipelines", "run", "--root", entry.run.store.url, "--name", entry.run.name]
+    command = [sys.executable, "-P", "-m", "unecho", "run", "--root", entry.run.store.url, "--name", entry.run.name]
     with log.open("ab") as out:
         # a process group of its own: Ctrl-C reaches this process alone, which then tells each run once
         process = subprocess.Popen(

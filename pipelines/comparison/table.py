@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.evaluate.table import SHORT
-from pipelines.comparison.arms import REFERENCE
-from pipelines.comparison.results import Measured, Spread, Summary
+from unecho.components.evaluate.table import SHORT
+from unecho.pipelines.comparison.arms import REFERENCE
+from unecho.pipelines.comparison.results import Measured, Spread, Summary
 
 FLOOR = "floor"
 REAL = "real images"

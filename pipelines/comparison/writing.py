@@ -6,13 +6,13 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from components.failure import Fatal
-from pipelines.comparison.arms import Arm
-from pipelines.comparison.grids import grids, real_grid
-from pipelines.comparison.page import page
-from pipelines.comparison.plot import Point, scatter
-from pipelines.comparison.results import Result, Summary, all_together, summaries
-from pipelines.comparison.table import Block, blocks, markdown, measure, shown_measures
+from unecho.components.failure import Fatal
+from unecho.pipelines.comparison.arms import Arm
+from unecho.pipelines.comparison.grids import grids, real_grid
+from unecho.pipelines.comparison.page import page
+from unecho.pipelines.comparison.plot import Point, scatter
+from unecho.pipelines.comparison.results import Result, Summary, all_together, summaries
+from unecho.pipelines.comparison.table import Block, blocks, markdown, measure, shown_measures
 
 
 class Comparison(BaseModel):

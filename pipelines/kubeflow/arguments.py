@@ -5,9 +5,9 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from typing import Any, Final, Literal, cast
 
-from components.config import RunConfig
-from components.failure import Fatal
-from pipelines.kubeflow.pods import LAYOUTS, SECRETS, Pods, SecretLayout, Size, Toleration
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.pipelines.kubeflow.pods import LAYOUTS, SECRETS, Pods, SecretLayout, Size, Toleration
 
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _CPU: Final = re.compile(r"\d+(\.\d+)?|\d+m")

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from kfp import compiler, dsl
 
-from components.failure import Fatal
-from components.kubeflow.form import FORM, Entry
-from components.kubeflow.outputs import DECISION
-from components.steps import STEPS
-from pipelines.kubeflow.component import Component, component
-from pipelines.kubeflow.dress import dress
-from pipelines.kubeflow.pods import Pods
-from pipelines.kubeflow.trace import Beside, Map, Node, Repeat, Sequence, Single, traced
-from pipelines.loop import iet
+from unecho.components.failure import Fatal
+from unecho.components.kubeflow.form import FORM, Entry
+from unecho.components.kubeflow.outputs import DECISION
+from unecho.components.steps import STEPS
+from unecho.pipelines.kubeflow.component import Component, component
+from unecho.pipelines.kubeflow.dress import dress
+from unecho.pipelines.kubeflow.pods import Pods
+from unecho.pipelines.kubeflow.trace import Beside, Map, Node, Repeat, Sequence, Single, traced
+from unecho.pipelines.loop import iet
 
 NAME: Final = "unecho"
 SAYS: Final = (

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from components.aggregate.average import average
-from components.failure import Fatal
-from components.store import ObjectRef, open_store, put_object
-from components.store.base import Store
+from unecho.components.aggregate.average import average
+from unecho.components.failure import Fatal
+from unecho.components.store import ObjectRef, open_store, put_object
+from unecho.components.store.base import Store
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 
-from components.aggregate.step import total
-from components.aggregate.stop import stop_reason
-from components.config.fields import Stop
-from components.run import RoundFigures
+from unecho.components.aggregate.step import total
+from unecho.components.aggregate.stop import stop_reason
+from unecho.components.config.fields import Stop
+from unecho.components.run import RoundFigures
 
 
 def figures(loss: float = 1.0, visits: int = 100, skips: int = 0, round: int = 1) -> RoundFigures:

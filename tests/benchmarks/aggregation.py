@@ -5,16 +5,16 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from components.aggregate.step import step
-from components.config import resolve
-from components.model.network import build_network, network_config
-from components.model.weights import state_bytes
-from components.plan.step import step as plan
-from components.progress import Silent
-from components.run import ModelRecord, ProxyRecord, RoundFigures, Run
-from components.store import put_object
 from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work
+from unecho.components.aggregate.step import step
+from unecho.components.config import resolve
+from unecho.components.model.network import build_network, network_config
+from unecho.components.model.weights import state_bytes
+from unecho.components.plan.step import step as plan
+from unecho.components.progress import Silent
+from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.store import put_object
 
 
 def benchmark() -> None:

@@ -6,19 +6,19 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from components.config import resolve
-from components.dataset import ChunkRef, DatasetManifest
-from components.dataset.manifest import manifest_key
-from components.dataset.names import NAMES_BLOCK
-from components.model.weights import load_state, state_bytes
-from components.plan.step import step as plan
-from components.progress import Silent
-from components.redistribute.step import step as redistribute
-from components.run import Assignment, DatasetRecord, ProxyRecord, RoundFigures, Run
-from components.shard.step import step as shard
-from components.store import ObjectRef, put_object
 from tests.benchmarks.memory import in_own_process
 from tests.benchmarks.turns import Work
+from unecho.components.config import resolve
+from unecho.components.dataset import ChunkRef, DatasetManifest
+from unecho.components.dataset.manifest import manifest_key
+from unecho.components.dataset.names import NAMES_BLOCK
+from unecho.components.model.weights import load_state, state_bytes
+from unecho.components.plan.step import step as plan
+from unecho.components.progress import Silent
+from unecho.components.redistribute.step import step as redistribute
+from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.shard.step import step as shard
+from unecho.components.store import ObjectRef, put_object
 
 SHARDS = 10
 

@@ -10,15 +10,15 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from components.config import resolve
-from components.dataset import Dataset
-from components.plan.step import step as plan
-from components.prepare.step import step as prepare
-from components.progress import Silent
-from components.run import Run
-from components.train.batches import HeldImages, StreamedImages
 from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work, in_turns
+from unecho.components.config import resolve
+from unecho.components.dataset import Dataset
+from unecho.components.plan.step import step as plan
+from unecho.components.prepare.step import step as prepare
+from unecho.components.progress import Silent
+from unecho.components.run import Run
+from unecho.components.train.batches import HeldImages, StreamedImages
 
 BATCH, PAIRS = 128, 5
 CPU = torch.device("cpu")

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from components.config import RunConfig, resolve
-from components.run import Run
-from pipelines import local
-from pipelines.display import Display
-from pipelines.loop import iet
+from unecho.components.config import RunConfig, resolve
+from unecho.components.run import Run
+from unecho.pipelines import local
+from unecho.pipelines.display import Display
+from unecho.pipelines.loop import iet
 
 RUNS = 5
 

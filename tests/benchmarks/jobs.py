@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from components.config import RunConfig, resolve
-from components.run import BeginRecord, ModelRecord, ProxyRecord, RanWith, Run
 from tests.runs import finish
 from tests.services import s3 as service
 from tests.services.kubernetes import SMALL, Namespace
+from unecho.components.config import RunConfig, resolve
+from unecho.components.run import BeginRecord, ModelRecord, ProxyRecord, RanWith, Run
 
 _NEEDED = ("KUBECONFIG", "UNECHO_TEST_IMAGE", "UNECHO_TEST_HOST")
 

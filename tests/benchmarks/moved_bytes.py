@@ -8,17 +8,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from components.config import resolve
-from components.dataset import Dataset
-from components.model.weights import state_bytes
-from components.plan.step import step as plan
-from components.prepare.step import step as prepare
-from components.progress import Silent
-from components.redistribute.reassign import reassign
-from components.run import DatasetRecord, Run
-from components.shard.stratify import stratify
-from components.store import CachedStore, Store
-from components.store.directory import DirectoryStore
+from unecho.components.config import resolve
+from unecho.components.dataset import Dataset
+from unecho.components.model.weights import state_bytes
+from unecho.components.plan.step import step as plan
+from unecho.components.prepare.step import step as prepare
+from unecho.components.progress import Silent
+from unecho.components.redistribute.reassign import reassign
+from unecho.components.run import DatasetRecord, Run
+from unecho.components.shard.stratify import stratify
+from unecho.components.store import CachedStore, Store
+from unecho.components.store.directory import DirectoryStore
 
 SAMPLES, SIDE, SHARDS, FRACTION = 60_000, 28, 10, 0.2
 

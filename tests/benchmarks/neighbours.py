@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from components.evaluate.images import Held
-from components.evaluate.neighbours import nearest
-from components.evaluate.transforms import IDENTITY
 from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work, in_turns
+from unecho.components.evaluate.images import Held
+from unecho.components.evaluate.neighbours import nearest
+from unecho.components.evaluate.transforms import IDENTITY
 
 K = 50
 CPU = torch.device("cpu")

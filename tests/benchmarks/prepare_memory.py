@@ -3,14 +3,14 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.config import resolve
-from components.plan.step import step as plan
-from components.prepare.step import step as prepare
-from components.progress import Silent
-from components.run import Run
 from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work
+from unecho.components.config import resolve
+from unecho.components.plan.step import step as plan
+from unecho.components.prepare.step import step as prepare
+from unecho.components.progress import Silent
+from unecho.components.run import Run
 
 FEW, MANY = 10_000, 100_000
 PIXELS = 3 * 32 * 32

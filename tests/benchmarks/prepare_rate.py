@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from components.config import resolve
-from components.plan.step import step as plan
-from components.prepare.step import step as prepare
-from components.progress import Silent
-from components.run import Run
 from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work, in_turns
+from unecho.components.config import resolve
+from unecho.components.plan.step import step as plan
+from unecho.components.prepare.step import step as prepare
+from unecho.components.progress import Silent
+from unecho.components.run import Run
 
 PAIRS = 5
 

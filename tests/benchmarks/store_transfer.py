@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from components.store import Store, open_store
 from tests.benchmarks.turns import in_turns
 from tests.services.s3 import BUCKET, S3, running
+from unecho.components.store import Store, open_store
 
 LARGE_BYTES = 256 << 20
 ROWS, ROW_BYTES, SHARDS = 5_000, 3 * 32 * 32, 10

@@ -11,14 +11,14 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
-from components.config import RunConfig, resolve
-from components.model.device import set_numerics
-from components.model.network import build_network, initial_network, network_config
-from components.model.noise import noise_schedule
-from components.train.batches import HeldImages, Order
-from components.train.slot import Slot
-from components.train.step import _Loop
 from tests.benchmarks.turns import Work, in_turns
+from unecho.components.config import RunConfig, resolve
+from unecho.components.model.device import set_numerics
+from unecho.components.model.network import build_network, initial_network, network_config
+from unecho.components.model.noise import noise_schedule
+from unecho.components.train.batches import HeldImages, Order
+from unecho.components.train.slot import Slot
+from unecho.components.train.step import _Loop
 
 SAMPLES = 4500  # of a shard: CIFAR-10's 50,000 less a tenth, in 10 shards
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from components.config import RunConfig
-from components.run import Run
 from tests.runs import fingerprint, finish, tiny
 from tests.services import s3 as service
 from tests.services.kubernetes import Namespace, image
 from tests.services.required import demand
+from unecho.components.config import RunConfig
+from unecho.components.run import Run
 
 LONG = ("iet.rounds=2", "iet.local_steps=600", "execution.checkpoint_every_s=1")
 """The tiny preset, each proxy trained for several seconds, so that a pod can be hit while it trains."""

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from components.config import resolve
-from components.run import ReportRecord, Run
 from tests.runs import fingerprint, finish
 from tests.services.kubernetes import Namespace
+from unecho.components.config import resolve
+from unecho.components.run import ReportRecord, Run
 
 
 def test_kubectl_apply_gives_the_weights_samples_and_figures_of_the_local_engine(

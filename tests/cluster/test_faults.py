@@ -8,11 +8,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from components.config import RunConfig
-from components.run import Run
 from tests.runs import fingerprint
 from tests.services.kubernetes import SMALL, Namespace, until
 from tests.services.required import demand
+from unecho.components.config import RunConfig
+from unecho.components.run import Run
 
 
 def checkpointed(root: str, round: int, shard: str = "") -> list[str]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.config import resolve
-from components.config.counts import check_counts
-from components.failure import Fatal
+from unecho.components.config import resolve
+from unecho.components.config.counts import check_counts
+from unecho.components.failure import Fatal
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from components.config import RunConfig, frozen_difference, preset_names, resolve
-from components.config.fields import VARIANTS, Section
-from components.failure import Fatal
+from unecho.components.config import RunConfig, frozen_difference, preset_names, resolve
+from unecho.components.config.fields import VARIANTS, Section
+from unecho.components.failure import Fatal
 
 
 def wrong(*settings: str, preset: str = "digits", **given: object) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from components.dataset import Dataset
-from components.store.directory import DirectoryStore
+from unecho.components.dataset import Dataset
+from unecho.components.store.directory import DirectoryStore
 
 DIGEST = "d" * 64
 BLOCK = 1024

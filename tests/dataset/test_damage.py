@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from components.dataset import Dataset
-from components.failure import Fatal
-from components.store.directory import DirectoryStore
+from unecho.components.dataset import Dataset
+from unecho.components.failure import Fatal
+from unecho.components.store.directory import DirectoryStore
 
 DIGEST = "d" * 64
 

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from components.dataset import spans
-from components.dataset.spans import plan_batches
+from unecho.components.dataset import spans
+from unecho.components.dataset.spans import plan_batches
 
 CHUNKS = [100, 100, 37, 100, 63]
 
@@ -61,7 +61,7 @@ class TestReads:
         return pack(noise(60, 3, 128), [20, 20, 20])
 
     def test_the_wanted_rows_are_asked_for_and_no_others_neighbours_in_one_go(self, large) -> None:
-        """What lies between them is for the store to decide: see `components.store.transfer`."""
+        """What lies between them is for the store to decide: see `unecho.components.store.transfer`."""
         large.open().rows([3, 25, 24, 27, 36])
         asked = [(large.chunk_keys.index(key), size // 49152) for key, _, size in large.store.reads]
         assert sorted(asked) == [(0, 1), (1, 1), (1, 1), (1, 2)]  # row 3; of the second chunk 27, 36, 24 with 25

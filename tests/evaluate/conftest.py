@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from components.config import resolve
-from components.dataset import Dataset
-from components.model.weights import state_bytes
-from components.plan.step import step as plan
-from components.run import (
+from unecho.components.config import resolve
+from unecho.components.dataset import Dataset
+from unecho.components.model.weights import state_bytes
+from unecho.components.plan.step import step as plan
+from unecho.components.run import (
     Assignment,
     DatasetRecord,
     ModelRecord,
@@ -22,7 +22,7 @@ from components.run import (
     Run,
     SamplesRecord,
 )
-from components.steps import run_step
+from unecho.components.steps import run_step
 
 SETTINGS = ("data.train_limit=120", "data.held_out_limit=130", "sample.count=128", "sample.batch_size=64", "threads=1")
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from components.config import resolve
-from components.config.fields import Evaluate
-from components.dataset import Dataset
-from components.evaluate import classifier
-from components.evaluate.classifier import FEATURES, Classifier, onnx_bytes, train_classifier
-from components.evaluate.onnx import Onnx
-from components.failure import Fatal
-from components.prepare.step import packed
-from components.progress import Silent
-from components.store import open_store
+from unecho.components.config import resolve
+from unecho.components.config.fields import Evaluate
+from unecho.components.dataset import Dataset
+from unecho.components.evaluate import classifier
+from unecho.components.evaluate.classifier import FEATURES, Classifier, onnx_bytes, train_classifier
+from unecho.components.evaluate.onnx import Onnx
+from unecho.components.failure import Fatal
+from unecho.components.prepare.step import packed
+from unecho.components.progress import Silent
+from unecho.components.store import open_store
 
 
 def digits(root: Path, *settings: str) -> Dataset:

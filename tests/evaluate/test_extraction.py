@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from components.config.fields import TAA, Evaluate
-from components.evaluate.extraction import Extraction, centres, extract
-from components.evaluate.images import Held
-from components.evaluate.transforms import stages
+from unecho.components.config.fields import TAA, Evaluate
+from unecho.components.evaluate.extraction import Extraction, centres, extract
+from unecho.components.evaluate.images import Held
+from unecho.components.evaluate.transforms import stages
 
 RANDOM = np.random.default_rng(7)
 CONFIG = Evaluate(neighbours=10)

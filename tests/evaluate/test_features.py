@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from components.config.fields import Evaluate
-from components.evaluate.features import features_of
-from components.failure import Fatal
+from unecho.components.config.fields import Evaluate
+from unecho.components.evaluate.features import features_of
+from unecho.components.failure import Fatal
 
 CPU = torch.device("cpu")
 inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")

@@ -1,7 +1,7 @@
 import pytest
 
-from components.config import resolve
-from components.evaluate.history import planned_visits
+from unecho.components.config import resolve
+from unecho.components.evaluate.history import planned_visits
 
 
 @pytest.mark.parametrize(

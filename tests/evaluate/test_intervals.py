@@ -1,6 +1,6 @@
 import pytest
 
-from components.evaluate.intervals import Share, difference, wilson
+from unecho.components.evaluate.intervals import Share, difference, wilson
 
 
 @pytest.mark.parametrize(

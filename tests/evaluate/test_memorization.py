@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from components.config.fields import TAA, Evaluate
-from components.evaluate.images import Held
-from components.evaluate.memorization import closeness
-from components.evaluate.transforms import IDENTITY, stages
+from unecho.components.config.fields import TAA, Evaluate
+from unecho.components.evaluate.images import Held
+from unecho.components.evaluate.memorization import closeness
+from unecho.components.evaluate.transforms import IDENTITY, stages
 
 CPU = torch.device("cpu")
 CONFIG = Evaluate(neighbours=6)
@@ -89,7 +89,7 @@ def test_a_copy_of_an_image_that_the_training_set_holds_many_times_is_a_copy():
 def test_images_measured_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch):
     queries, training = smooth(6, 10), smooth(7, 12)
     whole = closeness(Held(queries), Held(training), stages(TAA()), CONFIG, CPU)
-    monkeypatch.setattr("components.evaluate.memorization._AT_ONCE_BYTES", 4 * 144)
+    monkeypatch.setattr("unecho.components.evaluate.memorization._AT_ONCE_BYTES", 4 * 144)
     done: list[int] = []
     parts = closeness(Held(queries), Held(training), stages(TAA()), CONFIG, CPU, done.append)
     assert done == [4, 8, 10]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from components.evaluate.images import Held
-from components.evaluate.neighbours import nearest
-from components.evaluate.transforms import IDENTITY, Transform
+from unecho.components.evaluate.images import Held
+from unecho.components.evaluate.neighbours import nearest
+from unecho.components.evaluate.transforms import IDENTITY, Transform
 
 CPU = torch.device("cpu")
 PLAIN = ((IDENTITY,),)
@@ -69,7 +69,7 @@ def test_block_sizes_do_not_matter(query_rows: int, training_rows: int):
 def test_panels_of_queries_do_not_matter(monkeypatch: pytest.MonkeyPatch):
     queries, training = images(4, 10), images(5, 20)
     whole = nearest(queries, Held(training), PLAIN, 3, CPU)
-    monkeypatch.setattr("components.evaluate.neighbours._PANEL_BYTES", 3 * 4 * queries[0].size)
+    monkeypatch.setattr("unecho.components.evaluate.neighbours._PANEL_BYTES", 3 * 4 * queries[0].size)
     done: list[int] = []
     parts = nearest(queries, Held(training), PLAIN, 3, CPU, done.append)
     assert done == [3, 6, 9, 10]

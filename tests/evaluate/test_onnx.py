@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from components.config.fields import Evaluate
-from components.evaluate.onnx import Onnx
-from components.failure import Fatal
+from unecho.components.config.fields import Evaluate
+from unecho.components.evaluate.onnx import Onnx
+from unecho.components.failure import Fatal
 
 GREY = np.arange(3 * 64, dtype=np.uint8).reshape(3, 1, 8, 8)
 

@@ -3,9 +3,18 @@ import pytest
 import scipy.linalg
 import torch
 
-from components.evaluate.features import Pixels
-from components.evaluate.images import Held
-from components.evaluate.quality import Moments, compare, frechet_distance, moments, pooled, radii, spread, within
+from unecho.components.evaluate.features import Pixels
+from unecho.components.evaluate.images import Held
+from unecho.components.evaluate.quality import (
+    Moments,
+    compare,
+    frechet_distance,
+    moments,
+    pooled,
+    radii,
+    spread,
+    within,
+)
 
 CPU = torch.device("cpu")
 

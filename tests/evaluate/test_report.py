@@ -6,15 +6,15 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from components.evaluate.charts import line
-from components.evaluate.figures import Figures, Pair, load_figures
-from components.evaluate.pictures import data_uri, split_strip
-from components.evaluate.report import Pictures, page
-from components.evaluate.step import step
-from components.evaluate.table import plain_lines
-from components.progress import Silent
-from components.run import Run
-from components.store import fetch
+from unecho.components.evaluate.charts import line
+from unecho.components.evaluate.figures import Figures, Pair, load_figures
+from unecho.components.evaluate.pictures import data_uri, split_strip
+from unecho.components.evaluate.report import Pictures, page
+from unecho.components.evaluate.step import step
+from unecho.components.evaluate.table import plain_lines
+from unecho.components.progress import Silent
+from unecho.components.run import Run
+from unecho.components.store import fetch
 
 MB = 2_000_000
 

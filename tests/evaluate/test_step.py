@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from components.dataset import Dataset
-from components.evaluate.figures import Figures, load_figures
-from components.evaluate.step import step
-from components.evaluate.transforms import stages
-from components.failure import Fatal
-from components.progress import Silent
-from components.run import DatasetRecord, ReportRecord, Run, SamplesRecord
-from components.store import fetch
+from unecho.components.dataset import Dataset
+from unecho.components.evaluate.figures import Figures, load_figures
+from unecho.components.evaluate.step import step
+from unecho.components.evaluate.transforms import stages
+from unecho.components.failure import Fatal
+from unecho.components.progress import Silent
+from unecho.components.run import DatasetRecord, ReportRecord, Run, SamplesRecord
+from unecho.components.store import fetch
 
 Make = Callable[..., Run]
 

@@ -1,7 +1,7 @@
 import torch
 
-from components.config.fields import TAA
-from components.evaluate.transforms import IDENTITY, Transform, stages
+from unecho.components.config.fields import TAA
+from unecho.components.evaluate.transforms import IDENTITY, Transform, stages
 
 ROW = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]])
 

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from components.config import resolve
-from components.evaluate.figures import Memorization, Quality
-from components.evaluate.intervals import Share
-from components.evaluate.verdict import headline, interval, judged, percent, smoke_reason
+from unecho.components.config import resolve
+from unecho.components.evaluate.figures import Memorization, Quality
+from unecho.components.evaluate.intervals import Share
+from unecho.components.evaluate.verdict import headline, interval, judged, percent, smoke_reason
 
 TINY = resolve("tiny")
 DIGITS = resolve("digits")

@@ -7,13 +7,13 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from components.config import RunConfig
-from components.failure import Fatal
-from components.model.weights import load_state
-from components.plan.step import step as plan
-from components.run import ModelRecord, Run
-from components.steps import run_step
 from tests.runs import tiny
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.model.weights import load_state
+from unecho.components.plan.step import step as plan
+from unecho.components.run import ModelRecord, Run
+from unecho.components.steps import run_step
 
 
 def network(channels: int = 1, **changes: object) -> UNet2DModel:

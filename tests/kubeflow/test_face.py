@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from components.__main__ import main
-from components.kubeflow.executor import Executor, Given
-from components.kubeflow.outputs import OUTPUTS
-from components.run import BeginRecord, ModelRecord, Run
-from components.run.failures import Failure, failures, note_failure
-from components.run.leftovers import leftovers
-from components.run.naming import Naming
 from tests.runs import finish, tiny
+from unecho.components.__main__ import main
+from unecho.components.kubeflow.executor import Executor, Given
+from unecho.components.kubeflow.outputs import OUTPUTS
+from unecho.components.run import BeginRecord, ModelRecord, Run
+from unecho.components.run.failures import Failure, failures, note_failure
+from unecho.components.run.leftovers import leftovers
+from unecho.components.run.naming import Naming
 
 
 @pytest.fixture(autouse=True)
@@ -151,12 +151,10 @@ def test_a_wrong_form_is_kept_below_the_run_that_it_names(tmp_path: Path, capsys
 
 
 def test_a_pod_imports_no_kfp_and_planning_no_torch() -> None:
-    code = (
-        "import sys, components.__main__, components.kubeflow.face; print(*{n.partition('.')[0] for n in sys.modules})"
-    )
+    code = "import sys, unecho.components.__main__, unecho.components.kubeflow.face; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "components" in loaded
-    assert not {"kfp", "kubernetes", "pipelines", "torch"} & set(loaded)
+    assert "unecho.components.kubeflow.face" in loaded
+    assert not {"kfp", "kubernetes", "unecho.pipelines", "torch"} & set(loaded)
 
 
 def test_without_kubeflow_plan_needs_a_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from components.config import resolve
-from components.config.resolve import given_fields
-from components.failure import Fatal
-from components.kubeflow.form import FORM, config_of, options_of, run_of
-from components.kubeflow.form import filled as filled_in
+from unecho.components.config import resolve
+from unecho.components.config.resolve import given_fields
+from unecho.components.failure import Fatal
+from unecho.components.kubeflow.form import FORM, config_of, options_of, run_of
+from unecho.components.kubeflow.form import filled as filled_in
 
 UNTOUCHED: dict[str, Any] = {entry.name: entry.default for entry in FORM}
 

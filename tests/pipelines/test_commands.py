@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.commands import COMMANDS, main
 from tests.runs import tiny
+from unecho.pipelines.commands import COMMANDS, main
 
 
 @pytest.fixture(autouse=True)

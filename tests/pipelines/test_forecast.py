@@ -1,7 +1,7 @@
 """The dry run's figures, worked out by hand."""
 
-from components.config import resolve
-from pipelines.forecast import forecast
+from unecho.components.config import resolve
+from unecho.pipelines.forecast import forecast
 
 
 def test_cifar10_as_the_papers_trained_it() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.failure import INTERRUPTED, TERMINATED
-from components.run import ProxyRecord, Run
 from tests.runs import fingerprint, start, tiny
+from unecho.components.failure import INTERRUPTED, TERMINATED
+from unecho.components.run import ProxyRecord, Run
 
 # The checkpoint clock ticks after every step, so that a killed proxy goes on from its middle.
 CONFIG = tiny("execution.checkpoint_every_s=1e-9")

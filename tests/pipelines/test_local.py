@@ -6,11 +6,12 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DiffusionPipeline
 
-from components.config import resolve
-from components.dataset import Dataset
-from components.failure import Fatal
-from components.model.weights import load_state
-from components.run import (
+from tests.runs import fingerprint, finish, tiny
+from unecho.components.config import resolve
+from unecho.components.dataset import Dataset
+from unecho.components.failure import Fatal
+from unecho.components.model.weights import load_state
+from unecho.components.run import (
     Assignment,
     BeginRecord,
     DatasetRecord,
@@ -21,7 +22,6 @@ from components.run import (
     Run,
     SamplesRecord,
 )
-from tests.runs import fingerprint, finish, tiny
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from diffusers import DDIMPipeline, DDPMPipeline
 
-from components.model.sampling import generate
-from components.model.weights import load_state
-from components.plan.step import step as plan
-from components.run import ProxyRecord, ReportRecord, Run, SamplesRecord
-from components.steps import run_step
-from pipelines.commands import main
 from tests.runs import finish, tiny
+from unecho.components.model.sampling import generate
+from unecho.components.model.weights import load_state
+from unecho.components.plan.step import step as plan
+from unecho.components.run import ProxyRecord, ReportRecord, Run, SamplesRecord
+from unecho.components.steps import run_step
+from unecho.pipelines.commands import main
 
 Said = Callable[..., tuple[int, str, str]]
 

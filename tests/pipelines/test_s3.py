@@ -8,17 +8,17 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from components.dataset import Dataset
-from components.failure import Fatal
-from components.model.weights import load_state
-from components.plan.step import step as plan
-from components.run import Assignment, DatasetRecord, ProxyRecord, Run
-from components.run.data import open_dataset
-from components.steps import run_step
-from components.store import CachedStore
 from tests.runs import fingerprint, finish, start, tiny
 from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, IDENTITIES, S3
+from unecho.components.dataset import Dataset
+from unecho.components.failure import Fatal
+from unecho.components.model.weights import load_state
+from unecho.components.plan.step import step as plan
+from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, Run
+from unecho.components.run.data import open_dataset
+from unecho.components.steps import run_step
+from unecho.components.store import CachedStore
 
 CONFIG = tiny()
 
@@ -241,7 +241,7 @@ def test_two_runs_at_one_address_at_once_do_not_spoil_each_other(
 
 
 def test_the_secret_key_of_a_run_is_nowhere_to_be_read(s3: S3, s3_root: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipelines", "run", "--preset", "tiny", "--root", s3_root, "--name", "a"]
+    command = [sys.executable, "-m", "unecho", "run", "--preset", "tiny", "--root", s3_root, "--name", "a"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path)
     arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     printed, _ = process.communicate()

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.plan.step import step as plan
-from components.run import RoundFigures, Run
-from components.steps import run_step
-from components.train.checkpoint import Checkpoints
-from pipelines.commands import main
-from pipelines.quantities import duration
 from tests.runs import finish, tiny
+from unecho.components.plan.step import step as plan
+from unecho.components.run import RoundFigures, Run
+from unecho.components.steps import run_step
+from unecho.components.train.checkpoint import Checkpoints
+from unecho.pipelines.commands import main
+from unecho.pipelines.quantities import duration
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.config import resolve
-from components.dataset import Dataset
-from components.plan.step import step as plan
-from components.prepare.step import step
-from components.progress import Silent
-from components.run import DatasetRecord, Run
-from components.store import Store
-from components.store.directory import DirectoryStore
+from unecho.components.config import resolve
+from unecho.components.dataset import Dataset
+from unecho.components.plan.step import step as plan
+from unecho.components.prepare.step import step
+from unecho.components.progress import Silent
+from unecho.components.run import DatasetRecord, Run
+from unecho.components.store import Store
+from unecho.components.store.directory import DirectoryStore
 
 
 @dataclass

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.failure import Fatal
-from components.prepare import decoding
-from components.store import open_store
+from unecho.components.failure import Fatal
+from unecho.components.prepare import decoding
+from unecho.components.store import open_store
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.failure import Fatal
+from unecho.components.failure import Fatal
 
 ALL = ("data.held_out=0",)
 

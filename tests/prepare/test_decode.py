@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.prepare import decode as decoding
-from components.prepare.decode import decode, read_header
-from components.prepare.fit import BadImage, Fit
+from unecho.components.prepare import decode as decoding
+from unecho.components.prepare.decode import decode, read_header
+from unecho.components.prepare.fit import BadImage, Fit
 
 GREY, RGB = Fit(1, 8), Fit(3, 8)
 

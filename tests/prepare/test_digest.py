@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from components.failure import Fatal
-from components.prepare import decoding
+from unecho.components.failure import Fatal
+from unecho.components.prepare import decoding
 
 SETTINGS = ("data.resolution=8", "data.held_out=0.2")
 
@@ -86,5 +86,5 @@ class TestWorkers:
             prepare(source, *SETTINGS, "execution.workers=2")
 
     def test_know_the_decoder_and_not_torch(self) -> None:
-        code = "import components.prepare.decoding, sys; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+        code = "import unecho.components.prepare.decoding, sys; sys.exit(bool({'torch', 'sklearn'} & set(sys.modules)))"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())

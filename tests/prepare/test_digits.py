@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from components.failure import Fatal
+from unecho.components.failure import Fatal
 
 
 def test_are_those_of_scikit_learn_with_16_levels_spread_over_255(prepare) -> None:

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from components.failure import Fatal
+from unecho.components.failure import Fatal
 
 ALL = ("data.held_out=0",)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.config.fields import Data
-from components.prepare.arrays import decode_arrays
-from components.prepare.step import prepare
-from components.progress import Silent
-from components.store.directory import DirectoryStore
+from unecho.components.config.fields import Data
+from unecho.components.prepare.arrays import decode_arrays
+from unecho.components.prepare.step import prepare
+from unecho.components.progress import Silent
+from unecho.components.store.directory import DirectoryStore
 
 
 class Synthetic:

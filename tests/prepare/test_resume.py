@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.config import resolve
-from components.plan.step import step as plan
-from components.prepare.step import step
-from components.progress import Silent
-from components.run import DatasetRecord, Run
-from components.store.directory import DirectoryStore
+from unecho.components.config import resolve
+from unecho.components.plan.step import step as plan
+from unecho.components.prepare.step import step
+from unecho.components.progress import Silent
+from unecho.components.run import DatasetRecord, Run
+from unecho.components.store.directory import DirectoryStore
 
 SETTINGS = ("data.resolution=8", "data.held_out=0.2", "data.chunk_mib=0.0003")  # 4 rows a chunk
 LIMITED = (*SETTINGS, "data.train_limit=9")
@@ -134,11 +134,11 @@ SCRIPT = """
 import os, signal, sys
 from multiprocessing import active_children
 from pathlib import Path
-from components.prepare import decoding
-from components.prepare.step import step
-from components.progress import Silent
-from components.run import Run
-from components.store.directory import DirectoryStore
+from unecho.components.prepare import decoding
+from unecho.components.prepare.step import step
+from unecho.components.progress import Silent
+from unecho.components.run import Run
+from unecho.components.store.directory import DirectoryStore
 
 class Killing(DirectoryStore):
     left = int(sys.argv[2])

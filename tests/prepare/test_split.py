@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from components.config.fields import Data
-from components.failure import Fatal
-from components.prepare.split import split_samples
+from unecho.components.config.fields import Data
+from unecho.components.failure import Fatal
+from unecho.components.prepare.split import split_samples
 
 
 def digests(count: int, seed: int = 0) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.redistribute.reassign import reassign
+from unecho.components.redistribute.reassign import reassign
 
 
 def check(shard: np.ndarray, visits: np.ndarray, skips: np.ndarray, shards: int, fraction: float, round: int = 0):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from components.config import resolve
-from components.failure import Fatal
-from components.run import DatasetRecord, ModelRecord, Plan, Run
+from unecho.components.config import resolve
+from unecho.components.failure import Fatal
+from unecho.components.run import DatasetRecord, ModelRecord, Plan, Run
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from components.run import BeginRecord, ProxyRecord, Run
-from components.run.leftovers import Why, leftovers
-from components.run.naming import Naming
-from components.run.removal import remove
-from components.store import Store, open_store
 from tests.runs import fingerprint, finish, start, tiny
 from tests.services.proxy import Fault, Proxy, Request
+from unecho.components.run import BeginRecord, ProxyRecord, Run
+from unecho.components.run.leftovers import Why, leftovers
+from unecho.components.run.naming import Naming
+from unecho.components.run.removal import remove
+from unecho.components.store import Store, open_store
 
 CONFIG = tiny("execution.checkpoint_every_s=1e-9")
 LATER = float("inf")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from components.config import resolve
-from components.model.network import initial_network, network_config
-from components.model.sampling import generate, sampling_pipeline
-from components.sample.step import part_bounds
+from unecho.components.config import resolve
+from unecho.components.model.network import initial_network, network_config
+from unecho.components.model.sampling import generate, sampling_pipeline
+from unecho.components.sample.step import part_bounds
 
 
 def pipeline(sampler: str):

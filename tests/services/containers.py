@@ -18,8 +18,8 @@ from tests.services.required import demand
 TREE = Path(__file__).parents[2]
 _CODE = ("components", "pipelines")
 _DIGEST = """
-import hashlib, pathlib, components
-root = pathlib.Path(components.__file__).parent.parent
+import hashlib, pathlib, unecho
+root = pathlib.Path(unecho.__file__).parent
 files = sorted(p for d in {code} for p in (root / d).rglob("*.py"))
 print(hashlib.sha256(b"".join(p.relative_to(root).as_posix().encode() + p.read_bytes() for p in files)).hexdigest())
 """

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import yaml
 
-from components.config import RunConfig
 from tests.services.required import demand
 from tests.services.s3 import S3
+from unecho.components.config import RunConfig
 
 T = TypeVar("T")
 REPOSITORY = Path(__file__).parents[2]
@@ -169,7 +169,7 @@ class Namespace:
         file.write_text(yaml.dump(config.model_dump(mode="json")))
         arguments = ["--root", root, "--name", run, "--config", str(file), "--namespace", self.name]
         return subprocess.Popen(
-            [sys.executable, "-m", "pipelines", "run", "--engine", "jobs", *arguments],
+            [sys.executable, "-m", "unecho", "run", "--engine", "jobs", *arguments],
             cwd=REPOSITORY,
             env=self.settings,
             stdout=subprocess.PIPE,
@@ -180,7 +180,7 @@ class Namespace:
     def status(self, address: str) -> str:
         """What `unecho status` prints, at 80 columns."""
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines", "status", address, "--namespace", self.name],
+            [sys.executable, "-m", "unecho", "status", address, "--namespace", self.name],
             cwd=REPOSITORY,
             env=self.settings | {"COLUMNS": "80"},
             capture_output=True,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.shard.stratify import stratify
+from unecho.components.shard.stratify import stratify
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 10])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from components.store import CachedStore, Missing, Store
-from components.store.directory import DirectoryStore
+from unecho.components.store import CachedStore, Missing, Store
+from unecho.components.store.directory import DirectoryStore
 
 ROW = 3072
 MIB = 1 << 20
@@ -209,8 +209,8 @@ def test_a_disk_that_is_full_is_no_failure_and_leaves_nothing_half_written(
     code = """
 import resource, sys
 from pathlib import Path
-from components.store import CachedStore
-from components.store.directory import DirectoryStore
+from unecho.components.store import CachedStore
+from unecho.components.store.directory import DirectoryStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))  # a write beyond it is cut short, then fails
 store = CachedStore(DirectoryStore(Path(sys.argv[1])), Path(sys.argv[2]), 64 << 20)
 buffer = bytearray(100_000)
@@ -230,8 +230,8 @@ print(store.get("chunk").hex() == sys.stdin.read())
 READER = """
 import os, random, sys
 from pathlib import Path
-from components.store import CachedStore
-from components.store.directory import DirectoryStore
+from unecho.components.store import CachedStore
+from unecho.components.store.directory import DirectoryStore
 root, directory, limit, seed, count, chunk = sys.argv[1:]
 data, dice = Path(root, "chunk").read_bytes(), random.Random(int(seed))
 store = CachedStore(DirectoryStore(Path(root)), Path(directory), int(limit))

@@ -11,9 +11,18 @@ from threading import Barrier
 
 import pytest
 
-from components.failure import Fatal
-from components.store import CachedStore, Missing, ObjectRef, SequentialReader, Store, fetch, open_store, put_object
-from components.store.transfer import WRITE_PART
+from unecho.components.failure import Fatal
+from unecho.components.store import (
+    CachedStore,
+    Missing,
+    ObjectRef,
+    SequentialReader,
+    Store,
+    fetch,
+    open_store,
+    put_object,
+)
+from unecho.components.store.transfer import WRITE_PART
 
 MIB = 1 << 20
 Opener = Callable[[], Store]

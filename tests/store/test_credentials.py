@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from components.failure import Fatal
-from components.store import credentials, open_store
-from components.store.connection import Connection
-from components.store.endpoint import Endpoint
 from tests.services.s3 import S3, bare
+from unecho.components.failure import Fatal
+from unecho.components.store import credentials, open_store
+from unecho.components.store.connection import Connection
+from unecho.components.store.endpoint import Endpoint
 
 
 def found(environment: dict[str, str]) -> tuple[str, str, str | None]:

@@ -4,10 +4,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.failure import Fatal
-from components.store.bucket import Bucket
-from components.store.endpoint import Endpoint
 from tests.services.s3 import bare
+from unecho.components.failure import Fatal
+from unecho.components.store.bucket import Bucket
+from unecho.components.store.endpoint import Endpoint
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 

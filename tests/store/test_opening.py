@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from components.failure import Fatal
-from components.store import open_store
 from tests.services.s3 import bare
+from unecho.components.failure import Fatal
+from unecho.components.store import open_store
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +50,9 @@ def test_an_address_that_cannot_be_opened_is_told(address: str, line: str) -> No
 
 def test_a_run_on_a_directory_imports_no_s3_client(tmp_path: Path) -> None:
     code = (
-        "import sys; from components.store import open_store; store = open_store(sys.argv[1]); store.put('a', b'x');"
-        "store.get('a'); print([name for name in ('minio', 'urllib3', 'certifi') if name in sys.modules])"
+        "import sys; from unecho.components.store import open_store; store = open_store(sys.argv[1]);"
+        "store.put('a', b'x'); store.get('a');"
+        "print([name for name in ('minio', 'urllib3', 'certifi') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

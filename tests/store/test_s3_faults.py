@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from components.failure import Fatal
-from components.store import CachedStore, Store, fetch, open_store, put_object
-from components.store.retry import Unreachable
-from components.store.transfer import NEAR, READ_PART, WRITE_PART
 from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, S3
+from unecho.components.failure import Fatal
+from unecho.components.store import CachedStore, Store, fetch, open_store, put_object
+from unecho.components.store.retry import Unreachable
+from unecho.components.store.transfer import NEAR, READ_PART, WRITE_PART
 
 MIB = 1 << 20
 DATA = hashlib.shake_128(b"data").digest(2 * WRITE_PART + 999)

@@ -11,7 +11,7 @@ SIZE = 200 << 20
 CODE = """
 import hashlib, sys
 from pathlib import Path
-from components.store import open_store
+from unecho.components.store import open_store
 
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))

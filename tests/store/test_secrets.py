@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from components.store import Store, open_store
 from tests.services.proxy import Fault, Proxy
 from tests.services.s3 import BUCKET, S3, bare
+from unecho.components.store import Store, open_store
 
 CANARY = "canary-7f3a"
 WHAT_SIGNS = re.compile(r"(?i)X-Amz-Signature=[0-9a-f]{8}|Signature=[0-9a-f]{8}|AWS4-HMAC-SHA256 Credential")
@@ -46,9 +46,9 @@ def descriptions(thing: object) -> str:
             continue
         seen.add(id(one))
         module = type(one).__module__
-        if module.startswith(("components.", "minio.api", "urllib3")):
+        if module.startswith(("unecho.components.", "minio.api", "urllib3")):
             texts += [str(one), repr(one)]
-        if module.startswith(("components.", "minio", "builtins", "urllib3")):
+        if module.startswith(("unecho.components.", "minio", "builtins", "urllib3")):
             left += gc.get_referents(one)
     return "\n".join(texts)
 

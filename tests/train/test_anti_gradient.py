@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from components.train.anti_gradient import MemoryBank, is_skipped, mean_of_kept
+from unecho.components.train.anti_gradient import MemoryBank, is_skipped, mean_of_kept
 
 
 def sequential(level: list[float], t: list[int], loss: list[float]) -> list[float]:

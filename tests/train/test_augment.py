@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from components.config import resolve
-from components.model.conditions import augmentations
-from components.model.network import build_network, condition_count, fold_condition, initial_network, network_config
-from components.train.augment import Augmenter, flip_and_shift
-from components.train.host_augment import randaugment
+from unecho.components.config import resolve
+from unecho.components.model.conditions import augmentations
+from unecho.components.model.network import (
+    build_network,
+    condition_count,
+    fold_condition,
+    initial_network,
+    network_config,
+)
+from unecho.components.train.augment import Augmenter, flip_and_shift
+from unecho.components.train.host_augment import randaugment
 
 
 def shifted(image: np.ndarray, flip: bool, down: int, right: int) -> np.ndarray:

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.config import RunConfig
-from components.config.schedule import steps_per_round
-from components.failure import TERMINATED, Fatal, Stopped
-from components.model.weights import load_state
-from components.plan.step import step as plan
-from components.progress import Silent
-from components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run
-from components.steps import run_step
-from components.train import step as train
-from components.train.batches import HeldImages, Order
-from components.train.checkpoint import Checkpoints
-from components.train.slot import learning_rate
 from tests.runs import finish, tiny
+from unecho.components.config import RunConfig
+from unecho.components.config.schedule import steps_per_round
+from unecho.components.failure import TERMINATED, Fatal, Stopped
+from unecho.components.model.weights import load_state
+from unecho.components.plan.step import step as plan
+from unecho.components.progress import Silent
+from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.steps import run_step
+from unecho.components.train import step as train
+from unecho.components.train.batches import HeldImages, Order
+from unecho.components.train.checkpoint import Checkpoints
+from unecho.components.train.slot import learning_rate
 
 FIGURES = RoundFigures(round=0, visits=1, skips=0, augmented=0, steps=1, loss=0.5)
 

@@ -5,8 +5,8 @@ import socket
 import pytest
 from kubernetes import client
 
-from components.failure import Fatal
-from pipelines.cluster.access import Cluster, Unreachable, connect
+from unecho.components.failure import Fatal
+from unecho.pipelines.cluster.access import Cluster, Unreachable, connect
 
 
 def test_a_server_that_stays_away_is_waited_for_and_then_worth_another_try() -> None:

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from kubernetes import client
 
-from components.run import Run
-from components.steps import STEPS
-from pipelines.cluster import naming
-from pipelines.cluster.troubles import end_of, waits_for
-from pipelines.cluster.work import Work, template_of
+from unecho.components.run import Run
+from unecho.components.steps import STEPS
+from unecho.pipelines.cluster import naming
+from unecho.pipelines.cluster.troubles import end_of, waits_for
+from unecho.pipelines.cluster.work import Work, template_of
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 OWNER = SimpleNamespace(metadata=SimpleNamespace(name="unecho-run-a", uid="1-2-3"))

@@ -1,12 +1,12 @@
 """Results made by hand."""
 
-from components.config import resolve
-from components.evaluate.figures import Figures, Headline, Provenance, Quality, Round
-from components.evaluate.intervals import Share
-from components.evaluate.verdict import judged
-from components.run import Run
-from pipelines.comparison.arms import Arm, Entry
-from pipelines.comparison.results import Result
+from unecho.components.config import resolve
+from unecho.components.evaluate.figures import Figures, Headline, Provenance, Quality, Round
+from unecho.components.evaluate.intervals import Share
+from unecho.components.evaluate.verdict import judged
+from unecho.components.run import Run
+from unecho.pipelines.comparison.arms import Arm, Entry
+from unecho.pipelines.comparison.results import Result
 
 
 def share(count: int, of: int = 1000) -> Share:

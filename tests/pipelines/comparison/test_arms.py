@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from components.config.counts import check_counts
-from components.config.fields import VARIANTS
-from components.config.schedule import planned_visits
-from components.failure import Fatal
-from components.store import open_store
-from pipelines.comparison.arms import Arm, arms_of_file, check_arms, entries, variant_arms
+from unecho.components.config.counts import check_counts
+from unecho.components.config.fields import VARIANTS
+from unecho.components.config.schedule import planned_visits
+from unecho.components.failure import Fatal
+from unecho.components.store import open_store
+from unecho.pipelines.comparison.arms import Arm, arms_of_file, check_arms, entries, variant_arms
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from components.failure import DONE, FATAL, TERMINATED
-from components.run import Plan, ReportRecord, Run
-from pipelines.commands import main
 from tests.runs import fingerprint
+from unecho.components.failure import DONE, FATAL, TERMINATED
+from unecho.components.run import Plan, ReportRecord, Run
+from unecho.pipelines.commands import main
 
 QUICK = "--preset tiny --variants default,iet-agc+ --seeds 1 --no-classifier"
 
@@ -94,7 +94,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_compared(
 
 def test_asked_to_stop_it_tells_its_runs_and_goes_on_from_there(tmp_path: Path) -> None:
     options = f"{QUICK} --set iet.rounds=400 --parallel 2"
-    line = [sys.executable, "-m", "pipelines", "compare", "--root", str(tmp_path), "--out", str(tmp_path / "out")]
+    line = [sys.executable, "-m", "unecho", "compare", "--root", str(tmp_path), "--out", str(tmp_path / "out")]
     process = subprocess.Popen([*line, *options.split()], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     runs = [Run.at(str(tmp_path), f"tiny-{arm}-0") for arm in ("default", "iet-agc-plus")]
     until = time.monotonic() + 120

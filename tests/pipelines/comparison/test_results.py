@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from pipelines.comparison.arms import Arm
-from pipelines.comparison.plot import Point, scatter
-from pipelines.comparison.results import Spread, summaries
-from pipelines.comparison.table import blocks, lines, markdown, shares, spread
 from tests.pipelines.comparison.made import result
+from unecho.pipelines.comparison.arms import Arm
+from unecho.pipelines.comparison.plot import Point, scatter
+from unecho.pipelines.comparison.results import Spread, summaries
+from unecho.pipelines.comparison.table import blocks, lines, markdown, shares, spread
 
 ARMS = [Arm("default", "default"), Arm("iet-agc+", "iet-agc+")]
 RESULTS = [

@@ -8,7 +8,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from pipelines.commands import main
+from unecho.pipelines.commands import main
 
 
 @dataclass(frozen=True)

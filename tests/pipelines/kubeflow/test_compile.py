@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
 
-from components.kubeflow.form import FORM
-from components.steps import STEPS
-from pipelines.commands import main
 from tests.pipelines.kubeflow.compiled import Compiled, compiled, read
 from tests.pipelines.kubeflow.pods_counted import Count, pods
+from unecho.components.kubeflow.form import FORM
+from unecho.components.steps import STEPS
+from unecho.pipelines.commands import main
 
 ROOT = Path(__file__).parents[3]
 COPY = ROOT / "manifests/kubeflow/unecho.yaml"
@@ -50,7 +50,7 @@ def test_the_copy_in_the_repository_is_what_compile_writes_today(tmp_path: Path)
 
 def test_the_same_arguments_write_the_same_bytes_in_another_process(plain: Compiled, tmp_path: Path) -> None:
     path = tmp_path / "again.yaml"
-    words = [sys.executable, "-m", "pipelines", "compile", "--image", "unecho:test", "-o", str(path)]
+    words = [sys.executable, "-m", "unecho", "compile", "--image", "unecho:test", "-o", str(path)]
     subprocess.run(words, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7", "PATH": "", "PYTHONPATH": str(ROOT)})
     assert path.read_text() == plain.text
 

@@ -8,15 +8,15 @@ from uuid import uuid4
 
 import pytest
 
-from components.run import BeginRecord, ModelRecord, ProxyRecord, ReportRecord, Run
-from components.run.failures import failures
-from components.store import fetch
-from pipelines.commands import main
 from tests.pipelines.kubeflow.executed import Executed, execute
 from tests.runs import fingerprint
 from tests.services import containers as service
 from tests.services import s3 as store
 from tests.services.containers import Containers
+from unecho.components.run import BeginRecord, ModelRecord, ProxyRecord, ReportRecord, Run
+from unecho.components.run.failures import failures
+from unecho.components.store import fetch
+from unecho.pipelines.commands import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:Task .* have no effect in the current local runner:UserWarning")
 Execute = Callable[..., Executed]

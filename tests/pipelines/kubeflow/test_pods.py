@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from components.steps import STEPS
-from pipelines.commands import main
 from tests.pipelines.kubeflow.compiled import Compiled, compiled
+from unecho.components.steps import STEPS
+from unecho.pipelines.commands import main
 
 STEP_NAMES = sorted(STEPS)
 ON_DEVICE = ("train", "sample")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from components.run import Run
-from components.run.failures import Failure, note_failure
-from pipelines.commands import main
-from pipelines.kubeflow import watch
 from tests.services import s3 as store
 from tests.services.kfp_api import KfpApi, serving
+from unecho.components.run import Run
+from unecho.components.run.failures import Failure, note_failure
+from unecho.pipelines.commands import main
+from unecho.pipelines.kubeflow import watch
 
 TREE = Path(__file__).parents[3]
 IMAGE = ["--image", "unecho:test"]
@@ -119,7 +119,7 @@ def test_kfps_own_configuration_is_used(api: KfpApi, tmp_path: Path) -> None:
     config = tmp_path / ".config/kfp/context.json"
     config.parent.mkdir(parents=True)
     config.write_text(json.dumps({"namespace": "team", "client_authentication_cookie": "session=abc"}))
-    words = [sys.executable, "-m", "pipelines", "submit", *IMAGE, "--root", "s3://models/unecho", "--preset", "tiny"]
+    words = [sys.executable, "-m", "unecho", "submit", *IMAGE, "--root", "s3://models/unecho", "--preset", "tiny"]
     environment = {"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(TREE), "KF_PIPELINES_ENDPOINT": api.url}
     subprocess.run(words, check=True, cwd=tmp_path, env=environment)
     assert {one.headers.get("cookie") for one in api.requests} == {"session=abc"}
