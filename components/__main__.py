@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.failure import status_of
 from unecho.components.log import listen
 from unecho.components.plan.step import step as plan
@@ -40,8 +40,11 @@ def _main(argv: Sequence[str] | None) -> None:
 
 
 def _on_kubeflow(arguments: Namespace) -> None:
-    from unecho.components.kubeflow.executor import Executor  # only where it is asked for
-    from unecho.components.kubeflow.face import run_addressed, run_planned
+    from unecho.components.kubeflow_task.task import (
+        Executor,  # only where it is asked for
+        run_addressed,
+        run_planned,
+    )
 
     executor = Executor.parse(arguments.kubeflow, dict(arguments.artifact))
     if arguments.step == "plan":

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from unecho.components.config import RunConfig
-from unecho.components.config.schedule import planned_visits, shard_sizes, steps_per_round
-from unecho.components.model.network import build_network, network_config
+from unecho.components.config.counts import planned_visits, shard_sizes, steps_per_round
+from unecho.components.diffusion.pixels import build_network, network_config
 
 _BYTES = 4  # a float32
 

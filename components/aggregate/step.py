@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from unecho.components.aggregate.average import average
-from unecho.components.aggregate.stop import stop_reason
-from unecho.components.model.device import set_numerics
+from unecho.components.config.fields import Stop
+from unecho.components.diffusion.device import set_numerics
+from unecho.components.method.average import average
 from unecho.components.progress import Progress
 from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
 
@@ -54,3 +54,23 @@ def total(round: int, proxies: Sequence[RoundFigures]) -> RoundFigures:
         steps=sum(p.steps for p in proxies),
         loss=sum(p.loss * p.visits for p in proxies) / max(visits, 1),
     )
+
+
+def stop_reason(rules: Stop, now: RoundFigures, before: RoundFigures | None) -> str | None:
+    """Why no further round shall start, or None.
+
+    Args:
+        now: the round that has just ended.
+        before: the round before it, if there was one.
+    """
+    if rules.skip_rate_above is not None and now.skip_rate > rules.skip_rate_above:
+        return (
+            f"stop.skip_rate_above: round {now.round} skipped {now.skip_rate:.1%}, "
+            f"more than {rules.skip_rate_above:.1%}"
+        )
+    if rules.loss_plateau is not None and before is not None and now.loss >= (1 - rules.loss_plateau) * before.loss:
+        return (
+            f"stop.loss_plateau: round {now.round}'s loss {now.loss:.4g} is not {rules.loss_plateau:.1%} below "
+            f"{before.loss:.4g}"
+        )
+    return None

@@ -7,20 +7,20 @@ import numpy as np
 import torch
 
 from unecho.components.config import RunConfig
-from unecho.components.evaluate import history, selection
-from unecho.components.evaluate.extraction import extract
-from unecho.components.evaluate.features import Features, features_of
-from unecho.components.evaluate.figures import Figures, Histogram, Memorization, Quality
-from unecho.components.evaluate.images import Images, Rows, generated_images
-from unecho.components.evaluate.intervals import Share
-from unecho.components.evaluate.memorization import Closeness, closeness
-from unecho.components.evaluate.quality import Compared, compare
-from unecho.components.evaluate.report import page
-from unecho.components.evaluate.transforms import stages
-from unecho.components.evaluate.verdict import headline, judged, smoke_reason
-from unecho.components.model.device import choose_device, device_name, set_numerics
-from unecho.components.model.release import release_files
+from unecho.components.diffusion.device import choose_device, device_name, set_numerics
+from unecho.components.diffusion.release import release_files
+from unecho.components.measures.extraction import extract
+from unecho.components.measures.features import Features, features_of
+from unecho.components.measures.images import Images, Rows, generated_images
+from unecho.components.measures.intervals import Share
+from unecho.components.measures.memorization import Closeness, closeness
+from unecho.components.measures.quality import Compared, compare
+from unecho.components.measures.transforms import stages
+from unecho.components.measures.verdict import headline, judged, smoke_reason
 from unecho.components.progress import Progress
+from unecho.components.report import history, selection
+from unecho.components.report.figures import Figures, Histogram, Memorization, Quality
+from unecho.components.report.page import page
 from unecho.components.run import DatasetRecord, ReportRecord, Run, ran_with
 from unecho.components.run.data import open_dataset
 from unecho.components.store import put_folder

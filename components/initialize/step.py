@@ -9,12 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from unecho.components.config import RunConfig
+from unecho.components.diffusion.device import set_numerics
+from unecho.components.diffusion.pixels import CONDITION_ROWS, initial_network, network_config
 from unecho.components.failure import Fatal
-from unecho.components.model.device import set_numerics
-from unecho.components.model.network import CONDITION_ROWS, initial_network, network_config
-from unecho.components.model.weights import state_bytes
 from unecho.components.progress import Progress
 from unecho.components.run import DatasetRecord, ModelRecord, Run, ran_with
+from unecho.components.run.tensors import state_bytes
 from unecho.components.store import Missing, open_store
 
 _WEIGHTS = "unet/diffusion_pytorch_model.safetensors"

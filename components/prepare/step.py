@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from unecho.components.config.fields import Data
-from unecho.components.dataset import DatasetManifest, PreparedSource, find_prepared
-from unecho.components.dataset.manifest import CHUNKS, progress_base, source_key
+from unecho.components.data import DatasetManifest, PreparedSource, find_prepared
+from unecho.components.data.finish import Samples, commit_dataset
+from unecho.components.data.image import Fit
+from unecho.components.data.manifest import CHUNKS, progress_base, source_key
+from unecho.components.data.packing import Parting, pack_parts, repack
+from unecho.components.data.sources.layouts import open_source
+from unecho.components.data.sources.source import Source
+from unecho.components.data.split import split_samples
 from unecho.components.failure import Fatal
-from unecho.components.prepare.finish import Samples, commit_dataset
-from unecho.components.prepare.fit import Fit
-from unecho.components.prepare.opening import open_source
-from unecho.components.prepare.parts import Parting, pack_parts
-from unecho.components.prepare.repack import repack
-from unecho.components.prepare.source import Source
-from unecho.components.prepare.split import split_samples
 from unecho.components.progress import Progress
 from unecho.components.run import DatasetRecord, Run, ran_with
 from unecho.components.store import Missing, Store

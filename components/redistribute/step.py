@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from unecho.components.config import RunConfig
-from unecho.components.model.weights import load_state, state_bytes
+from unecho.components.method.reassign import reassign
 from unecho.components.progress import Progress
-from unecho.components.redistribute.reassign import reassign
 from unecho.components.run import Assignment, ProxyRecord, Run, ran_with
+from unecho.components.run.tensors import load_state, state_bytes
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:

@@ -1,7 +1,6 @@
 """A run: where its records are and what they hold."""
 
 from unecho.components.run.address import Run
-from unecho.components.run.provenance import ran_with
 from unecho.components.run.records import (
     Assignment,
     BeginRecord,
@@ -14,6 +13,7 @@ from unecho.components.run.records import (
     ReportRecord,
     RoundFigures,
     SamplesRecord,
+    ran_with,
 )
 
 __all__ = [

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from unecho.components.config import RunConfig
-from unecho.components.dataset import Dataset
+from unecho.components.data import Dataset
 from unecho.components.run.address import Run
 from unecho.components.run.records import DatasetRecord
 from unecho.components.store import CachedStore, Store

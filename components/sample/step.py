@@ -5,12 +5,12 @@ import time
 import torch
 
 from unecho.components.config import RunConfig
-from unecho.components.model.device import choose_device, device_name, set_numerics
-from unecho.components.model.release import sampled_weights
-from unecho.components.model.sampling import generate, preview_strip, sampling_pipeline
-from unecho.components.model.weights import state_bytes
+from unecho.components.diffusion.device import choose_device, device_name, set_numerics
+from unecho.components.diffusion.release import sampled_weights
+from unecho.components.diffusion.sampling import generate, preview_strip, sampling_pipeline
 from unecho.components.progress import Progress
 from unecho.components.run import Run, SamplesRecord, ran_with
+from unecho.components.run.tensors import state_bytes
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> SamplesRecord:

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from unecho.components.config.counts import check_counts
-from unecho.components.model.weights import state_bytes
+from unecho.components.method.shards import stratify
 from unecho.components.progress import Progress
 from unecho.components.run import Assignment, Run, ran_with
 from unecho.components.run.data import open_dataset
-from unecho.components.shard.stratify import stratify
+from unecho.components.run.tensors import state_bytes
 
 
 def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:

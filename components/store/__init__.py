@@ -11,7 +11,7 @@ from unecho.components.store.commit import (
     put_folder,
     put_object,
 )
-from unecho.components.store.opening import open_store
+from unecho.components.store.open import open_store
 
 __all__ = [
     "CachedStore",

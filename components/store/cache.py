@@ -8,7 +8,7 @@ from threading import Lock
 
 from unecho.components.store.base import Buffer, Stat, Store
 from unecho.components.store.fragments import FragmentFolder
-from unecho.components.store.transfer import Range
+from unecho.components.store.s3.transfer import Range
 
 
 class CachedStore(Store):

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from unecho.components.store.fragment_index import ENTRY, FORMAT, HEAD, NAME_SIZE, FragmentIndex
-from unecho.components.store.transfer import Range
+from unecho.components.store.s3.transfer import Range
 
 LONGEST = 256 << 10
 """Bytes of a fragment at most: what is read of the disk, and checked, to serve any byte of it."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unecho.components.config import RunConfig
-from unecho.components.config.schedule import batch_size, steps_per_epoch
-from unecho.components.dataset import Dataset
+from unecho.components.config.counts import batch_size, steps_per_epoch
+from unecho.components.data import Dataset
 
 AHEAD = 4
 """Batches that are read while one trains."""

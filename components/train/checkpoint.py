@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from unecho.components.failure import INTERRUPTED, TERMINATED, Fatal
-from unecho.components.model.weights import load_state, state_bytes
 from unecho.components.run import RoundFigures, Run
 from unecho.components.run.checkpoints import MANIFEST, Checkpoint, checkpoint_manifests, checkpoints_prefix
+from unecho.components.run.tensors import load_state, state_bytes
 from unecho.components.store import put_object
 
 _KEPT = 2

@@ -9,8 +9,8 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from unecho.components.config import RunConfig
-from unecho.components.model.network import build_network
-from unecho.components.train.anti_gradient import MemoryBank
+from unecho.components.diffusion.pixels import build_network
+from unecho.components.method.anti_gradient import MemoryBank
 
 
 class Slot:

@@ -9,21 +9,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unecho.components.config import RunConfig
-from unecho.components.config.schedule import steps_per_round
+from unecho.components.config.counts import steps_per_round
+from unecho.components.diffusion.device import choose_device, device_name, set_numerics
+from unecho.components.diffusion.noise import noise_schedule
+from unecho.components.diffusion.pixels import condition_count
+from unecho.components.diffusion.sampling import preview_strip
 from unecho.components.failure import Fatal, Stopped
-from unecho.components.model.device import choose_device, device_name, set_numerics
-from unecho.components.model.network import condition_count
-from unecho.components.model.noise import noise_schedule
-from unecho.components.model.sampling import preview_strip
-from unecho.components.model.weights import load_json, load_state, state_bytes
+from unecho.components.method.anti_gradient import is_skipped, mean_of_kept
+from unecho.components.method.augment import Augmenter, randaugment
 from unecho.components.progress import Progress
 from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
 from unecho.components.run.data import open_dataset
-from unecho.components.train.anti_gradient import is_skipped, mean_of_kept
-from unecho.components.train.augment import Augmenter
+from unecho.components.run.tensors import load_json, load_state, state_bytes
 from unecho.components.train.batches import AHEAD, Order, seed_of, shard_images
 from unecho.components.train.checkpoint import Checkpoints, stop_asked
-from unecho.components.train.host_augment import randaugment
 from unecho.components.train.slot import Slot, learning_rate
 
 _TELL_EVERY_S = 0.5

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Final
 
 from unecho.components.failure import status_of
-from unecho.components.run.provenance import code_version
+from unecho.components.run.records import code_version
 
 COMMANDS: Final = {
     "run": "train, redistribute, average, sample and report, to the end",

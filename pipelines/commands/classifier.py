@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.failure import Fatal
 from unecho.components.progress import Lines
 from unecho.components.store import open_store
-from unecho.pipelines.comparison.features import STEPS, trained
+from unecho.pipelines.comparison.kept_classifier import STEPS, trained
 
 
 def main(argv: Sequence[str]) -> None:

@@ -10,25 +10,24 @@ from typing import Any
 from rich.console import Console
 
 from unecho.components.config import RunConfig
-from unecho.components.config.arguments import add_config_arguments
-from unecho.components.config.counts import check_counts
+from unecho.components.config.command_line import add_config_arguments
+from unecho.components.config.counts import check_counts, planned_visits, shard_sizes
 from unecho.components.config.resolve import given_fields, merge
-from unecho.components.config.schedule import planned_visits, shard_sizes
-from unecho.components.dataset import Dataset
-from unecho.components.evaluate.verdict import percent
+from unecho.components.data import Dataset
 from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
+from unecho.components.measures.verdict import percent
 from unecho.components.prepare.step import packed
 from unecho.components.progress import Lines
 from unecho.components.run.address import check_name
 from unecho.components.store import Store, open_store
-from unecho.pipelines.cluster.arguments import add_cluster_arguments
+from unecho.pipelines.commands.options import add_cluster_arguments
 from unecho.pipelines.comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
-from unecho.pipelines.comparison.features import can_write_onnx, kept_classifier
+from unecho.pipelines.comparison.kept_classifier import can_write_onnx, kept_classifier
+from unecho.pipelines.comparison.processes import Ended, start_all
 from unecho.pipelines.comparison.results import Result, result_of
-from unecho.pipelines.comparison.starting import Ended, start_all
-from unecho.pipelines.comparison.table import lines
+from unecho.pipelines.comparison.tables import lines
 from unecho.pipelines.comparison.writing import write
-from unecho.pipelines.quantities import duration
+from unecho.pipelines.units import duration
 
 
 def main(argv: Sequence[str]) -> None:

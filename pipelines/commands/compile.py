@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unecho.pipelines.kubeflow import needing_kfp
-from unecho.pipelines.kubeflow.arguments import add_pod_arguments, defaults_from, pods_from
+from unecho.pipelines.kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 
 def main(argv: Sequence[str]) -> None:

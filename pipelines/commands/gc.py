@@ -9,11 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from unecho.components.failure import Fatal
-from unecho.components.run.leftovers import Leftover, Why, leftovers
-from unecho.components.run.naming import Naming
-from unecho.components.run.removal import remove
+from unecho.components.run.gc import Leftover, Naming, Why, leftovers, remove
 from unecho.components.store import open_store
-from unecho.pipelines.quantities import seconds, size
+from unecho.pipelines.units import seconds, size
 
 
 def main(argv: Sequence[str]) -> None:

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from unecho.components.config import RunConfig
-from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.config.counts import check_counts
-from unecho.components.prepare.survey import survey
+from unecho.components.data.prepare import survey
 from unecho.pipelines.forecast import Forecast, forecast
-from unecho.pipelines.quantities import size
+from unecho.pipelines.units import size
 
 
 def main(argv: Sequence[str]) -> None:

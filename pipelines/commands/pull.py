@@ -15,7 +15,7 @@ from unecho.components.failure import Fatal
 from unecho.components.run import Plan, ReportRecord, Run
 from unecho.components.run.state import State, state_of
 from unecho.components.store import ObjectRef, SequentialReader, Store
-from unecho.pipelines.quantities import size
+from unecho.pipelines.units import size
 
 _WHAT: Final[Mapping[str, Callable[[str], bool]]] = {
     "model": lambda name: name.startswith("model/"),

@@ -8,15 +8,15 @@ from pathlib import Path
 from rich.console import Console
 
 from unecho.components.config import RunConfig
-from unecho.components.config.arguments import add_config_arguments, config_from
+from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.config.resolve import variant_slug
-from unecho.components.evaluate.figures import load_figures
-from unecho.components.evaluate.table import plain_lines
 from unecho.components.failure import Stopped
 from unecho.components.log import as_json, listen, tell
+from unecho.components.report.figures import load_figures
+from unecho.components.report.tables import plain_lines
 from unecho.components.run import ReportRecord, Run
 from unecho.components.store.directory import DirectoryStore
-from unecho.pipelines.cluster.arguments import add_cluster_arguments
+from unecho.pipelines.commands.options import add_cluster_arguments
 from unecho.pipelines.commands.pull import sampling_lines
 from unecho.pipelines.display import Display
 from unecho.pipelines.local import Local
@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> None:
 def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:
     if arguments.engine == "local":
         return Local(run, config, display)
-    from unecho.pipelines.cluster.access import connect  # takes half a second, and not everybody has a cluster
-    from unecho.pipelines.jobs import Jobs
+    from unecho.pipelines.jobs.cluster import connect  # takes half a second, and not everybody has a cluster
+    from unecho.pipelines.jobs.engine import Jobs
 
     return Jobs(run, config, display, connect(arguments.context, arguments.namespace))
 

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from unecho.components.failure import Fatal
 from unecho.components.run import RoundFigures, Run
-from unecho.pipelines.cluster.arguments import add_cluster_arguments
-from unecho.pipelines.quantities import duration
-from unecho.pipelines.situation import Situation, situation_of
+from unecho.pipelines.commands.options import add_cluster_arguments
+from unecho.pipelines.run_status import Situation, situation_of
+from unecho.pipelines.units import duration
 
 if TYPE_CHECKING:
-    from unecho.pipelines.cluster.sight import PodSight, Sight
+    from unecho.pipelines.jobs.pod_status import PodSight, Sight
 
 _PATIENCE_S = 5.0
 """A cluster that does not answer is told, not waited for."""
@@ -71,8 +71,8 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
 
 def _look(run: Run, arguments: Namespace) -> tuple["Sight | None", str | None]:
     """What the cluster shows; a note where it was asked for and does not."""
-    from unecho.pipelines.cluster.access import Unreachable, connect
-    from unecho.pipelines.cluster.sight import see
+    from unecho.pipelines.jobs.cluster import Unreachable, connect
+    from unecho.pipelines.jobs.pod_status import see
 
     asked = arguments.namespace or arguments.context
     try:

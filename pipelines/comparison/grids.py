@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unecho.components.evaluate.images import Held, Rows, generated_images
-from unecho.components.evaluate.memorization import closeness
-from unecho.components.evaluate.pictures import data_uri
-from unecho.components.evaluate.transforms import stages
-from unecho.components.evaluate.verdict import copy_threshold
+from unecho.components.measures.images import Held, Rows, generated_images
+from unecho.components.measures.memorization import closeness
+from unecho.components.measures.transforms import stages
+from unecho.components.measures.verdict import copy_threshold
+from unecho.components.report.page import data_uri
 from unecho.components.run.data import open_dataset
 from unecho.pipelines.comparison.results import Result
 

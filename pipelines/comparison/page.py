@@ -7,10 +7,10 @@ from importlib import resources
 from jinja2 import Template
 from markupsafe import Markup
 
-from unecho.components.evaluate.report import page_environment
+from unecho.components.report.page import page_environment
 from unecho.pipelines.comparison.grids import Grid
 from unecho.pipelines.comparison.results import Result
-from unecho.pipelines.comparison.table import Block
+from unecho.pipelines.comparison.tables import Block
 
 
 def page(

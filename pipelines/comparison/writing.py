@@ -12,7 +12,7 @@ from unecho.pipelines.comparison.grids import grids, real_grid
 from unecho.pipelines.comparison.page import page
 from unecho.pipelines.comparison.plot import Point, scatter
 from unecho.pipelines.comparison.results import Result, Summary, all_together, summaries
-from unecho.pipelines.comparison.table import Block, blocks, markdown, measure, shown_measures
+from unecho.pipelines.comparison.tables import Block, blocks, markdown, measure, shown_measures
 
 
 class Comparison(BaseModel):

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from kfp import components, dsl
 
-from unecho.components.kubeflow.form import FORM, RUN_ID
-from unecho.components.kubeflow.outputs import OUTPUTS, Output
+from unecho.components.kubeflow_task.form import FORM, RUN_ID
+from unecho.components.kubeflow_task.outputs import OUTPUTS, Output
 from unecho.components.steps import STEPS
 
 Component = Callable[..., dsl.PipelineTask]
@@ -29,7 +29,7 @@ def component(name: str, image: str) -> Component:
     """The component of a step, from its definition in KFP's pipeline spec.
 
     Written down rather than decorated: `kfp.dsl.container_component` wants a Python function for each signature and
-    refuses an output called `Output` (see `unecho.components.kubeflow.outputs.DECISION`).
+    refuses an output called `Output` (see `unecho.components.kubeflow_task.outputs.DECISION`).
     """
     outputs = OUTPUTS.get(name, ())
     spec: dict[str, Any] = {

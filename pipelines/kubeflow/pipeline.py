@@ -12,11 +12,11 @@ from typing import Any, Final
 from kfp import compiler, dsl
 
 from unecho.components.failure import Fatal
-from unecho.components.kubeflow.form import FORM, Entry
-from unecho.components.kubeflow.outputs import DECISION
+from unecho.components.kubeflow_task.form import FORM, Entry
+from unecho.components.kubeflow_task.outputs import DECISION
 from unecho.components.steps import STEPS
 from unecho.pipelines.kubeflow.component import Component, component
-from unecho.pipelines.kubeflow.dress import dress
+from unecho.pipelines.kubeflow.pod_spec import dress
 from unecho.pipelines.kubeflow.pods import Pods
 from unecho.pipelines.kubeflow.trace import Beside, Map, Node, Repeat, Sequence, Single, traced
 from unecho.pipelines.loop import iet

@@ -1,8 +1,14 @@
-"""What the pods of a compiled pipeline look like: image, resources, where they run, the store's Secret."""
+"""What the pods of a compiled pipeline look like: image, resources, where they run, the store's Secret; and the options
+that say it."""
 
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
+
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
 
 SecretLayout = Literal["unecho", "mlpipeline-minio-artifact"]
 LAYOUTS: Final[Mapping[SecretLayout, Mapping[str, str]]] = {
@@ -78,3 +84,145 @@ class Pods:
     layout: SecretLayout = "unecho"
     endpoint: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_CPU: Final = re.compile(r"\d+(\.\d+)?|\d+m")
+_MEMORY: Final = re.compile(r"\d+[EPTGMK]i?")
+_IMAGE: Final = re.compile(r"[^\s:/@]+(:\d+)?(/[^\s:/@]+)*(:[^\s:/@]+)?(@sha256:[0-9a-f]{64})?")
+
+
+def add_pod_arguments(parser: ArgumentParser) -> None:
+    """Add all options of `Pods`, --parallelism and --root."""
+    pods = parser.add_argument_group("pods")
+    pods.add_argument("--image", metavar="IMAGE", help="image of all steps (required)")
+    pods.add_argument("--pull-policy", choices=("Always", "IfNotPresent", "Never"), default="IfNotPresent")
+    pods.add_argument("--label", type=_pair, action="append", default=[], metavar="KEY=VALUE", help=_LABEL)
+    pods.add_argument("--cpu", type=_cpu, default="1:4", metavar="REQUEST:LIMIT", help=_SIZE)
+    pods.add_argument("--memory", type=_memory, default="2Gi:8Gi", metavar="REQUEST:LIMIT", help=_SIZE)
+    pods.add_argument("--timeout", type=_seconds, default=0, metavar="SECONDS", help=_TIMEOUT)
+    device = parser.add_argument_group("pods that train and sample")
+    device.add_argument("--accelerator", metavar="RESOURCE", help="such as nvidia.com/gpu (default: none)")
+    device.add_argument("--accelerators-per-shard", type=_positive, default=1, metavar="N", help="(default: 1)")
+    device.add_argument("--node-selector", type=_pair, action="append", default=[], metavar="KEY=VALUE", help=_AGAIN)
+    device.add_argument(
+        "--toleration",
+        type=_toleration,
+        action="append",
+        metavar="KEY[=VALUE][:EFFECT]",
+        help=f"{_AGAIN} (default: the accelerator's taint)",
+    )
+    device.add_argument("--device-cpu", type=_cpu, default="2:8", metavar="REQUEST:LIMIT", help=_SIZE)
+    device.add_argument("--device-memory", type=_memory, default="4Gi:16Gi", metavar="REQUEST:LIMIT", help=_SIZE)
+    device.add_argument("--device-timeout", type=_seconds, default=0, metavar="SECONDS", help=_TIMEOUT)
+    device.add_argument(
+        "--shared-memory", type=_quantity, metavar="SIZE", help="of /dev/shm (default: 2Gi with an accelerator)"
+    )
+    device.add_argument(
+        "--parallelism",
+        type=_positive,
+        default=RunConfig().execution.parallelism,
+        metavar="N",
+        help="how many run at once (default: %(default)s)",
+    )
+    store = parser.add_argument_group("store")
+    store.add_argument("--root", metavar="URL", help="s3://bucket/prefix, as the form's default")
+    store.add_argument(
+        "--secret", metavar="NAME", help="Secret with its credentials (default: unecho-s3, or Kubeflow's)"
+    )
+    store.add_argument(
+        "--secret-layout", choices=tuple(LAYOUTS), default="unecho", help="keys as AWS_ACCESS_KEY_ID, or Kubeflow's own"
+    )
+    store.add_argument("--endpoint", metavar="URL", help="its address (default: the Secret's, or Kubeflow's own)")
+
+
+_AGAIN: Final = "may be repeated"
+_LABEL: Final = f"such as kueue.x-k8s.io/queue-name=gpus; {_AGAIN}"
+_SIZE: Final = "one value sets both (default: %(default)s)"
+_TIMEOUT: Final = "end a pod after so long (default: never)"
+
+
+def pods_from(arguments: Namespace) -> Pods:
+    """The pods that the options say.
+
+    Raises:
+        Fatal: there is no image, or it is none.
+    """
+    image = arguments.image
+    if not image:
+        raise Fatal("--image: missing: give the image of the steps, such as registry.example.com/unecho:0.1.0")
+    if not _IMAGE.fullmatch(image):
+        raise Fatal(f"--image: '{image}' is no name of an image: give [HOST/]NAME[:TAG][@DIGEST]")
+    layout = cast(SecretLayout, arguments.secret_layout)
+    accelerator = arguments.accelerator
+    usual = (Toleration(accelerator, effect="NoSchedule"),) if accelerator else ()
+    return Pods(
+        image=image,
+        pull_policy=arguments.pull_policy,
+        accelerator=accelerator,
+        accelerators=arguments.accelerators_per_shard,
+        size=Size(arguments.cpu, arguments.memory, arguments.timeout),
+        device_size=Size(arguments.device_cpu, arguments.device_memory, arguments.device_timeout),
+        shared_memory=arguments.shared_memory or ("2Gi" if accelerator else None),
+        node_selector=dict(arguments.node_selector),
+        tolerations=usual if arguments.toleration is None else tuple(arguments.toleration),
+        secret=arguments.secret or SECRETS[layout],
+        layout=layout,
+        endpoint=arguments.endpoint,
+        labels={"app.kubernetes.io/name": "unecho"} | dict(arguments.label),
+    )
+
+
+def defaults_from(arguments: Namespace) -> Mapping[str, Any]:
+    """The form's defaults that the options say."""
+    return {"root": arguments.root} if arguments.root else {}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ArgumentTypeError(f"'{text}' is not KEY=VALUE")
+    return key, value
+
+
+def _toleration(text: str) -> Toleration:
+    rest, _, effect = text.partition(":")
+    key, sign, value = rest.partition("=")
+    if not key or (effect and effect not in _EFFECTS):
+        raise ArgumentTypeError(f"'{text}' is not KEY[=VALUE][:EFFECT] with an effect of {', '.join(_EFFECTS)}")
+    given = cast(Literal["NoSchedule", "PreferNoSchedule", "NoExecute"], effect) if effect else None
+    return Toleration(key, value if sign else None, given)
+
+
+def _cpu(text: str) -> tuple[str, str]:
+    return _both(text, _CPU, "cores such as 4, 0.5 or 500m")
+
+
+def _memory(text: str) -> tuple[str, str]:
+    return _both(text, _MEMORY, "a size such as 8Gi")
+
+
+def _both(text: str, form: re.Pattern[str], wanted: str) -> tuple[str, str]:
+    request, sign, limit = text.partition(":")
+    if not sign:
+        limit = request
+    for value in (request, limit):
+        if not form.fullmatch(value):
+            raise ArgumentTypeError(f"'{value}' is not {wanted}")
+    return request, limit
+
+
+def _quantity(text: str) -> str:
+    return _memory(text)[0]
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"'{text}' is not a number of 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdigit():
+        raise ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return int(text)

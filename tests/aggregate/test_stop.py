@@ -2,8 +2,7 @@
 
 import pytest
 
-from unecho.components.aggregate.step import total
-from unecho.components.aggregate.stop import stop_reason
+from unecho.components.aggregate.step import stop_reason, total
 from unecho.components.config.fields import Stop
 from unecho.components.run import RoundFigures
 

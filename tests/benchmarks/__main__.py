@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 
-from unecho.components.run.provenance import processor
+from unecho.components.run.records import processor
 
 NAMES = (
     "training_step",

@@ -9,11 +9,11 @@ from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work
 from unecho.components.aggregate.step import step
 from unecho.components.config import resolve
-from unecho.components.model.network import build_network, network_config
-from unecho.components.model.weights import state_bytes
+from unecho.components.diffusion.pixels import build_network, network_config
 from unecho.components.plan.step import step as plan
 from unecho.components.progress import Silent
 from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.run.tensors import state_bytes
 from unecho.components.store import put_object
 
 

@@ -9,14 +9,14 @@ from safetensors.numpy import save
 from tests.benchmarks.memory import in_own_process
 from tests.benchmarks.turns import Work
 from unecho.components.config import resolve
-from unecho.components.dataset import ChunkRef, DatasetManifest
-from unecho.components.dataset.manifest import manifest_key
-from unecho.components.dataset.names import NAMES_BLOCK
-from unecho.components.model.weights import load_state, state_bytes
+from unecho.components.data import ChunkRef, DatasetManifest
+from unecho.components.data.id_table import NAMES_BLOCK
+from unecho.components.data.manifest import manifest_key
 from unecho.components.plan.step import step as plan
 from unecho.components.progress import Silent
 from unecho.components.redistribute.step import step as redistribute
 from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.run.tensors import load_state, state_bytes
 from unecho.components.shard.step import step as shard
 from unecho.components.store import ObjectRef, put_object
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work, in_turns
 from unecho.components.config import resolve
-from unecho.components.dataset import Dataset
+from unecho.components.data import Dataset
 from unecho.components.plan.step import step as plan
 from unecho.components.prepare.step import step as prepare
 from unecho.components.progress import Silent

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from unecho.components.config import resolve
-from unecho.components.dataset import Dataset
-from unecho.components.model.weights import state_bytes
+from unecho.components.data import Dataset
+from unecho.components.method.reassign import reassign
+from unecho.components.method.shards import stratify
 from unecho.components.plan.step import step as plan
 from unecho.components.prepare.step import step as prepare
 from unecho.components.progress import Silent
-from unecho.components.redistribute.reassign import reassign
 from unecho.components.run import DatasetRecord, Run
-from unecho.components.shard.stratify import stratify
+from unecho.components.run.tensors import state_bytes
 from unecho.components.store import CachedStore, Store
 from unecho.components.store.directory import DirectoryStore
 

@@ -5,9 +5,9 @@ import torch
 
 from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work, in_turns
-from unecho.components.evaluate.images import Held
-from unecho.components.evaluate.neighbours import nearest
-from unecho.components.evaluate.transforms import IDENTITY
+from unecho.components.measures.images import Held
+from unecho.components.measures.neighbours import nearest
+from unecho.components.measures.transforms import IDENTITY
 
 K = 50
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from tests.benchmarks.turns import Work, in_turns
 from unecho.components.config import RunConfig, resolve
-from unecho.components.model.device import set_numerics
-from unecho.components.model.network import build_network, initial_network, network_config
-from unecho.components.model.noise import noise_schedule
+from unecho.components.diffusion.device import set_numerics
+from unecho.components.diffusion.noise import noise_schedule
+from unecho.components.diffusion.pixels import build_network, initial_network, network_config
 from unecho.components.train.batches import HeldImages, Order
 from unecho.components.train.slot import Slot
 from unecho.components.train.step import _Loop

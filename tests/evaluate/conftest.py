@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from unecho.components.config import resolve
-from unecho.components.dataset import Dataset
-from unecho.components.model.weights import state_bytes
+from unecho.components.data import Dataset
 from unecho.components.plan.step import step as plan
 from unecho.components.run import (
     Assignment,
@@ -22,6 +21,7 @@ from unecho.components.run import (
     Run,
     SamplesRecord,
 )
+from unecho.components.run.tensors import state_bytes
 from unecho.components.steps import run_step
 
 SETTINGS = ("data.train_limit=120", "data.held_out_limit=130", "sample.count=128", "sample.batch_size=64", "threads=1")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from unecho.components.dataset import Dataset
-from unecho.components.evaluate.figures import Figures, load_figures
+from unecho.components.data import Dataset
 from unecho.components.evaluate.step import step
-from unecho.components.evaluate.transforms import stages
 from unecho.components.failure import Fatal
+from unecho.components.measures.transforms import stages
 from unecho.components.progress import Silent
+from unecho.components.report.figures import Figures, load_figures
 from unecho.components.run import DatasetRecord, ReportRecord, Run, SamplesRecord
 from unecho.components.store import fetch
 

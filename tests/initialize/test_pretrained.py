@@ -10,9 +10,9 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from tests.runs import tiny
 from unecho.components.config import RunConfig
 from unecho.components.failure import Fatal
-from unecho.components.model.weights import load_state
 from unecho.components.plan.step import step as plan
 from unecho.components.run import ModelRecord, Run
+from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
 
 

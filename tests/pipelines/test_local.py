@@ -8,9 +8,8 @@ from diffusers import DDPMPipeline, DiffusionPipeline
 
 from tests.runs import fingerprint, finish, tiny
 from unecho.components.config import resolve
-from unecho.components.dataset import Dataset
+from unecho.components.data import Dataset
 from unecho.components.failure import Fatal
-from unecho.components.model.weights import load_state
 from unecho.components.run import (
     Assignment,
     BeginRecord,
@@ -22,6 +21,7 @@ from unecho.components.run import (
     Run,
     SamplesRecord,
 )
+from unecho.components.run.tensors import load_state
 
 
 @pytest.fixture(scope="module")

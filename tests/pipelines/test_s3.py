@@ -11,12 +11,12 @@ import pytest
 from tests.runs import fingerprint, finish, start, tiny
 from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, IDENTITIES, S3
-from unecho.components.dataset import Dataset
+from unecho.components.data import Dataset
 from unecho.components.failure import Fatal
-from unecho.components.model.weights import load_state
 from unecho.components.plan.step import step as plan
 from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, Run
 from unecho.components.run.data import open_dataset
+from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
 from unecho.components.store import CachedStore
 

@@ -22,7 +22,7 @@ from unecho.components.store import (
     open_store,
     put_object,
 )
-from unecho.components.store.transfer import WRITE_PART
+from unecho.components.store.s3.transfer import WRITE_PART
 
 MIB = 1 << 20
 Opener = Callable[[], Store]

@@ -12,9 +12,10 @@ import pytest
 
 from tests.services.s3 import S3, bare
 from unecho.components.failure import Fatal
-from unecho.components.store import credentials, open_store
-from unecho.components.store.connection import Connection
-from unecho.components.store.endpoint import Endpoint
+from unecho.components.store import open_store
+from unecho.components.store.s3 import credentials
+from unecho.components.store.s3.connection import Connection
+from unecho.components.store.s3.endpoint import Endpoint
 
 
 def found(environment: dict[str, str]) -> tuple[str, str, str | None]:

@@ -6,8 +6,8 @@ import pytest
 
 from tests.services.s3 import bare
 from unecho.components.failure import Fatal
-from unecho.components.store.bucket import Bucket
-from unecho.components.store.endpoint import Endpoint
+from unecho.components.store.s3.bucket import Bucket
+from unecho.components.store.s3.endpoint import Endpoint
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 

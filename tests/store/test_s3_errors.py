@@ -15,7 +15,7 @@ from tests.services.proxy import Fault, Proxy
 from tests.services.s3 import BUCKET, IDENTITIES, S3, bare
 from unecho.components.failure import Fatal
 from unecho.components.store import Missing, Store, open_store
-from unecho.components.store.retry import Unreachable
+from unecho.components.store.s3.connection import Unreachable
 
 KEY = "some/object"
 OPERATIONS: dict[str, tuple[str, Callable[[Store], object]]] = {

@@ -13,8 +13,8 @@ from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, S3
 from unecho.components.failure import Fatal
 from unecho.components.store import CachedStore, Store, fetch, open_store, put_object
-from unecho.components.store.retry import Unreachable
-from unecho.components.store.transfer import NEAR, READ_PART, WRITE_PART
+from unecho.components.store.s3.connection import Unreachable
+from unecho.components.store.s3.transfer import NEAR, READ_PART, WRITE_PART
 
 MIB = 1 << 20
 DATA = hashlib.shake_128(b"data").digest(2 * WRITE_PART + 999)

@@ -9,7 +9,7 @@ import pytest
 from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, S3
 from unecho.components.store import Store, open_store
-from unecho.components.store.transfer import WRITE_PART
+from unecho.components.store.s3.transfer import WRITE_PART
 
 LARGE = hashlib.shake_128(b"large").digest(2 * WRITE_PART + 99)
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from unecho.components.store.transfer import MOST_PARTS, NEAR, WRITE_PART, part_size, scatter, spans
+from unecho.components.store.s3.transfer import MOST_PARTS, NEAR, WRITE_PART, part_size, scatter, spans
 
 
 def test_spans_cover_every_range_once_and_are_never_longer_than_allowed() -> None:

@@ -10,12 +10,12 @@ import torch
 
 from tests.runs import finish, tiny
 from unecho.components.config import RunConfig
-from unecho.components.config.schedule import steps_per_round
+from unecho.components.config.counts import steps_per_round
 from unecho.components.failure import TERMINATED, Fatal, Stopped
-from unecho.components.model.weights import load_state
 from unecho.components.plan.step import step as plan
 from unecho.components.progress import Silent
 from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
 from unecho.components.train import step as train
 from unecho.components.train.batches import HeldImages, Order

@@ -1,9 +1,9 @@
 """Results made by hand."""
 
 from unecho.components.config import resolve
-from unecho.components.evaluate.figures import Figures, Headline, Provenance, Quality, Round
-from unecho.components.evaluate.intervals import Share
-from unecho.components.evaluate.verdict import judged
+from unecho.components.measures.intervals import Share
+from unecho.components.measures.verdict import judged
+from unecho.components.report.figures import Figures, Headline, Provenance, Quality, Round
 from unecho.components.run import Run
 from unecho.pipelines.comparison.arms import Arm, Entry
 from unecho.pipelines.comparison.results import Result

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from unecho.components.config.counts import check_counts
+from unecho.components.config.counts import check_counts, planned_visits
 from unecho.components.config.fields import VARIANTS
-from unecho.components.config.schedule import planned_visits
 from unecho.components.failure import Fatal
 from unecho.components.store import open_store
 from unecho.pipelines.comparison.arms import Arm, arms_of_file, check_arms, entries, variant_arms

@@ -8,7 +8,7 @@ from tests.pipelines.comparison.made import result
 from unecho.pipelines.comparison.arms import Arm
 from unecho.pipelines.comparison.plot import Point, scatter
 from unecho.pipelines.comparison.results import Spread, summaries
-from unecho.pipelines.comparison.table import blocks, lines, markdown, shares, spread
+from unecho.pipelines.comparison.tables import blocks, lines, markdown, shares, spread
 
 ARMS = [Arm("default", "default"), Arm("iet-agc+", "iet-agc+")]
 RESULTS = [

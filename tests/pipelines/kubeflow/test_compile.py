@@ -10,7 +10,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
 
 from tests.pipelines.kubeflow.compiled import Compiled, compiled, read
 from tests.pipelines.kubeflow.pods_counted import Count, pods
-from unecho.components.kubeflow.form import FORM
+from unecho.components.kubeflow_task.form import FORM
 from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
 

@@ -16,7 +16,7 @@ from tests.services.kfp_api import KfpApi, serving
 from unecho.components.run import Run
 from unecho.components.run.failures import Failure, note_failure
 from unecho.pipelines.commands import main
-from unecho.pipelines.kubeflow import watch
+from unecho.pipelines.kubeflow import waiting
 
 TREE = Path(__file__).parents[3]
 IMAGE = ["--image", "unecho:test"]
@@ -28,7 +28,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KfpApi]:
         if name.startswith("KF_PIPELINES_"):
             monkeypatch.delenv(name)
     store.bare(monkeypatch)
-    monkeypatch.setattr(watch, "EVERY_S", 0.0)
+    monkeypatch.setattr(waiting, "EVERY_S", 0.0)
     with serving() as api:
         yield api
 

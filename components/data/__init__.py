@@ -1,0 +1,23 @@
+"""The packed data set: its form in the store and reading rows of it."""
+
+from unecho.components.data.dataset import Dataset
+from unecho.components.data.manifest import (
+    ChunkRef,
+    DatasetManifest,
+    Duplicates,
+    PreparedSource,
+    Skipped,
+    find_manifest,
+    find_prepared,
+)
+
+__all__ = [
+    "ChunkRef",
+    "Dataset",
+    "DatasetManifest",
+    "Duplicates",
+    "PreparedSource",
+    "Skipped",
+    "find_manifest",
+    "find_prepared",
+]

@@ -1,0 +1,116 @@
+"""Decoding many image objects, in processes of their own, in order and in bounded memory.
+
+The processes are spawned, never forked: a fork of a process whose arithmetic library runs threads can hang.
+They read the objects themselves, several at a time, so that a store's latency is hidden and no image crosses twice.
+"""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context, parent_process
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unecho.components.data.image import BadImage, Fit, decode
+from unecho.components.data.manifest import row_digests
+from unecho.components.data.sources.source import Decoded
+from unecho.components.store import Store, open_store
+
+IN_PROCESS_BYTES = 8 << 20
+"""Smaller sources are decoded in this process: starting others would take longer."""
+_THREADS = 8
+"""That read objects in each process."""
+MOST_AHEAD = 32
+"""Small objects that are read before their turn to be decoded."""
+_AHEAD_BYTES = 64 << 20
+"""Large ones: as many as have this size together, in each process."""
+
+_Batch = tuple[range, list[str]]
+
+
+def decode_keys(
+    store: Store, batches: Iterable[_Batch], fit: Fit, workers: int, count: int, total_bytes: int
+) -> Generator[Decoded, None, None]:
+    """Decode objects.
+
+    Args:
+        batches: numbers in the source and keys, for one go each.
+        workers: processes, 0 for one a core.
+        count, total_bytes: of all objects of the source.
+    """
+    processes = workers or _cores()
+    ahead = max(2, min(MOST_AHEAD, _AHEAD_BYTES * count // max(1, total_bytes)))
+    if processes == 1 or total_bytes <= IN_PROCESS_BYTES:
+        for items, keys in batches:
+            yield _decode_batch(store, items, keys, fit, ahead)
+        return
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (store.url, fit, ahead))
+    window: deque[Future[Decoded]] = deque()
+    try:
+        for items, keys in batches:
+            if len(window) > 2 * processes:  # a bounded number of results wait for a slow one before them
+                yield window.popleft().result()
+            window.append(pool.submit(_decode_in_worker, items, keys))
+        while window:
+            yield window.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_ahead(store: Store, keys: list[str], ahead: int) -> Iterator[bytes]:
+    """Objects in order, at most `ahead` of them being read or waiting while one is worked on."""
+    if not store.distant:
+        yield from map(store.get, keys)
+        return
+    group = max(1, ahead // _THREADS)  # handing over small objects one by one would cost more than decoding them
+    with ThreadPoolExecutor(_THREADS) as pool:
+        window: deque[Future[list[bytes]]] = deque()
+        for first in range(0, len(keys), group):
+            if len(window) * group >= ahead:
+                yield from window.popleft().result()
+            window.append(pool.submit(lambda some: [store.get(key) for key in some], keys[first : first + group]))
+        while window:
+            yield from window.popleft().result()
+
+
+def _decode_batch(store: Store, items: range, keys: list[str], fit: Fit, ahead: int) -> Decoded:
+    images: list[NDArray[np.uint8]] = []
+    bad = []
+    for item, data in zip(items, read_ahead(store, keys, ahead), strict=True):
+        try:
+            images.append(decode(data, fit))
+        except BadImage as error:
+            bad.append((item, str(error)))
+    stacked = np.stack(images) if images else np.empty((0, *fit.shape), np.uint8)
+    return Decoded(items, stacked, row_digests(stacked), bad)
+
+
+_worker: tuple[Store, Fit, int]
+
+
+def _start_worker(url: str, fit: Fit, ahead: int) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _worker = (open_store(url), fit, ahead)
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _decode_in_worker(items: range, keys: list[str]) -> Decoded:
+    store, fit, ahead = _worker
+    return _decode_batch(store, items, keys, fit, ahead)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,176 @@
+"""Decode a source part by part. Each finished part is in the store at once, so an interrupted prepare goes on."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unecho.components.config.fields import Data
+from unecho.components.data import ChunkRef
+from unecho.components.data.image import Fit
+from unecho.components.data.manifest import chunk_images, has_object, put_chunk
+from unecho.components.data.sources.source import Decoded, Source
+from unecho.components.failure import Fatal
+from unecho.components.progress import Progress
+from unecho.components.store import Store, fetch
+
+_BATCH_BYTES = 4 << 20
+_BATCH_IMAGES = 64
+
+
+class _PartRecord(BaseModel):
+    """A part that is done. Left by a prepare that did not end, read by the next one."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    first: int
+    count: int
+    chunk: ChunkRef | None
+    """Its images; None where all were bad."""
+    digests: bytes
+    """SHA-256 of each image's pixels, one after another."""
+    bad: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """All readable samples of a source, in order.
+
+    Attributes:
+        items: int64 [n], their numbers in the source.
+        digests: uint8 [n, 32], SHA-256 of each sample's pixels.
+        chunks: where the pixels are, in the same order.
+        bad: (number in the source, reason) of the samples left out.
+    """
+
+    items: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    chunks: list[ChunkRef]
+    bad: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Parting:
+    """How a source is cut.
+
+    Attributes:
+        rows: images of the source a part; a part becomes one chunk.
+        base: where the records of finished parts are.
+        chunks: where the chunks go.
+    """
+
+    rows: int
+    base: str
+    chunks: str
+
+
+def pack_parts(
+    store: Store, source: Source, fit: Fit, cut: Parting, data: Data, workers: int, progress: Progress
+) -> Packed:
+    """Decode all of a source into chunks, beginning with the first part that is not in the store yet.
+
+    Raises:
+        Fatal: a bad image under data.on_bad_image stop; names it.
+    """
+    parts = [range(first, min(first + cut.rows, source.count)) for first in range(0, source.count, cut.rows)]
+    records = _finished(store, cut, parts)
+    missing = [part for part in parts if part.start not in records]
+    done = source.count - sum(len(part) for part in missing)
+    if done:
+        progress.note(f"{done} of {source.count} images were packed before: going on from there")
+    batch = max(1, min(_BATCH_IMAGES, _BATCH_BYTES // fit.row_bytes))
+    batches = (
+        range(first, min(first + batch, part.stop)) for part in missing for first in range(part.start, part.stop, batch)
+    )
+    with closing(source.decode(batches, fit, workers)) as decoded:
+        for part in missing:
+            records[part.start] = record = _pack(store, source, fit, cut, data, part, decoded)
+            store.put(_record_key(cut, part), record.model_dump_json().encode())
+            done += len(part)
+            progress.update(done, source.count, "images")
+    return _joined([records[part.start] for part in parts])
+
+
+def _pack(
+    store: Store, source: Source, fit: Fit, cut: Parting, data: Data, part: range, decoded: Iterator[Decoded]
+) -> _PartRecord:
+    images = np.empty((len(part), *fit.shape), np.uint8)
+    digests, bad, rows, item = bytearray(), list[tuple[int, str]](), 0, part.start
+    while item < part.stop:
+        some = next(decoded)
+        if some.bad and data.on_bad_image == "stop":
+            number, reason = some.bad[0]
+            raise Fatal(f"{source.address}/{source.name(number)}: {reason}: remove it, or set data.on_bad_image=skip")
+        images[rows : rows + len(some.images)] = some.images
+        digests += some.digests.tobytes()
+        bad += some.bad
+        rows, item = rows + len(some.images), some.items.stop
+    chunk = put_chunk(store, images[:rows], cut.chunks) if rows else None
+    return _PartRecord(first=part.start, count=len(part), chunk=chunk, digests=bytes(digests), bad=bad)
+
+
+def _finished(store: Store, cut: Parting, parts: list[range]) -> dict[int, _PartRecord]:
+    """Records of the parts that are done, by their first image; one that cannot be used is as if not there."""
+    records = {}
+    there = {stat.key for stat in store.list(f"{cut.base}/parts/")}
+    for part in parts:
+        if _record_key(cut, part) not in there:
+            continue
+        data = store.find(_record_key(cut, part))
+        try:
+            record = _PartRecord.model_validate_json(data or b"")
+        except ValidationError:
+            continue
+        whole = (record.first, record.count) == (part.start, len(part))
+        if whole and (record.chunk is None or has_object(store, record.chunk.object)):
+            records[part.start] = record
+    return records
+
+
+def _record_key(cut: Parting, part: range) -> str:
+    return f"{cut.base}/parts/{part.start // cut.rows:08}.json"
+
+
+def _joined(records: list[_PartRecord]) -> Packed:
+    bad = [entry for record in records for entry in record.bad]
+    items = np.arange(sum(record.count for record in records))
+    items = np.delete(items, [number for number, _ in bad])
+    digests = np.empty((len(items), 32), np.uint8)
+    row = 0
+    for record in records:
+        some = np.frombuffer(record.digests, np.uint8).reshape(-1, 32)
+        digests[row : row + len(some)] = some
+        row += len(some)
+    return Packed(items, digests, [record.chunk for record in records if record.chunk], bad)
+
+
+def repack(store: Store, staged: list[ChunkRef], kept: NDArray[np.bool_], fit: Fit, rows: int) -> list[ChunkRef]:
+    """Write the kept rows of staged chunks as chunks of `rows` rows, one staged chunk in memory at a time.
+
+    Args:
+        kept: bool [n] over the rows of all staged chunks.
+    """
+    chunks, buffer, filled = [], np.empty((rows, *fit.shape), np.uint8), 0
+    for images in _kept_rows(store, staged, kept, fit):
+        while len(images):
+            taken = min(len(images), rows - filled)
+            buffer[filled : filled + taken] = images[:taken]
+            filled, images = filled + taken, images[taken:]
+            if filled == rows:
+                chunks.append(put_chunk(store, buffer))
+                filled = 0
+    if filled:
+        chunks.append(put_chunk(store, buffer[:filled]))
+    return chunks
+
+
+def _kept_rows(store: Store, staged: list[ChunkRef], kept: NDArray[np.bool_], fit: Fit) -> Iterator[NDArray[np.uint8]]:
+    top = 0
+    for chunk in staged:
+        mask = kept[top : top + chunk.rows]
+        top += chunk.rows
+        if mask.any():
+            yield chunk_images(fetch(store, chunk.object), chunk, fit.shape)[mask]

@@ -1,0 +1,108 @@
+"""IDX files, the format of MNIST and its descendants such as Fashion-MNIST (http://yann.lecun.com/exdb/mnist/).
+
+Big-endian: two zero bytes, the type (8 is unsigned bytes), the number of dimensions, each dimension in four bytes,
+then the values. Plain or gzipped. Only the training file is read, as with CIFAR.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Generator, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unecho.components.data.image import Fit
+from unecho.components.data.sources.arrays import decode_arrays
+from unecho.components.data.sources.source import Decoded, Fingerprint
+from unecho.components.failure import Fatal
+from unecho.components.store import Stat, Store
+
+_IMAGES = re.compile(r"(.*/)?[^/]*images[.-]idx3-ubyte(\.gz)?")
+_TEST = re.compile(r"(.*/)?(t10k|test|[^/]*-test)[^/]*")
+
+
+def holds_idx(key: str) -> bool:
+    """Whether a file of this name holds images in IDX format."""
+    return _IMAGES.fullmatch(key) is not None
+
+
+class IdxSource:
+    """The training images of an IDX source; the file is held in memory, as its users expect of such data sets."""
+
+    layout: str = "idx"
+    captions: int = 0
+
+    def __init__(self, store: Store) -> None:
+        """
+        Raises:
+            Fatal: no training file or several, or one that is not what its name says; names it.
+        """
+        self.address = store.url
+        objects = {stat.key: stat for stat in store.list("")}
+        images = _training_images(store, objects)
+        labels = _labels_beside(images, objects)
+        fingerprint = Fingerprint()
+        for stat in filter(None, (images, labels)):
+            fingerprint.add(stat)
+        self.fingerprint = fingerprint.hexdigest()
+        self._key = images.key
+        self._images = _read(store, images.key, 3)[:, None]
+        self.count = len(self._images)
+        self.notes = ["only the training file is read; held-out images are split off from it"]
+        if labels is None:
+            self.labels, self.label_names = np.full(self.count, -1, np.int32), []
+            self.notes.append(f"{images.key}: no labels beside it")
+            return
+        self.labels = _read(store, labels.key, 1).astype(np.int32)
+        if len(self.labels) != self.count:
+            raise Fatal(f"{store.address(labels.key)}: {len(self.labels)} labels for {self.count} images")
+        self.label_names = [str(label) for label in range(int(self.labels.max(initial=-1)) + 1)]
+
+    def native(self) -> tuple[int, int]:
+        return 1, min(self._images.shape[2:])
+
+    def name(self, item: int) -> str:
+        return f"{self._key}#{item}"
+
+    def caption(self, item: int) -> str | None:
+        return None
+
+    def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
+        return decode_arrays(lambda items: self._images[items.start : items.stop], wanted, fit)
+
+
+def _training_images(store: Store, objects: dict[str, Stat]) -> Stat:
+    """The one training file; a plain one goes before its gzipped copy."""
+    found = [key for key in objects if holds_idx(key) and not _TEST.fullmatch(key)]
+    found = [key for key in found if key.removesuffix(".gz") == key or key.removesuffix(".gz") not in found]
+    if not found:
+        raise Fatal(f"data.source: {store.url}: no train-images-idx3-ubyte(.gz): data.layout idx needs it")
+    if len(found) > 1:
+        raise Fatal(
+            f"data.source: {store.url}: several IDX files: {', '.join(sorted(found)[:5])}: keep one of them there"
+        )
+    return objects[found[0]]
+
+
+def _labels_beside(images: Stat, objects: dict[str, Stat]) -> Stat | None:
+    folder, slash, name = images.key.rpartition("/")
+    labels = folder + slash + name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+    return objects.get(labels) or objects.get(f"{labels}.gz")
+
+
+def _read(store: Store, key: str, dimensions: int) -> NDArray[np.uint8]:
+    data = store.get(key)
+    if key.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Fatal(f"{store.address(key)}: not a whole gzip file: {error}") from None
+    head = 4 + 4 * dimensions
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < head:
+        raise Fatal(f"{store.address(key)}: not an IDX file of unsigned bytes in {dimensions} dimensions")
+    shape = tuple(np.frombuffer(data, ">u4", dimensions, 4).tolist())
+    expected = head + int(np.prod(shape, dtype=np.int64))
+    if len(data) != expected or 0 in shape:
+        raise Fatal(f"{store.address(key)}: {len(data)} bytes, its header of shape {shape} says {expected}")
+    return np.frombuffer(data, np.uint8, offset=head).reshape(shape)

@@ -1,0 +1,87 @@
+"""What the packing asks of a source of images."""
+
+import hashlib
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unecho.components.data.image import Fit
+from unecho.components.store import Stat
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Some samples of a source, in order.
+
+    Attributes:
+        items: the samples' numbers in the source.
+        images: uint8 [n, C, H, W], the bad ones left out.
+        digests: uint8 [n, 32], SHA-256 of each image's pixels.
+        bad: (number in the source, reason) of the images left out, ascending.
+    """
+
+    items: range
+    images: NDArray[np.uint8]
+    digests: NDArray[np.uint8]
+    bad: list[tuple[int, str]]
+
+
+class Source(Protocol):
+    """Images in a fixed order, numbered 0..count-1.
+
+    Attributes:
+        layout: the layout it was found to have.
+        address: where it is, for messages; `address/name` says where one sample is.
+        fingerprint: hash of key, size and tag of every object that counts.
+        count: samples.
+        labels: int32 [count], -1 for none.
+        label_names: name of label i.
+        captions: samples that have a caption.
+        notes: what a user should know about the source, a line each.
+    """
+
+    layout: str
+    address: str
+    fingerprint: str
+    count: int
+    labels: NDArray[np.int32]
+    label_names: list[str]
+    captions: int
+    notes: list[str]
+
+    def native(self) -> tuple[int, int]:
+        """Channels and resolution that the data set has where they are `auto`."""
+
+    def name(self, item: int) -> str:
+        """A sample's name: its source object's key, with its number where the object holds many."""
+
+    def caption(self, item: int) -> str | None: ...
+
+    def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
+        """Decode the wanted ranges, in order, each as one `Decoded`, in bounded memory.
+
+        Args:
+            wanted: small, each for one go.
+            workers: processes, 0 for one a core.
+        """
+
+
+class Fingerprint:
+    """Hash over the objects of a source, in sorted order of their keys."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, stat: Stat) -> None:
+        self._hash.update(b"%d:%b %d %d:%b\n" % _netstring(stat))
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _netstring(stat: Stat) -> tuple[int, bytes, int, int, bytes]:
+    key, etag = stat.key.encode("utf-8", "surrogateescape"), stat.etag.encode()
+    return len(key), key, stat.size, len(etag), etag

@@ -1,0 +1,46 @@
+"""Where arithmetic happens, and how it is made to give the same bytes each time."""
+
+import os
+
+import torch
+
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.run.records import processor
+
+
+def choose_device(config: RunConfig) -> torch.device:
+    """The device of `execution.device`.
+
+    Raises:
+        Fatal: it was asked for by name and is not there.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    wanted = config.execution.device
+    if wanted == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    if not present[wanted]:
+        raise Fatal(f"execution.device: '{wanted}' is not available here; present: {_names(present)}")
+    return torch.device(wanted)
+
+
+def _names(present: dict[str, bool]) -> str:
+    return ", ".join(name for name, there in present.items() if there)
+
+
+def device_name(device: torch.device) -> str:
+    """The device's model, for provenance."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
+def set_numerics(config: RunConfig) -> None:
+    """Threads and kernels as the plan says: every step that computes calls this first."""
+    torch.set_num_threads(config.threads)
+    if config.deterministic and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False

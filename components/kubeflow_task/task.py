@@ -1,0 +1,163 @@
+"""A step as a task of a Kubeflow pipeline: the same step, which also hands over what loops and the UI read."""
+
+import json
+import math
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from unecho.components.failure import Fatal
+from unecho.components.kubeflow_task.form import config_of, options_of, run_of
+from unecho.components.kubeflow_task.outputs import Given, given
+from unecho.components.plan.step import step as plan
+from unecho.components.progress import Progress
+from unecho.components.run import Record, Run
+from unecho.components.run.failures import Failure, forget_failures, note_failure
+from unecho.components.steps import run_step
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+
+class _Inputs(_Message):
+    parameter_values: dict[str, Any] = Field(default_factory=dict)
+
+
+class _OutputParameter(_Message):
+    output_file: Path
+
+
+class _Artifact(_Message):
+    name: str = ""
+    uri: str = ""
+
+
+class _Artifacts(_Message):
+    artifacts: list[_Artifact] = Field(min_length=1)
+
+
+class _Outputs(_Message):
+    parameters: dict[str, _OutputParameter] = Field(default_factory=dict)
+    artifacts: dict[str, _Artifacts] = Field(default_factory=dict)
+    output_file: Path
+
+
+class Executor(_Message):
+    """One execution of a step under Kubeflow Pipelines: its inputs, and the files it answers with.
+
+    Fields are those of the message `ExecutorInput` of KFP's pipeline spec, which a command gets in place of `{{$}}`.
+    """
+
+    inputs: _Inputs = Field(default_factory=_Inputs)
+    outputs: _Outputs
+    paths: dict[str, Path] = Field(default_factory=dict)
+    """Of the output artifacts' files, by name, as the launcher says in place of `{{$.outputs.artifacts['x'].path}}`."""
+
+    @classmethod
+    def parse(cls, text: str, paths: Mapping[str, str]) -> Self:
+        """Read the message.
+
+        Raises:
+            Fatal: it is none, so that this is no task of a Kubeflow pipeline.
+        """
+        try:
+            return cls.model_validate(json.loads(text) | {"paths": paths})
+        except (ValidationError, ValueError, TypeError) as error:
+            raise Fatal(
+                f"--kubeflow: not an ExecutorInput of Kubeflow Pipelines: {str(error).splitlines()[0]}"
+            ) from None
+
+    def answer(self, parameters: Mapping[str, Any], artifacts: Mapping[str, "Given"]) -> None:
+        """Write what the step gives. A file is there whole or not at all.
+
+        Args:
+            parameters: by name; text as it is, everything else as JSON.
+        """
+        for name, value in parameters.items():
+            _write(
+                self.outputs.parameters[name].output_file,
+                (value if isinstance(value, str) else json.dumps(value)).encode(),
+            )
+        said = {}
+        for name, content in artifacts.items():
+            artifact = self.outputs.artifacts[name].artifacts[0]
+            if content.data is not None:
+                _write(self.paths[name], content.data)
+            metadata = {field: value for field, value in content.metadata.items() if _is_json(value)}
+            said[name] = {"artifacts": [{"name": artifact.name, "uri": artifact.uri, "metadata": metadata}]}
+        if said:
+            _write(self.outputs.output_file, json.dumps({"artifacts": said}).encode())
+
+
+def _is_json(value: float | int | str) -> bool:
+    """NaN and infinity are not; the launcher would refuse the whole message."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def run_planned(executor: Executor, progress: Progress) -> None:
+    """Step plan, with the configuration and the address that the form says.
+
+    Raises:
+        Fatal: what the same mistake on a command line would say; kept below the run too, where there is one.
+    """
+    form = executor.inputs.parameter_values
+    run = run_of(form)
+
+    def work() -> Record:
+        forget_failures(run)
+        config = config_of(form)
+        progress.note(f"the same by hand: {_line(run, form)}")
+        return plan(run, config)
+
+    _run(Failure(step="plan", line=""), run, executor, work)
+
+
+def run_addressed(
+    executor: Executor, name: str, run: Run, round: int | None, index: int | None, progress: Progress
+) -> None:
+    """Any other step, at its address."""
+
+    def work() -> Record:
+        return run_step(name, run, round, index, progress)
+
+    _run(Failure(step=name, round=round, index=index, line=""), run, executor, work)
+
+
+def _run(at: Failure, run: Run, executor: Executor, work: Callable[[], Record]) -> None:
+    try:
+        answer = given(at.step, run, work())
+    except Fatal as error:
+        _keep(run, at.model_copy(update={"line": str(error)}))
+        raise
+    artifacts = {name: value for name, value in answer.items() if isinstance(value, Given)}
+    executor.answer({name: value for name, value in answer.items() if name not in artifacts}, artifacts)
+
+
+def _keep(run: Run, failure: Failure) -> None:
+    """KFP's launcher makes every exit status a 1, so the line must stand where others can read it."""
+    with suppress(Fatal, OSError):  # the store itself is what failed: the line is in the log
+        note_failure(run, failure)
+
+
+def _line(run: Run, form: Mapping[str, Any]) -> str:
+    preset, variant, settings = options_of(form)
+    words = ["unecho", "step", "plan", "--run", run.url]
+    words += ["--preset", preset] if preset else []
+    words += ["--variant", variant] if variant else []
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join(words)

@@ -1,0 +1,239 @@
+"""What images are compared by in the quality figures."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from unecho.components.config.fields import Evaluate
+from unecho.components.failure import Fatal
+from unecho.components.store import Missing, open_store
+
+_PIXELS = 32
+
+
+class Features(Protocol):
+    """A map from images to vectors.
+
+    Attributes:
+        name: as in `evaluate.features`.
+        frechet: what the Frechet distance on them is called; only Inception's may be called FID.
+        digest: SHA-256 of the file that the map was read from; None where there is none.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def frechet(self) -> str: ...
+
+    @property
+    def digest(self) -> str | None: ...
+
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        """uint8 [n, C, H, W] to float32 [n, F] on the device."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels themselves, in [0, 1]; images above 32x32 are averaged down to that, so that F stays below 3,073."""
+
+    device: torch.device
+    name: str = "pixels"
+    frechet: str = "Frechet distance (pixels)"
+    digest: str | None = None
+
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        values = torch.from_numpy(images).to(self.device).float() / 255
+        if max(values.shape[2:]) > _PIXELS:
+            values = torch.nn.functional.interpolate(values, (_PIXELS, _PIXELS), mode="area")
+        return values.flatten(1)
+
+
+class Inception:
+    """torch-fidelity's InceptionV3, the network of FID: 2,048 features."""
+
+    name = "inception"
+    frechet = "FID"
+    digest = None  # there is one such file
+
+    def __init__(self, weights: str, device: torch.device) -> None:
+        """
+        Args:
+            weights: torch-fidelity's weights file. Nothing is ever downloaded.
+
+        Raises:
+            Fatal: torch-fidelity is not installed, or the file is missing or holds something else.
+        """
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError:
+            raise Fatal("evaluate.features: inception needs the package torch-fidelity: install it") from None
+        # torch-fidelity would unpickle the file; it is given a copy that holds nothing but tensors
+        copy = io.BytesIO()
+        torch.save(_tensors(weights), copy)
+        copy.seek(0)
+        try:
+            self._network = FeatureExtractorInceptionV3("unecho", ["2048"], feature_extractor_weights_path=copy)
+        except (RuntimeError, TypeError, AttributeError):
+            raise _wrong(weights, "its tensors are not those of torch-fidelity's InceptionV3") from None
+        self._network.to(device)
+        self._device = device
+
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        batches = []
+        for start in range(0, len(images), 64):
+            batch = torch.from_numpy(images[start : start + 64]).to(self._device)
+            if batch.shape[1] == 1:
+                batch = batch.expand(-1, 3, -1, -1)
+            with torch.inference_mode():
+                batches.append(self._network(batch)[0].float())
+        return torch.cat(batches)
+
+
+def _tensors(weights: str) -> dict[str, Tensor]:
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise _wrong(weights, "no such file") from None
+    except OSError as error:
+        raise _wrong(weights, error.strerror or "cannot be read") from None
+    except Exception:  # torch.load raises what the file's bytes happen to lead to
+        raise _wrong(weights, "not a file of tensors that loads with weights_only") from None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise _wrong(weights, "not a state dict")
+    return state
+
+
+def _wrong(weights: str, why: str) -> Fatal:
+    return Fatal(
+        f"evaluate.inception_weights: '{weights}': {why}: give the path of torch-fidelity's "
+        "weights-inception-2015-12-05-6726825d.pth"
+    )
+
+
+def features_of(config: Evaluate, device: torch.device) -> list[Features]:
+    """The features that `evaluate.features` names, in its order.
+
+    Raises:
+        Fatal: a package is not installed, or a file is missing or holds something else.
+    """
+    found: list[Features] = []
+    for kind in dict.fromkeys(config.features):
+        if kind == "inception":
+            assert config.inception_weights is not None  # the configuration has seen to it
+            found.append(Inception(config.inception_weights, device))
+        elif kind == "onnx":
+            found.append(Onnx(config))
+        else:
+            found.append(Pixels(device))
+    return found
+
+
+_AT_ONCE = 256
+_MOST_FEATURES = 8192
+"""A Frechet distance takes the square of it in memory, and the cube of it in time."""
+
+
+class Onnx:
+    """The extractor that `evaluate.onnx_model` names, run by onnxruntime on the CPU.
+
+    It takes one float32 input [N, C, H, W], N free or fixed, and its first output, flattened, is the features.
+    Images are scaled to its height and width where these are fixed (bilinear, antialiased), grey ones are
+    repeated where it wants three channels.
+    """
+
+    name = "onnx"
+
+    def __init__(self, config: Evaluate) -> None:
+        """
+        Raises:
+            Fatal: onnxruntime is not installed; the file is missing, or is no such extractor. Names the file.
+        """
+        assert config.onnx_model is not None  # the configuration has seen to it
+        self._path = config.onnx_model
+        self.frechet = f"Frechet distance ({PurePath(self._path).stem})"
+        data = self._read()
+        self.digest = hashlib.sha256(data).hexdigest()
+        self._session = self._open(data)
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+            found = ", ".join(f"{i.type} {i.shape}" for i in inputs)
+            raise self._wrong(f"takes {found}, not one tensor(float) [N, C, H, W]")
+        self._input = inputs[0].name
+        # a dimension that is free is a name, or nothing
+        self._batch, self._channels, self._height, self._width = (
+            d if isinstance(d, int) else None for d in inputs[0].shape
+        )
+        self._mean, self._std = (
+            torch.tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (config.onnx_mean, config.onnx_std)
+        )
+
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        at_once = self._batch or _AT_ONCE
+        return torch.cat([self._features(images[first : first + at_once]) for first in range(0, len(images), at_once)])
+
+    def _features(self, images: NDArray[np.uint8]) -> Tensor:
+        values = self._as_wanted(torch.from_numpy(images).float() / 255)
+        count = len(values)
+        if self._batch:  # a fixed batch is filled up
+            values = torch.cat([values, values[:1].expand(self._batch - count, -1, -1, -1)])
+        try:
+            found = self._session.run(None, {self._input: values.contiguous().numpy()})[0]
+        except Exception as error:  # onnxruntime raises classes of its own, without a common name
+            raise self._wrong(f"fails on images of shape {list(values.shape)}: {_first_line(error)}") from None
+        features = torch.from_numpy(np.asarray(found, np.float32)[:count]).flatten(1)
+        if len(features) != count or not 1 <= features.shape[1] <= _MOST_FEATURES:
+            raise self._wrong(f"gives {list(np.shape(found))}, not N times 1 to {_MOST_FEATURES} features")
+        if not features.isfinite().all():
+            raise self._wrong("gives features that are not finite numbers")
+        return features
+
+    def _as_wanted(self, values: Tensor) -> Tensor:
+        channels = self._channels or values.shape[1]
+        if values.shape[1] == 1 and channels == 3:
+            values = values.expand(-1, 3, -1, -1)
+        elif values.shape[1] != channels:
+            raise self._wrong(f"takes {channels} channels, the images have {values.shape[1]}")
+        for name, numbers in (("mean", self._mean), ("std", self._std)):
+            if len(numbers) not in (1, channels):
+                raise Fatal(f"evaluate.onnx_{name}: {len(numbers)} numbers for {channels} channels: give 1 or as many")
+        size = (self._height or values.shape[2], self._width or values.shape[3])
+        if size != tuple(values.shape[2:]):
+            values = F.interpolate(values, size, mode="bilinear", antialias=True)
+        return (values - self._mean) / self._std
+
+    def _read(self) -> bytes:
+        folder, slash, name = self._path.rpartition("/")
+        try:
+            return open_store(folder or (slash or ".")).get(name)
+        except Missing:
+            raise self._wrong("no such file") from None
+
+    def _open(self, data: bytes) -> Any:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise Fatal("evaluate.features: onnx needs the package onnxruntime: install it") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # as above
+            raise self._wrong(f"not a model that onnxruntime loads: {_first_line(error)}") from None
+
+    def _wrong(self, why: str) -> Fatal:
+        return Fatal(f"evaluate.onnx_model: '{self._path}': {why}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

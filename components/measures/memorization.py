@@ -1,0 +1,104 @@
+"""Measures of memorization: how close each image comes to a training image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unecho.components.config.fields import Evaluate
+from unecho.components.measures.images import Images
+from unecho.components.measures.neighbours import Neighbours, nearest
+from unecho.components.measures.transforms import Transform
+
+_AT_ONCE_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How close each of M images is to the training set.
+
+    Attributes:
+        nearest, second: positions of the nearest two training images, int64 [M].
+        mq: squared L2 distance to the nearest over the mean of the squared distances to the k nearest,
+            the nearest included (MQ of arXiv 2407.15328): 0 for an exact copy, at most 1. float64 [M].
+        second_ratio: distance to the nearest over distance to the second nearest, not squared, at most 1. float64 [M].
+    """
+
+    nearest: NDArray[np.int64]
+    second: NDArray[np.int64]
+    mq: NDArray[np.float64]
+    second_ratio: NDArray[np.float64]
+
+    def below(self, tau: float) -> int:
+        """MQ(tau) as a count."""
+        return int((self.mq < tau).sum())
+
+    def far_nearer(self, ratio: float) -> int:
+        """Images whose nearest-to-second-nearest distance ratio is below `ratio`."""
+        return int((self.second_ratio < ratio).sum())
+
+    def order(self) -> NDArray[np.int64]:
+        """Images from the most to the least memorized one; equal ones by index."""
+        return np.lexsort((self.second_ratio, self.mq)).astype(np.int64)
+
+    def copies(self, tau: float, ratio: float) -> NDArray[np.bool_]:
+        """Which images either measure takes for a copy."""
+        return np.asarray((self.mq < tau) | (self.second_ratio < ratio))
+
+
+def closeness(
+    images: Images,
+    training: Images,
+    stages: Sequence[Sequence[Transform]],
+    config: Evaluate,
+    device: torch.device,
+    told: Callable[[int], None] = lambda done: None,
+) -> list[Closeness]:
+    """Measure every image, once a stage of transforms (plain first, then augmentation-aware).
+
+    Args:
+        training: at least `config.neighbours` images.
+        told: called with how many images are done.
+    """
+    at_once = max(1, _AT_ONCE_BYTES // max(1, images.take(np.arange(min(1, len(images)))).nbytes))
+    parts: list[list[Closeness]] = [[] for _ in stages]
+    for start in range(0, len(images), at_once):
+        some = images.take(np.arange(start, min(start + at_once, len(images))))
+
+        def told_here(done: int, before: int = start) -> None:
+            told(before + done)
+
+        found = nearest(some, training, stages, config.neighbours, device, told_here)
+        for part, neighbours in zip(parts, found, strict=True):
+            part.append(_of(neighbours))
+    return [_joined(part) for part in parts]
+
+
+def _of(neighbours: Neighbours) -> Closeness:
+    distances = neighbours.distances.astype(np.float64)
+    first, second = distances[:, 0], distances[:, 1]
+    return Closeness(
+        nearest=neighbours.indices[:, 0],
+        second=neighbours.indices[:, 1],
+        mq=_ratio(first, distances.mean(axis=1)),
+        second_ratio=np.sqrt(_ratio(first, second)),
+    )
+
+
+def _ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
+    """over / under; 0 / 0 is an exact copy of an image that the training set holds several times: 0."""
+    return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+
+
+def _joined(parts: Sequence[Closeness]) -> Closeness:
+    if not parts:
+        none, nothing = np.empty(0, np.int64), np.empty(0)
+        return Closeness(none, none, nothing, nothing)
+    return Closeness(
+        np.concatenate([p.nearest for p in parts]),
+        np.concatenate([p.second for p in parts]),
+        np.concatenate([p.mq for p in parts]),
+        np.concatenate([p.second_ratio for p in parts]),
+    )

@@ -1,0 +1,226 @@
+"""Measures of quality on named features, each for generated images and for real ones beside them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unecho.components.measures.features import Features
+from unecho.components.measures.images import Images
+
+_ROWS = 1024
+_MANIFOLD = 10_000
+"""Most images of a manifold: precision and recall compare all with all."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean [F] and unbiased covariance [F, F] of a set of features, float64."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Images compared with the reference, the held-out real images.
+
+    Attributes:
+        frechet: squared Frechet distance, in the features' unit squared; the mean over sets.
+        frechet_all: the same of all sets together.
+        within_reference: images in the reference's manifold, a count (precision).
+        covered: reference images in the images' manifold, a count (recall).
+    """
+
+    frechet: float
+    frechet_all: float
+    within_reference: int
+    covered: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Generated images and real training images against the same reference.
+
+    Attributes:
+        images: how many training images the Frechet distance saw, and how many generated ones at a time, so that
+            the two can be compared with each other.
+        sets: how many disjoint sets of generated images; `generated.frechet` is their mean.
+        reference: how many reference images the Frechet distance saw.
+        manifold: how many images of each set precision and recall saw.
+    """
+
+    generated: Quality
+    real: Quality
+    images: int
+    sets: int
+    reference: int
+    manifold: int
+
+
+def compare(
+    generated: Images,
+    training: Images,
+    reference: Images,
+    features: Features,
+    neighbours: int,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Compared:
+    """Frechet distance, precision and recall of both sets.
+
+    The Frechet distance of a sample depends on its size, so generated images enter in as many as there are
+    training images, once for each such set that they hold: the mean has the same bias and less noise. That hides
+    whether a model has more to give than its training images, so the distance of all of them stands beside it. All
+    three sets are equal for precision and recall: evenly spaced ones of the larger sets.
+
+    Args:
+        neighbours: k of the manifolds; below `manifold_size`.
+        told: called with images done and images in all.
+    """
+    images = min(len(generated), len(training))
+    sets = len(generated) // images
+    manifold = manifold_size(len(generated), len(training), len(reference))
+    total, done = (sets + 1) * images + len(reference), 0
+
+    def collected(source: Images, positions: NDArray[np.int64]) -> tuple[Moments, Tensor]:
+        nonlocal done
+        gather = _Gather(spread(len(positions), manifold))
+        for some in _blocks(source, positions):
+            gather.add(features(some))
+            done += len(some)
+            told(done, total)
+        return gather.moments(), gather.chosen()
+
+    reference_moments, reference_points = collected(reference, np.arange(len(reference)))
+    reference_radii = radii(reference_points, neighbours)
+    root = _square_root(reference_moments.covariance)
+
+    def judged(source: Images, sets: int) -> Quality:
+        evenly = spread(len(source), sets * images)
+        found = [collected(source, evenly[first::sets]) for first in range(sets)]
+        points, each = found[0][1], [moments for moments, _ in found]
+        return Quality(
+            frechet=fmean(_frechet(moments, reference_moments, root) for moments in each),
+            frechet_all=_frechet(pooled(each, images), reference_moments, root),
+            within_reference=within(points, reference_points, reference_radii),
+            covered=within(reference_points, points, radii(points, neighbours)),
+        )
+
+    return Compared(judged(generated, sets), judged(training, 1), images, sets, len(reference), manifold)
+
+
+def manifold_size(generated: int, training: int, reference: int) -> int:
+    """Images of each set that precision and recall compare."""
+    return min(generated, training, reference, _MANIFOLD)
+
+
+def spread(count: int, wanted: int) -> NDArray[np.int64]:
+    """`wanted` of `count` positions, evenly spaced, ascending."""
+    return np.arange(wanted, dtype=np.int64) * count // max(1, wanted)
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """|mean_a - mean_b|^2 + Tr(A + B - 2 (A B)^(1/2)), the squared Frechet distance of two Gaussians.
+
+    (A B)^(1/2) has the trace of (B^(1/2) A B^(1/2))^(1/2), which is symmetric: its eigenvalues are real,
+    and those that rounding made negative are 0. So it is also right when there are fewer images than
+    features and both covariances are singular, where a general matrix square root is not.
+    """
+    return _frechet(a, b, _square_root(b.covariance))
+
+
+def _frechet(a: Moments, b: Moments, root_b: Tensor) -> float:
+    cross = torch.linalg.eigvalsh(root_b @ a.covariance @ root_b).clamp(min=0).sqrt().sum()
+    distance = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross
+    return max(0.0, float(distance))
+
+
+def _square_root(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
+
+
+class _Gather:
+    """Moments of features that come in blocks, and the rows that were asked for."""
+
+    def __init__(self, positions: NDArray[np.int64]) -> None:
+        """
+        Args:
+            positions: which rows to keep, ascending, counted over all blocks.
+        """
+        self._positions = torch.from_numpy(positions)
+        self._kept: list[Tensor] = []
+        self._count = 0
+
+    def add(self, features: Tensor) -> None:
+        """float32 [n, F]."""
+        values = features.double()
+        if not self._count:
+            self._origin = values.mean(dim=0)  # near the mean, so that little cancels in the covariance
+            self._sum = torch.zeros_like(self._origin)
+            self._products = values.new_zeros(values.shape[1], values.shape[1])
+        here = (self._positions >= self._count) & (self._positions < self._count + len(values))
+        self._kept.append(features[(self._positions[here] - self._count).to(features.device)])
+        values = values - self._origin
+        self._sum += values.sum(dim=0)
+        self._products.addmm_(values.T, values)
+        self._count += len(values)
+
+    def moments(self) -> Moments:
+        mean = self._sum / self._count
+        spread = self._products - self._count * torch.outer(mean, mean)
+        return Moments(self._origin + mean, spread / max(1, self._count - 1))
+
+    def chosen(self) -> Tensor:
+        """float32 [rows asked for, F]."""
+        return torch.cat(self._kept)
+
+
+def pooled(sets: Sequence[Moments], size: int) -> Moments:
+    """Moments of several sets of `size` together."""
+    mean = torch.stack([m.mean for m in sets]).mean(dim=0)
+    products = torch.stack([(size - 1) * m.covariance + size * torch.outer(m.mean - mean, m.mean - mean) for m in sets])
+    return Moments(mean, products.sum(dim=0) / max(1, size * len(sets) - 1))
+
+
+def moments(features: Tensor) -> Moments:
+    """Moments of features that are all there, [n, F]."""
+    gather = _Gather(np.empty(0, np.int64))
+    gather.add(features)
+    return gather.moments()
+
+
+def radii(points: Tensor, neighbours: int) -> Tensor:
+    """Squared distance of each point to its k-th nearest other point, float64 [n].
+
+    The manifold of improved precision and recall (Kynkaanniemi et al., 2019): the balls with these radii.
+    """
+    # the point itself is among its nearest, at distance 0
+    return torch.cat([d.topk(neighbours + 1, largest=False).values[:, -1] for d in _distances(points, points)])
+
+
+def within(points: Tensor, manifold: Tensor, squared_radii: Tensor) -> int:
+    """How many points lie in a ball of the manifold."""
+    # distances are rounded: a copy must be in the ball of its original even when that has no radius
+    slack = 1e-9 * manifold.double().square().sum(dim=1).mean()
+    return sum(int((d <= squared_radii + slack).any(dim=1).sum()) for d in _distances(points, manifold))
+
+
+def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
+    """Squared distances in blocks of rows, float64 [rows, len(b)]."""
+    origin = b.double().mean(dim=0)
+    b = b.double() - origin
+    b_squares = b.square().sum(dim=1)
+    for start in range(0, len(a), _ROWS):
+        some = a[start : start + _ROWS].double() - origin
+        yield (some.square().sum(dim=1)[:, None] + b_squares - 2 * some @ b.T).clamp_(min=0)
+
+
+def _blocks(source: Images, positions: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(positions), _ROWS):
+        yield source.take(positions[start : start + _ROWS])

@@ -1,0 +1,128 @@
+"""Threshold-aware augmentation: which samples are augmented, how, and what the network is told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unecho.components.config import RunConfig
+from unecho.components.config.fields import TAA
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One augmentation of an image.
+
+    Attributes:
+        kind: the configured kind that it belongs to.
+        flip: mirrored left to right.
+        down, right: shift in pixels, the edge repeated into the gap.
+    """
+
+    kind: str
+    flip: bool = False
+    down: int = 0
+    right: int = 0
+
+
+def augmentations(taa: TAA) -> list[Augmentation]:
+    """All that the configuration may draw; condition c > 0 stands for entry c - 1, condition 0 for 'none'."""
+    listed = []
+    for kind in dict.fromkeys(taa.augmentations):
+        if kind == "horizontal_flip":
+            listed.append(Augmentation(kind, flip=True))
+        elif kind == "shift":
+            reach = range(-taa.shift_pixels, taa.shift_pixels + 1)
+            listed += [Augmentation(kind, down=y, right=x) for y in reach for x in reach if (y, x) != (0, 0)]
+        else:
+            listed.append(Augmentation(kind))
+    return listed
+
+
+class Augmenter:
+    """Draws and applies the configured augmentations on the device, without waiting for it.
+
+    A condition is an image's augmentation by number: 0 for none, c for entry c - 1 of
+    `unecho.components.method.augment.augmentations`.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self._always_flip = config.train.horizontal_flip
+        listed: Sequence[Augmentation] = augmentations(config.taa) if config.taa.enabled else ()
+        every = [Augmentation("none"), *listed]
+        self._flip = torch.tensor([a.flip for a in every], device=device)
+        self._down = torch.tensor([a.down for a in every], device=device)
+        self._right = torch.tensor([a.right for a in every], device=device)
+        self._moves = self._always_flip or bool(listed)
+        kinds = list(dict.fromkeys(a.kind for a in listed))
+        self._by_kind = [[c for c, a in enumerate(every) if a.kind == kind] for kind in kinds]
+        self.on_host = [c for c, a in enumerate(every) if a.kind == "randaugment"]
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """A condition for each of `count` samples, should it be flagged: int64 [count] on the CPU.
+
+        Each kind is as likely as the other, then each augmentation of the kind.
+        """
+        if not self._by_kind:
+            return torch.zeros(count, dtype=torch.int64)
+        kind = torch.randint(len(self._by_kind), (count,), generator=generator)
+        pick = torch.rand(count, generator=generator, dtype=torch.float64)
+        width = max(len(members) for members in self._by_kind)
+        table = torch.tensor([members + [0] * (width - len(members)) for members in self._by_kind])
+        sizes = torch.tensor([len(members) for members in self._by_kind])
+        return table[kind, (pick * sizes[kind]).long()]
+
+    def apply(self, images: Tensor, condition: Tensor) -> Tensor:
+        """Flip and shift each image as its condition says; `horizontal_flip` mirrors half of all first.
+
+        Draws from the default generator of the images' device.
+
+        Args:
+            images: [B, C, H, W].
+            condition: int64 [B].
+        """
+        if not self._moves:
+            return images
+        flip = self._flip[condition]
+        if self._always_flip:
+            flip = flip ^ (torch.rand(len(images), device=images.device) < 0.5)
+        return flip_and_shift(images, flip, self._down[condition], self._right[condition])
+
+
+def flip_and_shift(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Mirror left to right where `flip`, then shift by whole pixels, repeating the edge into the gap.
+
+    Args:
+        images: [B, C, H, W].
+        flip: bool [B].
+        down, right: int64 [B], pixels.
+    """
+    height, width = images.shape[2:]
+    y = (torch.arange(height, device=images.device) - down[:, None]).clamp(0, height - 1)
+    x = (torch.arange(width, device=images.device) - right[:, None]).clamp(0, width - 1)
+    x = torch.where(flip[:, None], width - 1 - x, x)
+    sample = torch.arange(len(images), device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[sample, y[:, :, None], x[:, None, :]]
+    return moved.permute(0, 3, 1, 2).contiguous()
+
+
+def randaugment(images: Tensor, seeds: Mapping[int, int]) -> Tensor:
+    """Apply torchvision's RandAugment (two operations of magnitude 9) to some images of a batch.
+
+    Args:
+        images: uint8 [B, C, H, W], on any device.
+        seeds: a seed for each image that is augmented, by its place in the batch. The default CPU
+            generator is left seeded by the last of them.
+
+    Returns:
+        uint8 [B, C, H, W], on the device of `images`.
+    """
+    from torchvision.transforms.v2 import RandAugment  # a second to import, wanted by few runs
+
+    augment = RandAugment()
+    images = images.clone()
+    for place, seed in seeds.items():
+        torch.manual_seed(seed)
+        images[place] = augment(images[place].cpu()).to(images.device)
+    return images

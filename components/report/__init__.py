@@ -1,0 +1,1 @@
+"""What people read: figures, charts, the page, tables, a summary."""

@@ -1,0 +1,218 @@
+"""report.json: every figure of the report, typed."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unecho.components.measures.intervals import Share
+from unecho.components.run import ReportRecord, Run
+from unecho.components.store import fetch, parsed
+
+Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
+"""`above` or `at_or_below` the floor; `unclear`: too few images to tell; `undecided`: the threshold decides nothing."""
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Memorization(_Figures):
+    """The share of images that one measure takes for near-copies of training images."""
+
+    measure: Literal["mq", "second_nearest", "extraction"]
+    """`mq`: squared distance to the nearest over the mean squared distance to the k nearest;
+    `second_nearest`: distance to the nearest over distance to the second nearest;
+    `extraction`: training images (floor: held-out images) that the extraction attack hits, of all of them."""
+    aware: bool
+    """Augmentation-aware: a distance is the least over the invertible augmentations."""
+    threshold: float
+    """An image whose ratio is below it counts."""
+    guesses: int | None = None
+    """Of the extraction attack."""
+    generated: Share
+    floor: Share
+    """The same of held-out real images."""
+    difference_low: float
+    difference_high: float
+    """95 % interval of generated minus floor."""
+    decides: bool
+    """False where the floor is above 10 %: so many real images look like copies that the figure says nothing."""
+    verdict: Verdict
+
+
+class Quality(_Figures):
+    """Generated images against held-out real ones; beside them training images against the same."""
+
+    features: str
+    digest: str | None = None
+    """SHA-256 of the feature extractor's file."""
+    frechet_name: str
+    """FID only with Inception features."""
+    frechet: float
+    """The mean over disjoint sets of `images` generated images."""
+    frechet_all: float | None = None
+    """Of all sets together: below `frechet_real` where the model has more to give than its training images."""
+    frechet_real: float
+    images: int
+    """Images of such a set, and training images beside it, in the Frechet distance."""
+    sets: int = 1
+    """How many sets."""
+    reference: int
+    """Held-out images in the Frechet distance."""
+    neighbours: int
+    """k of the manifolds of precision and recall."""
+    manifold: int
+    """Images of each set in precision and recall."""
+    precision: Share
+    precision_real: Share
+    recall: Share
+    recall_real: Share
+    poor: bool
+    """Precision below half of that of real images."""
+
+
+class Histogram(_Figures):
+    """How many images have an MQ ratio from `edges[i]` to `edges[i + 1]`."""
+
+    aware: bool
+    edges: list[float]
+    generated: list[int]
+    floor: list[int]
+
+
+class Pair(_Figures):
+    """A generated image and its two nearest training images, augmentation-aware."""
+
+    generated: int
+    """Index of the generated image."""
+    nearest: int
+    second: int
+    """Rows of the data set."""
+    nearest_name: str
+    second_name: str
+    ratio: float
+    """MQ ratio."""
+    second_ratio: float
+
+
+class Round(_Figures):
+    """A round of training."""
+
+    round: int
+    loss: float
+    visits: int
+    skips: int
+    augmented: int
+    moved: int
+    """Samples that changed their shard before this round."""
+
+    @property
+    def skip_rate(self) -> float:
+        return self.skips / self.visits if self.visits else 0.0
+
+    @property
+    def augmented_share(self) -> float:
+        return self.augmented / self.visits if self.visits else 0.0
+
+
+class Provenance(_Figures):
+    """Where the figures come from."""
+
+    run: str
+    dataset: str
+    """Digest of the data set."""
+    seed: int
+    code: str
+    torch: str | None
+    hardware: list[str]
+    """Device models that trained and evaluated."""
+    started: str | None
+    """When the run was first started, ISO 8601, UTC."""
+    duration_s: float | None
+    """From then until the report, pauses included."""
+    train_images: int
+    held_out_images: int
+    generated_images: int
+    rounds: int
+    """Rounds that were trained."""
+    stopped: str | None
+    """Why the rounds ended early."""
+    planned_visits: int
+    """Samples that the planned rounds were to see, with repetition."""
+    visits: int
+    """Samples that training saw."""
+    skipped_share: float
+    """Share of the visits that were skipped (counted, where AGC is off, but not dropped)."""
+
+
+class Headline(_Figures):
+    """Does it echo?"""
+
+    verdict: Verdict
+    title: str
+    """A few words."""
+    sentence: str
+    """Memorization beside its floor."""
+    quality: str
+    """Quality beside that of real images."""
+    smoke: str | None
+    """Why this is a smoke run, whose figures decide nothing; None for a real one."""
+
+
+class Figures(_Figures):
+    """Everything that the report shows but images."""
+
+    version: Literal[1] = 1
+    headline: Headline
+    memorization: list[Memorization]
+    quality: Quality
+    """On the first of `evaluate.features`."""
+    further_quality: list[Quality] = Field(default_factory=list)
+    """On the others."""
+    neighbours: int
+    """k of MQ."""
+    transforms: int
+    """Augmentations that the augmentation-aware distance tries, 'none' included."""
+    histograms: list[Histogram]
+    pairs: list[Pair] = Field(default_factory=list)
+    """The most-memorized ones; empty unless report.images is all."""
+    rounds: list[Round]
+    provenance: Provenance
+    config: dict[str, Any]
+
+    @property
+    def qualities(self) -> list[Quality]:
+        """On every one of `evaluate.features`."""
+        return [self.quality, *self.further_quality]
+
+    def metrics(self) -> dict[str, float]:
+        """The figures of the final table by name, for a UI: shares from 0 to 1."""
+        metrics: dict[str, float] = {}
+        for figure in self.memorization:
+            name = figure.measure + ("_aware" if figure.aware and figure.measure != "extraction" else "")
+            if figure.measure == "mq":
+                name += f"_{figure.threshold:g}"
+            metrics |= {name: figure.generated.share, f"{name}_floor": figure.floor.share}
+        for quality in self.qualities:
+            frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
+            on = "" if quality is self.quality else f"_{quality.features}"
+            metrics |= {
+                frechet: quality.frechet,
+                f"{frechet}_real": quality.frechet_real,
+                **({} if quality.frechet_all is None else {f"{frechet}_all": quality.frechet_all}),
+                f"precision{on}": quality.precision.share,
+                f"precision{on}_real": quality.precision_real.share,
+                f"recall{on}": quality.recall.share,
+                f"recall{on}_real": quality.recall_real.share,
+            }
+        return metrics | {"skipped_share": self.provenance.skipped_share}
+
+
+def load_figures(run: Run, record: ReportRecord) -> Figures:
+    """The figures of a committed report.
+
+    Raises:
+        Fatal: report.json is missing or altered.
+    """
+    ref = record.objects["report.json"]
+    return parsed(run.store, ref.key, fetch(run.store, ref), Figures)

@@ -1,0 +1,97 @@
+"""What the run's records say about how it went."""
+
+from datetime import datetime
+
+from unecho.components.config import RunConfig
+from unecho.components.config.counts import planned_visits
+from unecho.components.report.figures import Provenance, Round
+from unecho.components.run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
+from unecho.components.run.records import ran_with
+from unecho.components.store import fetch
+
+
+def rounds(run: Run, model: ModelRecord) -> list[Round]:
+    """Every round that was trained."""
+    history = []
+    for number in range(model.round):
+        figures = run.load(ModelRecord, number + 1).figures
+        if figures is None:
+            continue
+        history.append(
+            Round(
+                round=number,
+                loss=figures.loss,
+                visits=figures.visits,
+                skips=figures.skips,
+                augmented=figures.augmented,
+                moved=run.load(Assignment, number).moved,
+            )
+        )
+    return history
+
+
+def previews(run: Run, model: ModelRecord, most: int) -> dict[int, bytes]:
+    """PNG strips of the same noise under the models of up to `most` rounds, the first and the last among them.
+
+    Returns:
+        by the number of rounds that the model had; a model without a preview is left out.
+    """
+    last = model.round
+    shown = range(last + 1) if last < most else sorted({round(i * last / (most - 1)) for i in range(most)})
+    strips = {}
+    for number in shown:
+        record = run.find(SamplesRecord, last, 0) if number == last else run.find(ProxyRecord, number, 0)
+        ref = record.objects.get("preview.png") if record else None
+        if ref is not None:
+            strips[number] = fetch(run.store, ref)
+    return strips
+
+
+def provenance(
+    run: Run,
+    config: RunConfig,
+    dataset: DatasetRecord,
+    model: ModelRecord,
+    history: list[Round],
+    generated: int,
+    started: float,
+    device: str,
+) -> Provenance:
+    """Where the figures come from.
+
+    Args:
+        started, device: of the evaluation.
+    """
+    here = ran_with(started, device)
+    plan = run.load(Plan, 0).ran_with
+    visits = sum(r.visits for r in history)
+    return Provenance(
+        run=run.name,
+        dataset=dataset.digest,
+        seed=config.seed,
+        code=here.code,
+        torch=here.torch,
+        hardware=_hardware(run, config, model, here),
+        started=plan.started if plan else None,
+        duration_s=_since(plan.started, here) if plan else None,
+        train_images=dataset.train_samples,
+        held_out_images=dataset.held_out_samples,
+        generated_images=generated,
+        rounds=model.round,
+        stopped=model.stop,
+        planned_visits=planned_visits(config, run.load(Assignment, 0).shard_sizes),
+        visits=visits,
+        skipped_share=sum(r.skips for r in history) / visits if visits else 0.0,
+    )
+
+
+def _hardware(run: Run, config: RunConfig, model: ModelRecord, here: RanWith) -> list[str]:
+    """Device models of the last round's training and of this step."""
+    proxies = [run.find(ProxyRecord, model.round - 1, k) for k in range(config.iet.shards)] if model.round else []
+    seen = [p.ran_with for p in proxies if p] + [here]
+    return list(dict.fromkeys(ran.device for ran in seen if ran and ran.device))
+
+
+def _since(started: str, here: RanWith) -> float:
+    begun, now = datetime.fromisoformat(started), datetime.fromisoformat(here.started)
+    return round((now - begun).total_seconds() + here.seconds, 3)

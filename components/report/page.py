@@ -1,0 +1,162 @@
+"""The report as one self-contained page without script."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from unecho.components.measures.verdict import WORDS, cited, interval, measure_name, percent, rank, short_name
+from unecho.components.report.charts import histogram, line
+from unecho.components.report.figures import Figures, Pair
+from unecho.components.report.tables import table
+
+LIMIT_BYTES = 1_900_000
+"""A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
+_SIDES = (128, 96, 64, 48, 32, 24, 16, 8)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images that a page may show, uint8 [C, H, W] each.
+
+    Attributes:
+        pairs: a generated image, its nearest and its second nearest training image.
+        samples: random generated images.
+        previews: by the number of rounds that the model had, images from the same noise; None for one that
+            is not shown.
+        withheld: how many generated images are never shown on this page, being near-copies; None
+            where nothing is withheld.
+    """
+
+    pairs: Sequence[tuple[Pair, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]] = ()
+    samples: Sequence[NDArray[np.uint8]] = ()
+    previews: Mapping[int, Sequence[NDArray[np.uint8] | None]] = field(default_factory=dict)
+    withheld: int | None = None
+
+
+def page(figures: Figures, pictures: Pictures) -> bytes:
+    """The page in UTF-8, below `LIMIT_BYTES`: pictures become smaller, and at last are left out, until it fits."""
+    for side in _SIDES:
+        html = _render(figures, pictures, side)
+        if len(html) < LIMIT_BYTES:
+            return html
+    return _render(figures, Pictures(), _SIDES[-1])
+
+
+def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
+    """
+    Args:
+        side: most pixels of a picture's height.
+    """
+    aware = sorted((m for m in figures.memorization if m.aware), key=rank)
+    history = figures.rounds
+    curves = [
+        ("Loss", [r.loss for r in history], False),
+        ("Skipped visits", [r.skip_rate for r in history], True),
+        ("Augmented visits", [r.augmented_share for r in history], True),
+        ("Samples moved before the round", [float(r.moved) for r in history], False),
+    ]
+    html = _template().render(
+        figures=figures,
+        headline=figures.headline,
+        provenance=figures.provenance,
+        quality=figures.quality,
+        cited=cited(figures.memorization),
+        aware=aware,
+        attack=next((m for m in aware if m.measure == "extraction"), None),
+        plain=sorted((m for m in figures.memorization if not m.aware), key=rank),
+        rows=table(figures),
+        histograms=[
+            (
+                "augmentation-aware" if h.aware else "plain",
+                histogram(h.edges, (("generated", h.generated), ("floor", h.floor)), "Histogram of MQ ratios"),
+            )
+            for h in sorted(figures.histograms, key=lambda h: not h.aware)
+        ],
+        curves=[(name, line(values, name, share)) for name, values, share in curves if values],
+        pairs=[(pair, *(data_uri(image, side) for image in images)) for pair, *images in pictures.pairs],
+        samples=[data_uri(image, side) for image in pictures.samples],
+        previews=[
+            (number, [None if image is None else data_uri(image, side) for image in images])
+            for number, images in sorted(pictures.previews.items())
+        ],
+        withheld=pictures.withheld,
+        config=_config_lines(figures.config),
+        duration=_duration(figures.provenance.duration_s),
+    )
+    return html.encode()
+
+
+@cache
+def _template() -> Template:
+    environment = page_environment()
+    environment.filters["percent"] = lambda share: _tied(percent(share))
+    environment.filters["interval"] = lambda share: _tied(interval(share))
+    environment.filters["measure"] = measure_name
+    environment.filters["short"] = short_name
+    environment.filters["tied"] = _tied
+    environment.globals |= {"words": WORDS}
+    return environment.from_string(resources.files("unecho.components.report").joinpath("report.html.j2").read_text())
+
+
+def page_environment() -> Environment:
+    """Where templates of pages are made: `style` is what all pages share, colours, type, pictures."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    style = resources.files("unecho.components.report").joinpath("page.css").read_text()
+    environment.globals |= {"style": Markup(style)}
+    return environment
+
+
+def _tied(text: str) -> str:
+    """A number and its per cent sign stay on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
+def _config_lines(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            lines += _config_lines(value, f"{prefix}{name}.")
+        else:
+            lines.append((prefix + name, json.dumps(value, ensure_ascii=False)))
+    return lines
+
+
+def _duration(seconds: float | None) -> str:
+    return "unknown" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def data_uri(image: NDArray[np.uint8], largest: int) -> str:
+    """An image as a data: address; pixels stay pixels, a larger image is averaged down.
+
+    Args:
+        image: [C, H, W], one channel or three.
+        largest: most pixels of its height.
+    """
+    picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+    if picture.height > largest:
+        width = max(1, round(picture.width * largest / picture.height))
+        picture = picture.resize((width, largest), Image.Resampling.BOX)
+    png = io.BytesIO()
+    picture.save(png, "PNG", compress_level=9)
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
+def split_strip(png: bytes, channels: int) -> NDArray[np.uint8]:
+    """The images of a preview strip, uint8 [n, C, H, W]."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L" if channels == 1 else "RGB"))
+    strip = pixels.reshape(*pixels.shape[:2], channels).transpose(2, 0, 1)
+    height, count = strip.shape[1], strip.shape[2] // strip.shape[1]
+    tiles = strip[:, :, : count * height].reshape(channels, height, count, height)
+    return np.ascontiguousarray(tiles.transpose(2, 0, 1, 3))

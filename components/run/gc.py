@@ -1,0 +1,235 @@
+"""Which objects below a root nobody needs, and how they are removed beside runs that are alive.
+
+Found by a listing and by what the manifests name: for cleaning up, never on a hot path.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pydantic import BaseModel, ValidationError
+
+from unecho.components.data.manifest import ChunkRef, find_manifest, find_prepared
+from unecho.components.run.address import (
+    DATASETS,
+    PROGRESS,
+    RUNS,
+    Run,
+    data_manifest_of,
+    is_data,
+    is_object,
+    progress_of,
+    record_at,
+    source_of,
+)
+from unecho.components.run.checkpoints import Checkpoint
+from unecho.components.run.records import BeginRecord, ProxyRecord
+from unecho.components.store import Stat, Store
+
+_THREADS = 16
+
+
+@dataclass
+class Holdings:
+    """What stands below a root, and what its manifests say of it.
+
+    Attributes:
+        listing: every object below runs/ and datasets/.
+        named: keys that a record or the manifest of a data set names.
+        retired: keys that a begin has retired; they may be among the named ones.
+        in_progress: keys that unfinished work names, by the prefix of that work.
+        ended: prefixes of work that was unfinished once: its result is committed.
+    """
+
+    listing: list[Stat] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    retired: set[str] = field(default_factory=set)
+    in_progress: dict[str, set[str]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+
+
+class _Part(BaseModel):
+    """What prepare keeps of a finished part, as far as it names something."""
+
+    chunk: ChunkRef | None
+
+
+@dataclass(frozen=True)
+class _Says:
+    """What one manifest says."""
+
+    named: frozenset[str] = frozenset()
+    retired: frozenset[str] = frozenset()
+    ended: str | None = None
+
+
+class Naming:
+    """Reads the manifests of a root; one that it has read, and that did not change, is not read again."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: dict[Stat, _Says] = {}
+
+    def look(self) -> Holdings:
+        """List and read, in an order that loses no name on its way.
+
+        When a data set is committed, the names of its chunks move from the parts of the prepare to the
+        manifest. So the parts are read first: what has left them before stands in a manifest by then.
+
+        Raises:
+            Fatal: a manifest cannot be read, so that nobody knows what it names; names it.
+        """
+        holdings = Holdings()
+        for prefix in (RUNS, PROGRESS, DATASETS):
+            seen_before = PROGRESS if prefix == DATASETS else "\0"
+            self._add(holdings, (s for s in self._store.list(prefix) if not s.key.startswith(seen_before)))
+        return holdings
+
+    def _add(self, holdings: Holdings, stats: Iterable[Stat]) -> None:
+        found = list(stats)
+        holdings.listing += found
+        manifests = [stat for stat in found if stat.key.endswith(".json")]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for stat, says in zip(manifests, threads.map(self._says, manifests), strict=True):
+                if (progress := progress_of(stat.key)) is not None:
+                    holdings.in_progress.setdefault(progress, set()).update(says.named)
+                holdings.named |= says.named if progress is None else set()
+                holdings.retired |= says.retired
+                holdings.ended |= {says.ended} if says.ended else set()
+
+    def _says(self, stat: Stat) -> _Says:
+        if stat not in self._read:
+            self._read[stat] = _read(self._store, stat.key)
+        return self._read[stat]
+
+
+def _read(store: Store, key: str) -> _Says:
+    if at := record_at(key):
+        record = Run(store, at.run).find(at.kind, *at.index)
+        if record is None:  # removed meanwhile
+            return _Says()
+        ended = f"{RUNS}{at.run}/checkpoints/{at.index[0]}/{at.index[1]}/" if at.kind is ProxyRecord else None
+        retired = frozenset(record.retired) if isinstance(record, BeginRecord) else frozenset[str]()
+        return _Says(frozenset(ref.key for ref in record.objects.values()), retired, ended)
+    if digest := data_manifest_of(key):
+        manifest = find_manifest(store, digest)
+        refs = [*(c.object for c in manifest.chunks), manifest.index, manifest.names] if manifest else []
+        return _Says(frozenset(ref.key for ref in refs))
+    if (source := source_of(key)) and find_prepared(store, source):
+        return _Says(ended=f"{PROGRESS}{source}/")
+    if progress_of(key):
+        return _Says(frozenset(_named_in_progress(store.find(key) or b"", is_part=key.startswith(PROGRESS))))
+    return _Says()
+
+
+def _named_in_progress(data: bytes, *, is_part: bool) -> list[str]:
+    """A record of progress that cannot be read names nothing: prepare and train leave it aside too."""
+    try:
+        if not is_part:
+            return [Checkpoint.model_validate_json(data).state.key]
+        chunk = _Part.model_validate_json(data).chunk
+        return [chunk.object.key] if chunk else []
+    except ValidationError:
+        return []
+
+
+class Why(StrEnum):
+    """Why nobody needs an object."""
+
+    UNNAMED = "no record names it"
+    UNNAMED_DATA = "no data set names it"
+    RETIRED = "retired, and there again"
+    ENDED = "progress of work that is done"
+    ABANDONED = "progress that was given up"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """An object that can go."""
+
+    stat: Stat
+    why: Why
+
+
+def leftovers(holdings: Holdings, before: float, *, abandoned: bool = False) -> list[Leftover]:
+    """What can go, sorted by key.
+
+    Only keys of the form that Unecho writes are judged: whatever else a user keeps below the root is
+    never a left-over. A manifest is none either, except one of progress that is done or given up.
+
+    Args:
+        before: seconds since the epoch; an object written later may be a live step's, which names
+            it last, and is spared.
+        abandoned: progress of which nothing was written later counts as given up: the checkpoints of
+            a proxy that is not committed, the parts of a prepare that did not end.
+    """
+    given_up = _idle(holdings, before) - holdings.ended if abandoned else set[str]()
+    in_progress = {key for work, keys in holdings.in_progress.items() if work not in given_up for key in keys}
+    named = (holdings.named | in_progress) - holdings.retired
+    decide = _decision(holdings, named, given_up)
+    old = (stat for stat in holdings.listing if stat.modified <= before)
+    found = [Leftover(stat, why) for stat in old if (why := decide(stat.key))]
+    return sorted(found, key=lambda leftover: leftover.stat.key)
+
+
+def _idle(holdings: Holdings, before: float) -> set[str]:
+    """Unfinished work of which nothing was written later."""
+    works: dict[str, bool] = {}
+    for stat in holdings.listing:
+        if (work := progress_of(stat.key)) is not None:
+            works[work] = works.get(work, True) and stat.modified <= before
+    return {work for work, idle in works.items() if idle}
+
+
+def _decision(holdings: Holdings, named: set[str], given_up: set[str]) -> Callable[[str], Why | None]:
+    def decide(key: str) -> Why | None:
+        if (work := progress_of(key)) is not None:
+            if work in holdings.ended:
+                return Why.ENDED
+            if work in given_up:
+                return Why.ABANDONED
+            is_manifest = key.endswith(".json")
+            return None if is_manifest or key in named else _unnamed(key)
+        if key in named or not (is_object(key) or is_data(key)):
+            return None
+        return Why.RETIRED if key in holdings.retired else _unnamed(key)
+
+    return decide
+
+
+def _unnamed(key: str) -> Why:
+    return Why.UNNAMED_DATA if is_data(key) or key.startswith(PROGRESS) else Why.UNNAMED
+
+
+_BATCH = 1000
+"""As many as one S3 request removes."""
+
+
+def remove(
+    store: Store, naming: Naming, found: Sequence[Leftover], before: float, *, abandoned: bool = False
+) -> Iterator[Leftover]:
+    """Remove those that still are left-overs, a batch at a time.
+
+    Before each batch the manifests are read again, then each object's time is: what a run has taken up
+    since the listing is spared. A step writes its objects anew before it names them, which makes them
+    young; a prepare takes up a chunk without writing it, and names it at once. So what is left is the time
+    from this last look to the request that removes, about a second for a root of ordinary size: only
+    a left-over older than the grace period that a run started meanwhile writes or takes up in just that
+    moment is lost. A run that was alive before is safe, because all that it counts on and has not named
+    yet is younger than the grace period. The reader of a lost object would stop with its name.
+
+    Args:
+        found, before, abandoned: of `leftovers`.
+
+    Yields:
+        what is gone.
+    """
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for batch in (found[first : first + _BATCH] for first in range(0, len(found), _BATCH)):
+            still = {leftover.stat.key for leftover in leftovers(naming.look(), before, abandoned=abandoned)}
+            some = [leftover for leftover in batch if leftover.stat.key in still]
+            stats = threads.map(lambda leftover: store.stat(leftover.stat.key), some)
+            gone = [one for one, stat in zip(some, stats, strict=True) if stat and stat.modified <= before]
+            store.delete([leftover.stat.key for leftover in gone])
+            yield from gone

@@ -1,0 +1,1 @@
+"""s3://: a bucket as an object store, through the MinIO client."""

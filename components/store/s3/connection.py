@@ -1,0 +1,159 @@
+"""HTTP to an S3 server: bounded connections, refusals as exceptions, secrets out of the log, tries with jitter."""
+
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import Any, TypeVar
+from xml.etree.ElementTree import ParseError
+
+from urllib3 import PoolManager, Timeout
+from urllib3.exceptions import HTTPError, LocationValueError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.response import BaseHTTPResponse
+
+from unecho.components.failure import Fatal
+from unecho.components.store.s3.endpoint import Endpoint
+from unecho.components.store.s3.refusal import Refusal, explain, is_transient, redacted
+
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+"""Between two bytes. SeaweedFS may take 20 s for a key that many write at once, or after its start."""
+
+
+class Connection(PoolManager):
+    """What minio's client and we send requests through."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        longest = max(1.0, endpoint.patience_s)
+        super().__init__(
+            maxsize=endpoint.connections,
+            block=True,
+            timeout=Timeout(connect=min(_CONNECT_TIMEOUT_S, longest), read=min(_READ_TIMEOUT_S, longest)),
+            retries=False,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=endpoint.ca_bundle,
+        )
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = False, **options: Any
+    ) -> BaseHTTPResponse:
+        """Send a request.
+
+        Raises:
+            Refusal: the answer's status is not 2xx.
+        """
+        response = super().urlopen(method, url, redirect=redirect, **options)
+        if 200 <= response.status < 300:
+            return response
+        try:
+            raise Refusal.parse(response)
+        finally:
+            response.close()
+            response.release_conn()
+
+
+class _WithoutSecrets(logging.Filter):
+    """urllib3 logs the URL of each request at level DEBUG, and what signs it is in the URL."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        record.args = tuple(redacted(value) if isinstance(value, str) else value for value in arguments) or record.args
+        return True
+
+
+for _name in ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_WithoutSecrets())
+
+
+T = TypeVar("T")
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 8.0
+_SAY_EVERY_S = 20.0
+_log = logging.getLogger(__name__)
+
+
+class Unreachable(ConnectionError):
+    """The store could not be reached, or did not do its work, for as long as patience lasted."""
+
+
+class Abandoned(Exception):
+    """Another part of the same transfer has failed."""
+
+
+class Retry:
+    """Repeats what may work at another try: after no connection, a cut one, a time-out, a short body, 429, 5xx."""
+
+    def __init__(self, endpoint: str, bucket: str, credentials: str, patience_s: float) -> None:
+        """
+        Args:
+            endpoint, bucket: for messages.
+            credentials: where they come from, for messages.
+            patience_s: from the first failure to the last try.
+        """
+        self._endpoint, self._bucket, self._credentials, self._patience_s = endpoint, bucket, credentials, patience_s
+
+    def __call__(self, attempt: Callable[[], T], action: str, address: str, abandoned: Event | None = None) -> T:
+        """What `attempt` returns, as soon as it does.
+
+        Args:
+            action, address: S3's name of what is done, and to what.
+            abandoned: set when the result is not wanted any more.
+
+        Raises:
+            Fatal: another try cannot help.
+            Unreachable: patience is at its end.
+            Abandoned: `abandoned` was set.
+        """
+        abandoned = abandoned or Event()
+        number, failed_at, said_at = 0, None, 0.0
+        while not abandoned.is_set():
+            try:
+                return attempt()
+            except (Refusal, HTTPError, OSError, ParseError) as error:
+                if hopeless := self._hopeless(error, action, address):
+                    raise hopeless from None
+                now = time.monotonic()
+                failed_at = now if failed_at is None else failed_at
+                tried_s, reason = now - failed_at, f"s3:{action} {address}: {_told(error)}"
+                state = "fails" if isinstance(error, Refusal) else "out of reach"
+            if tried_s >= self._patience_s:
+                # SeaweedFS answers 500 to every write when a quota is used up or its disk is full.
+                full = " (is the bucket full or read-only?)" if state == "fails" and action == "PutObject" else ""
+                raise Unreachable(
+                    f"{self._endpoint}: {state}, tried for {tried_s:.0f} s ({reason}): "
+                    f"check the server{full}, the network and AWS_ENDPOINT_URL_S3, then start again"
+                )
+            if tried_s > said_at + _SAY_EVERY_S:
+                said_at = tried_s
+                _log.warning("%s: %s for %.0f s, trying again (%s)", self._endpoint, state, tried_s, reason)
+            delay_s = random.uniform(0.3, 1) * min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(number, 10))
+            abandoned.wait(min(delay_s, self._patience_s - tried_s))
+            number += 1
+        raise Abandoned
+
+    def _hopeless(self, error: Exception, action: str, address: str) -> Fatal | None:
+        if isinstance(error, Refusal) and not is_transient(error):
+            return explain(error, action, address, self._bucket, self._endpoint, self._credentials)
+        if isinstance(error, LocationValueError):
+            return Fatal(f"{self._endpoint}: not the address of a server: check AWS_ENDPOINT_URL_S3")
+        cause = error.args[0] if isinstance(error, SSLError) and error.args else None
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Fatal(
+                f"{self._endpoint}: TLS: the server's certificate is not trusted ({cause.verify_message}): "
+                "name the file of its authority in AWS_CA_BUNDLE"
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+            return Fatal(f"{self._endpoint}: TLS: the server does not speak it: write http:// in the endpoint")
+        return None
+
+
+def _told(error: Exception) -> str:
+    """An error in a few words, without object addresses."""
+    if isinstance(error, Refusal):
+        return str(error)
+    if isinstance(error, NameResolutionError):
+        return "its name cannot be resolved"
+    if isinstance(error, NewConnectionError):
+        return "no connection"
+    return redacted(" ".join(str(error).split()))[:200] or type(error).__name__

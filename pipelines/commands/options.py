@@ -1,0 +1,10 @@
+"""Options that several commands take."""
+
+from argparse import ArgumentParser
+
+
+def add_cluster_arguments(parser: ArgumentParser) -> None:
+    """Add --namespace and --context."""
+    group = parser.add_argument_group("cluster", "in a pod its own; elsewhere what KUBECONFIG or ~/.kube/config says")
+    group.add_argument("--namespace", metavar="NAME", help="namespace (default: the pod's own, or the context's)")
+    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")

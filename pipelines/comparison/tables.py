@@ -1,0 +1,152 @@
+"""The comparison as text: for a terminal of 80 columns, and as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unecho.components.report.tables import SHORT
+from unecho.pipelines.comparison.arms import REFERENCE
+from unecho.pipelines.comparison.results import Measured, Spread, Summary
+
+FLOOR = "floor"
+REAL = "real images"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table: a title, a header and rows of as many cells."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def blocks(summaries: Sequence[Summary]) -> list[Block]:
+    """Memorization beside its floor, quality beside real images, cost."""
+    aware = _memorization(
+        summaries, True, "Memorization, augmentation-aware, in %; at floor: how many runs, ? some unclear"
+    )
+    plain = _memorization(summaries, False, "Memorization, plain, in %")
+    return [aware, plain, *_quality(summaries), _cost(summaries)]
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown tables."""
+    lines = []
+    for block in blocks:
+        lines += [f"**{block.title}**", ""]
+        lines += [_row(block.header), _row(["---"] + ["---:"] * (len(block.header) - 1))]
+        lines += [*(_row(row) for row in block.rows), ""]
+    return "\n".join(lines)
+
+
+def lines(blocks: Sequence[Block]) -> list[str]:
+    """The blocks as lines of text."""
+    found: list[str] = []
+    for block in blocks:
+        table = [block.header, *block.rows]
+        widths = [max(len(row[column]) for row in table) for column in range(len(block.header))]
+        found += [block.title, ""]
+        for row in table:
+            cells = [row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+            found.append("  ".join(cells).rstrip())
+        found.append("")
+    return found
+
+
+def spread(value: Spread) -> str:
+    """Mean, to three digits, and standard deviation, to as many places."""
+    mean = abs(value.mean)
+    places = 0 if mean >= 99.95 else 1 if mean >= 9.995 else 2 if mean >= 0.9995 else 3
+    text = f"{value.mean:,.{places}f}"
+    return text if value.sd is None else f"{text} ±{value.sd:.{places}f}"
+
+
+def shares(value: Spread) -> str:
+    """The same of a share, in per cent."""
+    text = "100" if value.mean == 1 else f"{100 * value.mean:.1f}"
+    return text if value.sd is None else f"{text} ±{100 * value.sd:.1f}"
+
+
+def measure(figure: Measured) -> str:
+    """A column's head."""
+    return SHORT[figure.measure] + (f"<{figure.threshold:.2g}" if figure.measure == "mq" else "")
+
+
+def verdicts(summary: Summary) -> str:
+    """How many runs are at the floor, of all; with a question mark where some are unclear."""
+    runs = sum(summary.verdicts.values())
+    return f"{summary.verdicts.get('at_or_below', 0)}/{runs}" + "?" * ("unclear" in summary.verdicts)
+
+
+def shown_measures(summary: Summary, aware: bool = True) -> list[Measured]:
+    """The measures that decide, the same ones for every arm of a comparison."""
+    return [m for m in summary.memorization if m.aware is aware and m.decides]
+
+
+def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Block:
+    """The verdict belongs to the augmentation-aware measures."""
+    shown = shown_measures(summaries[0], aware)
+
+    def row(name: str, of: Sequence[Spread], says: str) -> list[str]:
+        return [name, *(shares(value) for value in of), *([says] if aware else [])]
+
+    rows = [row(s.arm, [m.generated for m in shown_measures(s, aware)], verdicts(s)) for s in summaries]
+    rows.append(row(FLOOR, [m.floor for m in shown], ""))
+    return Block(title, ["", *(measure(m) for m in shown), *(["at floor"] if aware else [])], rows)
+
+
+def _quality(summaries: Sequence[Summary]) -> list[Block]:
+    found = []
+    for number, first in enumerate(summaries[0].quality):
+        on = [(s.arm, s.quality[number]) for s in summaries]
+        rows = [
+            [
+                arm,
+                spread(q.frechet),
+                _of_reference(arm, q.of_reference),
+                spread(q.frechet_all),
+                _of_reference(arm, q.all_of_reference),
+                f"{100 * q.precision.mean:.1f}",
+                f"{100 * q.recall.mean:.1f}",
+            ]
+            for arm, q in on
+        ]
+        real = [spread(first.frechet_real), "-", "-", "-"]
+        real += [f"{100 * first.precision_real.mean:.1f}", f"{100 * first.recall_real.mean:.1f}"]
+        name = first.frechet_name.replace("Frechet distance", "Frechet")
+        found.append(
+            Block(
+                f"Quality: {name} of as many as trained on, of all; x: {REFERENCE}'s; %",
+                ["", "Frechet", "x", "all", "x", "precision", "recall"],
+                [*rows, [REAL, *real]],
+            )
+        )
+    return found
+
+
+def _of_reference(arm: str, ratio: Spread | None) -> str:
+    return "-" if ratio is None or arm == REFERENCE else f"{ratio.mean:.2f}"
+
+
+def _cost(summaries: Sequence[Summary]) -> Block:
+    rows = [
+        [
+            s.arm,
+            f"{s.visits.mean:,.0f}",
+            shares(s.skipped),
+            shares(s.augmented),
+            spread(s.train_s),
+            f"{s.time_of_reference:.2f}" if s.time_of_reference is not None else "-",
+        ]
+        for s in summaries
+    ]
+    return Block(
+        f"Cost: sample visits, % of them skipped and augmented, training; x: {REFERENCE}'s",
+        ["", "visits", "skipped", "augmented", "seconds", "x"],
+        rows,
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

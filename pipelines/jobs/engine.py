@@ -1,0 +1,228 @@
+"""The jobs engine: every step an Indexed Job of plain Kubernetes; what moves records only is done here.
+
+A manifest in the store says that a step is done, whatever Jobs say. A Job that runs is adopted; one that has failed
+before, that ended without its manifest, or that was made with other settings is removed and made anew.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Final, NoReturn
+
+from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
+from unecho.components.progress import Progress
+from unecho.components.run import Run
+from unecho.components.steps import committed
+from unecho.components.store.directory import DirectoryStore
+from unecho.pipelines.display import Display
+from unecho.pipelines.jobs.cluster import Cluster
+from unecho.pipelines.jobs.diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
+from unecho.pipelines.jobs.job_spec import SPEC, TRIES, Work, template_of
+from unecho.pipelines.jobs.owner import owner
+from unecho.pipelines.local import Local
+
+HERE: Final = ("plan", "begin")
+"""They read and write a few records: a pod would cost seconds."""
+_POLL_S: Final = 1.0
+_TOLD_EVERY_S: Final = 60.0
+_PATIENT_S: Final = 10.0
+"""How long a trouble may last before it is told: a pod that waits for the one before it is none."""
+
+
+class Failed(OSError):
+    """A step failed as often as it may: worth another try, later."""
+
+
+class Jobs(Local):
+    """Runs steps as Jobs in a cluster, side by side where the method allows it."""
+
+    def __init__(self, run: Run, config: RunConfig, display: Display, cluster: Cluster) -> None:
+        """
+        Raises:
+            Fatal: the run's root is a directory that pods do not reach.
+        """
+        super().__init__(run, config, display)
+        if isinstance(run.store, DirectoryStore) and not cluster.inside:
+            raise Fatal(
+                f"--root: {run.store.url}: pods do not reach a directory of this machine: give s3://bucket/prefix"
+            )
+        self.cluster = cluster
+        cluster.told = display.note
+        self.parallelism = config.execution.parallelism
+        self._owner_seen: str | None = None
+
+    def step(self, name: str, round: int | None = None) -> None:
+        if name in HERE:
+            super().step(name, round)
+        else:
+            self._carry([Work(name, round, 1)])
+
+    def map(self, name: str, round: int | None = None, *, over: str) -> None:
+        self._carry([Work(name, round, self._sizes[over])])
+
+    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
+        self._carry([Work(step[0], step[1] if len(step) > 1 else None, 1) for step in steps])
+
+    def owner(self) -> Any:
+        """The run's ConfigMap."""
+        found = owner(self.cluster, self._run, seen=self._owner_seen)
+        self._owner_seen = found.metadata.uid
+        return found
+
+    def _carry(self, works: Sequence[Work]) -> None:
+        """See that all of these are done."""
+        with ExitStack() as shown:
+            carried = []
+            for work in works:
+                if missing := self.missing(work):
+                    label = (work.step, work.round, None, self._sizes)
+                    progress = shown.enter_context(self._display.step(*label))
+                    carried.append(_Carried(self, work, missing, progress))
+            while carried:
+                carried = [each for each in carried if not each.done()]
+                if carried:
+                    time.sleep(_POLL_S)
+
+    def missing(self, work: Work, among: Sequence[int] | None = None) -> list[int]:
+        """The indexes of a work whose record is not there."""
+        indices = work.indices() if among is None else among
+        return [k for k in indices if committed(work.step, self._run, self._config, work.round, k) is None]
+
+    def fail(self, line: str, end: End | None) -> NoReturn:
+        """Leave an event, then end with the line."""
+        self.cluster.warn(self.owner(), "StepFailed", line)
+        if end is not None and end.fatal:
+            raise Fatal(line)
+        raise Failed(line)
+
+
+class _Carried:
+    """One Job, from whatever is there to its records."""
+
+    def __init__(self, engine: Jobs, work: Work, missing: list[int], progress: Progress) -> None:
+        self._engine, self._work, self._missing, self._progress = engine, work, missing, progress
+        self._run, self._cluster = engine._run, engine.cluster
+        self._name = work.name(self._run)
+        self._template = self._cluster.template(template_of(work.step))
+        self._watched: str | None = None  # uid of the Job that was seen at work
+        self._empty = 0  # Jobs that were complete and had committed nothing
+        self._ended: set[str] = set()  # pods whose end was told
+        self._asked = -_POLL_S * 2  # when the store was asked last
+        self._since: float | None = None  # when the trouble began that lasts
+        self._told = ("", -_TOLD_EVERY_S)  # the trouble that was told last, and when
+
+    def done(self) -> bool:
+        """Look once; whether all records are there."""
+        job = self._cluster.job(self._name)
+        if job is None or holds(job, "Complete", "Failed") or self._store_is_due():
+            before = len(self._missing)
+            self._missing = self._engine.missing(self._work, self._missing)
+            if len(self._missing) < before and self._work.size > 1:
+                done = self._work.size - len(self._missing)
+                self._progress.update(done, self._work.size, "parts" if self._work.step == "sample" else "shards")
+        if not self._missing:
+            return True
+        if job is None:
+            self._make()
+        elif not job.metadata.deletion_timestamp:
+            self._look_at(job)
+        return False
+
+    def _store_is_due(self) -> bool:
+        """The store is asked for records every other second at most: it is the slower of the two."""
+        now = time.monotonic()
+        if now - self._asked < 2 * _POLL_S:
+            return False
+        self._asked = now
+        return True
+
+    def _make(self) -> None:
+        job = self._wanted()
+        made = self._cluster.create_job(job)
+        if made is not None:
+            self._watched = made.metadata.uid
+
+    def _wanted(self) -> dict[str, Any]:
+        return self._work.job(self._run, self._template, self._engine.parallelism, self._engine.owner())
+
+    def _look_at(self, job: Any) -> None:
+        failed = holds(job, "Failed", "FailureTarget")
+        if self._watched != job.metadata.uid:
+            if reason := self._unfit(job, failed):
+                self._progress.note(f"job {self._name}: {reason}: made anew")
+                self._cluster.delete_job(job)
+                return
+            self._watched = job.metadata.uid
+            self._progress.note(f"job {self._name}: is there: goes on with it")
+        if failed:
+            self._give_up(job)
+        elif holds(job, "Complete"):
+            self._empty += 1
+            if self._empty >= TRIES:
+                raise Failed(f"{self._name}: its pods ended well {self._empty} times and committed nothing")
+            self._progress.note(f"job {self._name}: complete without its record: made anew")
+            self._cluster.delete_job(job)
+        else:
+            self._tell_of(job)
+
+    def _unfit(self, job: Any, failed: bool) -> str | None:
+        """Why a Job that this process did not make is not gone on with."""
+        if failed:
+            return "has failed before"
+        if holds(job, "Complete"):
+            return "complete without its record"
+        owners = {reference.uid for reference in job.metadata.owner_references or []}
+        wanted = self._wanted()
+        if wanted["metadata"]["ownerReferences"][0]["uid"] not in owners:
+            return "belongs to a run that was deleted"
+        if (job.metadata.annotations or {}).get(SPEC) != wanted["metadata"]["annotations"][SPEC]:
+            return "was made with other settings"
+        return None
+
+    def _give_up(self, job: Any) -> None:
+        """The Job has failed: the worst end of its pods says how."""
+        ends = [
+            (pod, end) for pod in pods_of(self._cluster, job) if (end := end_of(pod)) and end.status and not end.asked
+        ]
+        fatal = [(pod, end) for pod, end in ends if end.fatal]
+        if not ends:
+            self._engine.fail(f"job {self._name}: failed, and its pods have gone", None)
+        pod, end = (fatal or ends)[-1]
+        where = self._where(pod)
+        self._engine.fail(f"{where}: {end.line}" + ("" if end.fatal else f", {TRIES} times"), end)
+
+    def _tell_of(self, job: Any) -> None:
+        pods = pods_of(self._cluster, job)
+        for pod in pods:
+            end = end_of(pod)
+            if end and end.status and pod.metadata.name not in self._ended:
+                self._ended.add(pod.metadata.name)
+                if not end.fatal:
+                    self._progress.note(f"{self._where(pod)}: {end.line}: another pod takes over")
+        waiting = next((f"{self._where(pod)}: {why}" for pod in pods if (why := waits_for(pod))), None)
+        if waiting is None and not pods:
+            warnings = self._cluster.warnings(job)
+            waiting = (why := refused(job, warnings)) and f"job {self._name}: {why}"
+        self._patiently(waiting)
+
+    def _patiently(self, waiting: str | None) -> None:
+        """Tell a trouble that lasts; another one, or another wording, once a minute at most."""
+        now = time.monotonic()
+        if waiting is None:
+            self._since = None
+            return
+        self._since = self._since or now
+        line, told = self._told
+        if waiting != line and now - self._since >= _PATIENT_S and now - told >= _TOLD_EVERY_S:
+            self._told = (waiting, now)
+            self._progress.note(f"waits: {waiting}")
+
+    def _where(self, pod: Any) -> str:
+        """Step, round and index, as its command line counts them, and the pod."""
+        parts = [self._work.step]
+        if self._work.round is not None:
+            parts.append(f"round {self._work.round}")
+        if self._work.size > 1:
+            parts.append(f"index {index_of(pod)}")
+        return f"{' '.join(parts)} (pod {pod.metadata.name})"

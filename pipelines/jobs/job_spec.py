@@ -1,0 +1,148 @@
+"""Names and labels of what a run has in a cluster."""
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from unecho.components.run import Run
+from unecho.components.steps import STEPS
+
+RUN: Final = "unecho/run"
+STEP: Final = "unecho/step"
+ROUND: Final = "unecho/round"
+SPEC: Final = "unecho/spec"
+"""Annotation of a Job: a hash of what it was made of."""
+ADDRESS: Final = "unecho/address"
+"""Annotation: the run's address, ROOT/runs/NAME."""
+
+_LONGEST = 57  # a Job's name and a dash and its index name a pod's host: 63 letters
+
+
+def owner_name(run: str) -> str:
+    """The ConfigMap that owns all that a run has."""
+    return f"unecho-run-{run}"
+
+
+def job_name(run: str, step: str, round: int | None) -> str:
+    """Deterministic and at most 57 letters: RUN-STEP-ROUND, a long run's name shortened to a hash."""
+    end = f"-{step}" if round is None else f"-{step}-{round}"
+    if len(run) + len(end) <= _LONGEST:
+        return run + end
+    digest = hashlib.sha256(run.encode()).hexdigest()[:8]
+    return f"{run[: _LONGEST - len(end) - 9].rstrip('-')}-{digest}{end}"
+
+
+def job_labels(run: str, step: str, round: int | None) -> dict[str, str]:
+    """Of a Job and its pods."""
+    found = {"app.kubernetes.io/name": "unecho", RUN: run, STEP: step}
+    return found if round is None else found | {ROUND: str(round)}
+
+
+TRIES: Final = 4
+"""How often an index may fail before its Job has failed."""
+_KEPT_S: Final = 24 * 3600
+"""How long a finished Job stays to be looked at."""
+_QUEUE: Final = "kueue.x-k8s.io/"
+
+
+def template_of(step: str) -> str:
+    """Name of the PodTemplate that says what a step's pods look like."""
+    return "unecho-gpu-step" if STEPS[step].on_device else "unecho-step"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one Job does.
+
+    Attributes:
+        size: how many indexes; 1 for a step that has none.
+    """
+
+    step: str
+    round: int | None
+    size: int
+
+    def indices(self) -> range:
+        return range(self.size)
+
+    def name(self, run: Run) -> str:
+        """The Job's name."""
+        return job_name(run.name, self.step, self.round)
+
+    def job(self, run: Run, template: dict[str, Any], parallelism: int, owner: Any) -> dict[str, Any]:
+        """The Job.
+
+        Args:
+            template: the pods', as the PodTemplate has it; its first container runs the step.
+            parallelism: pods at once, at most.
+            owner: the run's ConfigMap.
+
+        Source: kubernetes.io, Indexed Jobs, pod failure policy, backoff limit per index (v1.33, stable).
+        """
+        pod = self._pod(run, template)
+        container = pod["spec"]["containers"][0]["name"]
+        labels = job_labels(run.name, self.step, self.round)
+        queue = {name: value for name, value in pod["metadata"]["labels"].items() if name.startswith(_QUEUE)}
+        spec: dict[str, Any] = {
+            "completionMode": "Indexed",
+            "completions": self.size,
+            "parallelism": min(parallelism, self.size),
+            "backoffLimitPerIndex": TRIES - 1,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": _failure_rules(container)},
+            "ttlSecondsAfterFinished": _KEPT_S,
+            "template": pod,
+        }
+        if queue:  # the queue lets it go
+            spec["suspend"] = True
+        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": self.name(run),
+                "labels": labels | queue,
+                "annotations": {SPEC: digest, ADDRESS: run.url},
+                "ownerReferences": [
+                    {
+                        "apiVersion": "v1",
+                        "kind": "ConfigMap",
+                        "name": owner.metadata.name,
+                        "uid": owner.metadata.uid,
+                        "controller": True,
+                    }
+                ],
+            },
+            "spec": spec,
+        }
+
+    def _pod(self, run: Run, template: dict[str, Any]) -> dict[str, Any]:
+        pod = copy.deepcopy(template)
+        metadata = pod.setdefault("metadata", {})
+        metadata["labels"] = (metadata.get("labels") or {}) | job_labels(run.name, self.step, self.round)
+        pod["spec"]["restartPolicy"] = "Never"
+        container = pod["spec"]["containers"][0]
+        container["args"] = self._arguments(run)
+        container["env"] = [*(container.get("env") or []), {"name": "UNECHO_IMAGE", "value": container["image"]}]
+        return pod
+
+    def _arguments(self, run: Run) -> list[str]:
+        """The command line of `unecho`, the same that a person would type."""
+        step = STEPS[self.step]
+        arguments = ["step", self.step, "--run", run.url]
+        if step.by_round:
+            arguments += ["--round", str(self.round)]
+        if step.by_index:
+            arguments += ["--index", "$(JOB_COMPLETION_INDEX)"]  # set in every pod of an Indexed Job
+        return arguments
+
+
+def _failure_rules(container: str) -> list[dict[str, Any]]:
+    """Trying again cannot help: the Job has failed. A pod that was asked to leave: not counted. Else: counted."""
+    return [
+        {"action": "FailJob", "onExitCodes": {"containerName": container, "operator": "In", "values": [2]}},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "Ignore", "onExitCodes": {"containerName": container, "operator": "In", "values": [143]}},
+    ]

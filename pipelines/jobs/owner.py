@@ -1,0 +1,77 @@
+"""The ConfigMap unecho-run-NAME: it owns every Job of a run; deleting it ends the run in the cluster."""
+
+import os
+import time
+from typing import Any
+
+from unecho.components.failure import Fatal
+from unecho.components.run import Run
+from unecho.pipelines.jobs.cluster import Cluster
+from unecho.pipelines.jobs.job_spec import RUN, owner_name
+
+
+def owner(cluster: Cluster, run: Run, *, seen: str | None = None) -> Any:
+    """The run's ConfigMap, made where it is missing.
+
+    A coordinator that is a Job itself becomes an owner of the ConfigMap, so that deleting it deletes all; two that
+    run at once are both its owners.
+
+    Args:
+        seen: its uid, when this process has had it before.
+
+    Raises:
+        Fatal: it belongs to a run of that name at another root; or it has been deleted under a coordinator outside
+            the cluster, which means: stop.
+    """
+    name = owner_name(run.name)
+    while True:
+        found = cluster.config_map(name)
+        if found is None or found.metadata.deletion_timestamp:
+            if seen and not cluster.inside:
+                raise Fatal(f"run {run.url}: configmap {name} was deleted: the run has been ended in this cluster")
+            if found is None:
+                found = cluster.create_config_map(_body(run, name))
+            if found is None or found.metadata.deletion_timestamp:
+                time.sleep(0.2)  # it is going, or another coordinator was first
+                continue
+        there = (found.data or {}).get("run")
+        if there != run.url:
+            raise Fatal(
+                f"run name '{run.name}': taken in namespace {cluster.namespace} by {there}: take another --name, "
+                f"or end that one: kubectl delete configmap {name}"
+            )
+        me = _coordinator()
+        if me is None or any(reference.uid == me["uid"] for reference in found.metadata.owner_references or []):
+            return found
+        patch = {"metadata": {"uid": found.metadata.uid, "ownerReferences": [me, *_references(found)]}}
+        if (patched := cluster.patch_config_map(name, patch)) is not None:
+            return patched
+
+
+def _body(run: Run, name: str) -> dict[str, Any]:
+    me = _coordinator()
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "labels": {"app.kubernetes.io/name": "unecho", RUN: run.name},
+            "ownerReferences": [me] if me else [],
+        },
+        "data": {"run": run.url},
+    }
+
+
+def _coordinator() -> dict[str, Any] | None:
+    """The Job that this process is a pod of, as an owner; the manifests put its name and uid into the environment."""
+    name, uid = os.environ.get("UNECHO_COORDINATOR_JOB"), os.environ.get("UNECHO_COORDINATOR_UID")
+    if not name or not uid:
+        return None
+    return {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
+
+
+def _references(found: Any) -> list[dict[str, Any]]:
+    return [
+        {"apiVersion": r.api_version, "kind": r.kind, "name": r.name, "uid": r.uid}
+        for r in found.metadata.owner_references or []
+    ]

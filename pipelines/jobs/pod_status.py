@@ -1,0 +1,90 @@
+"""What a cluster shows of a run: its pods, how far they say they are, and what is wrong."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from unecho.components.run import Run
+from unecho.pipelines.jobs.cluster import Cluster
+from unecho.pipelines.jobs.diagnose import end_of, holds, index_of, pods_of, refused, waits_for
+from unecho.pipelines.jobs.job_spec import ADDRESS, ROUND, RUN, STEP
+
+
+@dataclass(frozen=True)
+class PodSight:
+    """A pod of a run that has not ended well.
+
+    Attributes:
+        step: its step, or "coordinator".
+        state: "pending", "running" or "failed".
+        wrong: what it waits for, or its last words.
+        told: what it said last of its progress: done, total, unit, loss, skip_rate...
+    """
+
+    name: str
+    step: str
+    round: int | None
+    index: int
+    state: str
+    wrong: str | None
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a cluster shows of a run: pods, and Jobs that have none though they should."""
+
+    pods: list[PodSight]
+    wrong: list[str]
+
+
+def see(cluster: Cluster, run: Run) -> Sight:
+    """Look once.
+
+    Raises:
+        Fatal: the API server refuses; Unreachable: it does not answer.
+    """
+    jobs = [job for job in cluster.jobs(f"{RUN}={run.name}") if _is_of(job, run)]
+    seen, wrong = [], []
+    for job in jobs + cluster.jobs("unecho/coordinator=true"):
+        if holds(job, "Complete"):
+            continue
+        newest = {index_of(pod): pod for pod in pods_of(cluster, job)}
+        seen += [sight for pod in newest.values() if (sight := _pod(cluster, pod))]
+        if not newest and not holds(job, "Failed"):
+            why = refused(job, cluster.warnings(job))
+            wrong += [f"job {job.metadata.name}: {why}"] if why else []
+    return Sight(sorted(seen, key=lambda pod: (pod.step, pod.round or 0, pod.index)), wrong)
+
+
+def _pod(cluster: Cluster, pod: Any) -> PodSight | None:
+    labels = pod.metadata.labels
+    end = end_of(pod)
+    if end and not end.status:
+        return None
+    running = pod.status.phase == "Running" and end is None
+    return PodSight(
+        name=pod.metadata.name,
+        step=labels.get(STEP, "coordinator"),
+        round=int(labels[ROUND]) if ROUND in labels else None,
+        index=index_of(pod),
+        state="failed" if end else "running" if running else "pending",
+        wrong=end.line if end else waits_for(pod),
+        told=_progress(cluster.log_tail(pod.metadata.name, 20)) if running else {},
+    )
+
+
+def _progress(log: str) -> dict[str, Any]:
+    """The newest line that tells of progress."""
+    for line in reversed(log.splitlines()):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and "done" in found and "total" in found:
+            return found
+    return {}
+
+
+def _is_of(job: Any, run: Run) -> bool:
+    return (job.metadata.annotations or {}).get(ADDRESS) == run.url

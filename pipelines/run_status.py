@@ -1,0 +1,137 @@
+"""How a run stands, told from its records and checkpoints alone."""
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from unecho.components.config import RunConfig
+from unecho.components.config.counts import steps_per_round
+from unecho.components.run import (
+    Assignment,
+    BeginRecord,
+    ModelRecord,
+    Plan,
+    ProxyRecord,
+    RanWith,
+    RoundFigures,
+    Run,
+    SamplesRecord,
+)
+from unecho.components.run.checkpoints import Checkpoint, checkpoint_manifests
+from unecho.components.run.state import State, state_of
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round that has ended.
+
+    Attributes:
+        moved: samples that changed their shard after it.
+        seconds: from its begin to its model.
+    """
+
+    figures: RoundFigures
+    moved: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A proxy of the round under way.
+
+    Attributes:
+        step: optimizer steps of this round that are in the store; `steps`: of the whole round.
+        kept: when its newest checkpoint was written, seconds since the epoch.
+    """
+
+    index: int
+    done: bool
+    step: int
+    steps: int
+    figures: RoundFigures | None = None
+    kept: float | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """How a run stands.
+
+    Attributes:
+        started: seconds since the epoch.
+        shards: of the round under way; empty when none is.
+        parts: of the generated images that are done, of so many.
+        left_s: seconds that the rounds will still take; None while nothing is known.
+    """
+
+    state: State
+    config: RunConfig
+    started: float
+    rounds: list[Round] = field(default_factory=list)
+    shards: list[Shard] = field(default_factory=list)
+    parts: tuple[int, int] = (0, 0)
+    left_s: float | None = None
+
+
+def situation_of(run: Run) -> Situation | None:
+    """The situation of a run; None where it has no plan yet.
+
+    Raises:
+        Fatal: the store refuses, or a record cannot be read.
+    """
+    plan = run.find(Plan, 0)
+    if plan is None:
+        return None
+    keys = {stat.key for stat in run.store.list(f"{run.prefix}/")}
+    state, config = state_of(run, keys), run.config()
+    rounds = [_ended(run, r) for r in range(state.rounds)]
+    training = state.name == "running" and state.rounds < state.planned
+    shards = [_shard(run, config, state.rounds, k) for k in range(config.iet.shards)] if training else []
+    parts = sum(run.key(SamplesRecord, state.rounds, part) in keys for part in range(config.sample.parts))
+    return Situation(
+        state=state,
+        config=config,
+        started=_time(plan.ran_with),
+        rounds=rounds,
+        shards=shards,
+        parts=(parts, config.sample.parts),
+        left_s=_left(run, state, rounds, shards),
+    )
+
+
+def _ended(run: Run, round: int) -> Round:
+    begin, model = run.load(BeginRecord, round), run.load(ModelRecord, round + 1)
+    moved = run.find(Assignment, round + 1)
+    assert model.figures is not None
+    assert model.ran_with is not None
+    seconds = _time(model.ran_with) + model.ran_with.seconds - _time(begin.ran_with)
+    return Round(model.figures, moved.moved if moved else 0, seconds)
+
+
+def _shard(run: Run, config: RunConfig, round: int, index: int) -> Shard:
+    size = run.load(Assignment, round).shard_sizes[index]
+    steps = steps_per_round(config, size)
+    if proxy := run.find(ProxyRecord, round, index):
+        return Shard(index, True, steps, steps, proxy.figures)
+    for stat in checkpoint_manifests(run, round, index)[:1]:
+        found = Checkpoint.model_validate_json(run.store.get(stat.key))
+        return Shard(index, False, found.step - round * steps, steps, found.figures, stat.modified)
+    return Shard(index, False, 0, steps)
+
+
+def _left(run: Run, state: State, rounds: list[Round], shards: list[Shard]) -> float | None:
+    """From the rounds that have ended; before that, from how far the first one is."""
+    if state.name not in ("planned", "running"):
+        return None
+    begin = run.find(BeginRecord, state.rounds)
+    elapsed = time.time() - _time(begin.ran_with) if begin else 0.0
+    if rounds:
+        each = statistics.median(round.seconds for round in rounds)
+        return max(0.0, (state.planned - state.rounds) * each - min(elapsed, each))
+    done = sum(shard.step / shard.steps for shard in shards) / max(1, len(shards))
+    return state.planned * elapsed / done - elapsed if done >= 0.05 else None
+
+
+def _time(ran_with: RanWith | None) -> float:
+    assert ran_with is not None
+    return datetime.fromisoformat(ran_with.started).timestamp()

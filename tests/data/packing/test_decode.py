@@ -1,0 +1,245 @@
+"""One image file at a time: what becomes of its pixels, and what is refused."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unecho.components.data import image as decoding
+from unecho.components.data.image import BadImage, Fit, decode, read_header
+
+GREY, RGB = Fit(1, 8), Fit(3, 8)
+
+
+def file(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def pixels(channels: int = 1, height: int = 8, width: int = 8, seed: int = 0) -> np.ndarray:
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_grey_and_rgb_images_of_the_right_size_keep_their_pixels() -> None:
+    grey, rgb = pixels(1), pixels(3)
+    assert (decode(file(Image.fromarray(grey)), GREY) == grey[None]).all()
+    assert (decode(file(Image.fromarray(rgb)), RGB) == rgb.transpose(2, 0, 1)).all()
+    assert (decode(file(Image.fromarray(grey)), RGB) == np.stack([grey] * 3)).all()
+
+
+def test_rgb_becomes_grey_by_the_luma_of_bt_601() -> None:
+    flat = Image.new("RGB", (8, 8), (200, 100, 50))
+    assert (decode(file(flat), GREY) == 124).all()  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [  # EXIF 2.3, tag 0x0112: where the stored row 0 and column 0 belong
+        (1, lambda a: a),
+        (2, lambda a: a[:, ::-1]),
+        (3, lambda a: a[::-1, ::-1]),
+        (4, lambda a: a[::-1]),
+        (5, lambda a: a.T),
+        (6, lambda a: a.T[:, ::-1]),
+        (7, lambda a: a.T[::-1, ::-1]),
+        (8, lambda a: a.T[::-1]),
+    ],
+)
+def test_an_image_stands_upright_by_its_exif_orientation(format: str, orientation: int, upright: object) -> None:
+    stored = pixels(1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if format == "WEBP" else {}
+    image = Image.fromarray(stored)
+    data = file(image.convert("RGB") if format == "WEBP" else image, format, exif=exif, **options)
+    assert (decode(data, GREY)[0] == upright(stored)).all()  # type: ignore[operator]
+
+
+def test_a_palette_with_transparency_stands_on_the_background() -> None:
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([255, 0, 0, 0, 0, 200])
+    image.paste(0, (0, 0, 8, 4))
+    data = file(image, transparency=0)  # entry 0, red, is clear
+    decoded = decode(data, Fit(3, 8, background=40))
+    assert (decoded[:, :4] == 40).all()
+    assert (decoded[:, 4:] == np.array([0, 0, 200])[:, None, None]).all()
+    assert (decode(file(image), RGB)[:, :4] == np.array([255, 0, 0])[:, None, None]).all()  # without it, red is red
+
+
+def test_alpha_mixes_with_the_background() -> None:
+    rgba = Image.new("RGBA", (8, 8), (200, 100, 0, 51))  # 51 / 255 = 0.2
+    assert decode(file(rgba), RGB)[:, 0, 0].tolist() == [244, 224, 204]  # 0.2 * colour + 0.8 * 255
+    assert decode(file(rgba), Fit(3, 8, background=0))[:, 0, 0].tolist() == [40, 20, 0]
+    la = Image.new("LA", (8, 8), (200, 51))
+    assert (decode(file(la), Fit(1, 8, background=100)) == 120).all()  # 0.2 * 200 + 0.8 * 100
+
+
+def test_the_transparent_colour_of_an_rgb_png_stands_on_the_background() -> None:
+    image = Image.new("RGB", (8, 8), (1, 2, 3))
+    image.paste((9, 9, 9), (0, 0, 4, 8))
+    decoded = decode(file(image, transparency=(1, 2, 3)), RGB)
+    assert (decoded[:, :, :4] == 9).all()
+    assert (decoded[:, :, 4:] == 255).all()
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
+def test_16_bit_grey_is_scaled_and_rounded_not_clipped(format: str) -> None:
+    deep = np.full((8, 8), 65535, np.uint16)
+    deep[0] = [0, 128, 129, 257, 1000, 32768, 65406, 65407]
+    data = file(Image.fromarray(deep), format)
+    decoded = decode(data, GREY)[0]
+    assert decoded[0].tolist() == [0, 0, 1, 1, 4, 128, 254, 255]  # round(v * 255 / 65535)
+    assert (decoded[1:] == 255).all()
+
+
+def test_one_grey_level_of_a_16_bit_png_can_be_transparent() -> None:
+    deep = np.full((8, 8), 257 * 7, np.uint16)
+    deep[:4] = 257 * 200
+    chunks = png_chunks(file(Image.fromarray(deep)))
+    chunks.insert(1, (b"tRNS", struct.pack(">H", 257 * 200)))
+    decoded = decode(png(chunks), GREY)[0]
+    assert (decoded[:4] == 255).all()
+    assert (decoded[4:] == 7).all()
+
+
+def test_bilevel_images_are_black_and_white() -> None:
+    bits = pixels(1) > 127
+    for format in ("PNG", "TIFF", "PPM", "BMP", "GIF"):
+        data = file(Image.fromarray(bits), format)
+        assert (decode(data, GREY)[0] == np.where(bits, 255, 0)).all()
+
+
+def test_cmyk_becomes_rgb() -> None:
+    cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    assert decode(file(cyan, "TIFF"), RGB)[:, 0, 0].tolist() == [0, 255, 255]
+    paper = Image.new("CMYK", (8, 8), (0, 0, 0, 0))
+    assert (decode(file(paper, "JPEG"), RGB) >= 254).all()
+    assert (decode(file(paper, "JPEG"), GREY) >= 254).all()
+
+
+@pytest.mark.parametrize(("format", "options"), [("WEBP", {"lossless": True}), ("BMP", {}), ("GIF", {}), ("PPM", {})])
+def test_lossless_formats_keep_their_pixels(format: str, options: dict[str, object]) -> None:
+    grey = Image.fromarray(pixels(1))
+    image = grey if format == "GIF" else grey.convert("RGB")
+    assert (decode(file(image, format, **options), GREY)[0] == pixels(1)).all()
+
+
+def test_crop_scales_the_shorter_side_and_cuts_the_centre() -> None:
+    wide = pixels(1, 8, 13)
+    assert (decode(file(Image.fromarray(wide)), GREY)[0] == wide[:, 2:10]).all()  # (13 - 8) // 2, no blur
+    tall = np.zeros((64, 16), np.uint8)
+    tall[24:40] = 255
+    assert (decode(file(Image.fromarray(tall)), GREY) > 230).all()  # rows 24..39 of 64 are the centre square
+
+
+def test_squash_scales_both_sides() -> None:
+    tall = np.zeros((64, 16), np.uint8)
+    tall[32:] = 255
+    squashed = decode(file(Image.fromarray(tall)), Fit(1, 8, "squash"))[0]
+    assert (squashed[:3] < 5).all()
+    assert (squashed[5:] > 250).all()
+
+
+def test_scaling_down_is_antialiased() -> None:
+    chequered = np.indices((32, 32)).sum(0).astype(np.uint8) % 2 * 255
+    inner = decode(file(Image.fromarray(chequered)), GREY)[0]
+    assert np.abs(inner.astype(int) - 127).max() < 12  # taking every fourth pixel would give 0 everywhere
+
+
+def test_none_takes_only_images_of_the_right_size() -> None:
+    assert decode(file(Image.fromarray(pixels())), Fit(1, 8, "none")).shape == (1, 8, 8)
+    with pytest.raises(BadImage, match=r"9 x 8 pixels, not 8 x 8 \(data.resize is none\)"):
+        decode(file(Image.fromarray(pixels(1, 8, 9))), Fit(1, 8, "none"))
+
+
+def test_a_photograph_with_extras_behind_it_is_taken() -> None:
+    image, extra = Image.fromarray(pixels(3)), Image.fromarray(pixels(3, seed=1))
+    data = file(image, "MPO", save_all=True, append_images=[extra])
+    assert (decode(data, RGB) == decode(file(image, "JPEG"), RGB)).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"once upon a time", "not an image of a supported format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not an image of a supported format"),
+        (file(Image.fromarray(pixels(1, 64, 64)))[:-900], "truncated"),
+        (file(Image.fromarray(pixels(3, 64, 64)), "JPEG")[:-900], "truncated"),
+        (file(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF"), "pixels of kind F are not supported"),
+        (file(Image.fromarray(np.zeros((8, 8), np.int32)), "TIFF"), "pixels of kind I are not supported"),
+        *(
+            (
+                file(Image.fromarray(pixels()), format, save_all=True, append_images=[Image.fromarray(pixels(seed=1))]),
+                "2 frames or pages, one is supported",
+            )
+            for format in ("GIF", "TIFF", "PNG", "WEBP")
+        ),
+    ],
+)
+def test_what_is_not_supported_is_refused_with_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(BadImage, match=reason):
+        decode(data, RGB)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (10_001, 10_000)])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(width: int, height: int) -> None:
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    bomb = png([(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")])
+    for read in (lambda: decode(bomb, GREY), lambda: read_header(bomb)):
+        with pytest.raises(BadImage, match="more than 100,000,000"):
+            read()
+
+
+def test_an_image_just_below_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 64)
+    assert decode(file(Image.fromarray(pixels())), GREY).shape == (1, 8, 8)
+    with pytest.raises(BadImage, match="8 x 9 pixels, more than 64"):
+        decode(file(Image.fromarray(pixels(1, 9, 8))), GREY)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        file(Image.fromarray(pixels(3))),
+        file(Image.fromarray(pixels(3)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+        file(Image.fromarray(pixels(1)), "GIF"),
+        file(Image.fromarray(pixels(3)), "TIFF", compression="tiff_lzw"),
+        file(Image.fromarray(pixels(3)), "WEBP"),
+        file(Image.fromarray(pixels(3)), "BMP"),
+    ],
+)
+def test_a_damaged_file_gives_an_image_or_a_reason_and_nothing_else(data: bytes) -> None:
+    random, reasons = np.random.default_rng(0), []
+    for trial in range(120):
+        damaged = bytearray(data)
+        for _ in range(1 + trial % 3):
+            damaged[random.integers(len(data))] = random.integers(256)
+        damaged = damaged[: random.integers(len(data))] if trial % 4 == 0 else damaged
+        try:
+            assert decode(bytes(damaged), RGB).shape == (3, 8, 8)
+        except BadImage as reason:
+            reasons.append(str(reason))
+    assert reasons
+    assert not any("\n" in reason for reason in reasons)
+
+
+def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    chunks, place = [], 8
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + size]))
+        place += 12 + size
+    return chunks
+
+
+def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big") for kind, data in chunks
+    )

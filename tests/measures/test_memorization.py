@@ -1,0 +1,98 @@
+from math import sqrt
+
+import numpy as np
+import pytest
+import torch
+
+from unecho.components.config.fields import TAA, Evaluate
+from unecho.components.measures.images import Held
+from unecho.components.measures.memorization import closeness
+from unecho.components.measures.transforms import IDENTITY, stages
+
+CPU = torch.device("cpu")
+CONFIG = Evaluate(neighbours=6)
+
+
+def smooth(seed: int, count: int) -> np.ndarray:
+    """Images of blobs, in which a shift by a pixel changes little against another image."""
+    noise = torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return (torch.nn.functional.interpolate(noise, (12, 12), mode="bicubic").clamp(0, 1) * 255).byte().numpy()
+
+
+def reference_ratios(queries: np.ndarray, training: np.ndarray, k: int) -> tuple[list[float], list[float]]:
+    """MQ and nearest-to-second-nearest ratios, by the definition, in float64."""
+    mq, second = [], []
+    for query in queries.astype(np.float64):
+        distances = sorted(((query - image) ** 2).sum() for image in training.astype(np.float64))
+        mq.append(distances[0] / (sum(distances[:k]) / k))
+        second.append(sqrt(distances[0]) / sqrt(distances[1]))
+    return mq, second
+
+
+def test_plain_ratios_are_those_of_a_loop_in_float64():
+    queries, training = smooth(0, 15), smooth(1, 30)
+    found = closeness(Held(queries), Held(training), ((IDENTITY,),), CONFIG, CPU)[0]
+    mq, second = reference_ratios(queries, training, 6)
+    np.testing.assert_allclose(found.mq, mq, rtol=1e-14)
+    np.testing.assert_allclose(found.second_ratio, second, rtol=1e-14)
+
+
+def test_aware_ratios_are_those_of_a_loop_over_every_shift_and_flip():
+    queries, training = smooth(2, 8), smooth(3, 20)
+    found = closeness(Held(queries), Held(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)[1]
+    for number, query in enumerate(queries.astype(np.float64)):
+        distances = []
+        for image in training.astype(np.float64):
+            versions = []
+            for mirrored in (image, image[:, :, ::-1]):
+                padded = np.pad(mirrored, ((0, 0), (1, 1), (1, 1)), mode="edge")
+                versions += [padded[:, y : y + 12, x : x + 12] for y in range(3) for x in range(3)]
+            distances.append(min(((query - v) ** 2).sum() for v in versions))
+        distances.sort()
+        assert found.mq[number] == pytest.approx(distances[0] / np.mean(distances[:6]), rel=1e-14)
+        assert found.second_ratio[number] == pytest.approx(sqrt(distances[0] / distances[1]), rel=1e-14)
+
+
+def test_only_the_aware_measure_finds_planted_copies_that_are_mirrored_and_shifted():
+    # images of noise: neither a shift nor the mirror image is near the original
+    training = np.random.default_rng(4).integers(0, 256, (40, 1, 12, 12), dtype=np.uint8)
+    mirrored = training[7, :, :, ::-1]
+    shifted = np.pad(training[9], ((0, 0), (1, 0), (0, 1)), mode="edge")[:, :12, 1:]
+    both = np.pad(training[11, :, :, ::-1], ((0, 0), (0, 1), (1, 0)), mode="edge")[:, 1:, :12]
+    planted = np.stack([training[5], mirrored, shifted, both])
+    plain, aware = closeness(Held(planted), Held(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)
+    assert plain.below(0.5) == plain.far_nearer(1 / 3) == 1  # the plain copy alone
+    assert aware.mq.tolist() == aware.second_ratio.tolist() == [0.0] * 4
+    assert aware.nearest.tolist() == [5, 7, 9, 11]
+    assert aware.below(0.1) == aware.far_nearer(1 / 3) == 4
+
+
+def test_mq_counts_what_is_strictly_below_the_threshold():
+    # distances 1, 3, 3, ...: 1 / mean(1, 3) = 0.5
+    training = np.zeros((2, 1, 8, 8), np.uint8)
+    training[0, 0, 0, 0] = 1
+    training[1, 0, 0, :3] = 1
+    found = closeness(
+        Held(np.zeros((1, 1, 8, 8), np.uint8)), Held(training), ((IDENTITY,),), Evaluate(neighbours=2), CPU
+    )[0]
+    assert found.mq.tolist() == [0.5]
+    assert (found.below(0.5), found.below(0.500001)) == (0, 1)
+    assert found.second_ratio[0] == pytest.approx(1 / sqrt(3))
+
+
+def test_a_copy_of_an_image_that_the_training_set_holds_many_times_is_a_copy():
+    training = np.repeat(smooth(5, 1), 8, axis=0)
+    found = closeness(Held(training[:1]), Held(training), ((IDENTITY,),), CONFIG, CPU)[0]
+    assert found.mq.tolist() == found.second_ratio.tolist() == [0.0]
+
+
+def test_images_measured_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch):
+    queries, training = smooth(6, 10), smooth(7, 12)
+    whole = closeness(Held(queries), Held(training), stages(TAA()), CONFIG, CPU)
+    monkeypatch.setattr("unecho.components.measures.memorization._AT_ONCE_BYTES", 4 * 144)
+    done: list[int] = []
+    parts = closeness(Held(queries), Held(training), stages(TAA()), CONFIG, CPU, done.append)
+    assert done == [4, 8, 10]
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a.mq, b.mq)
+        np.testing.assert_array_equal(a.nearest, b.nearest)

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from unecho.components.measures.images import Held
+from unecho.components.measures.neighbours import nearest
+from unecho.components.measures.transforms import IDENTITY, Transform
+
+CPU = torch.device("cpu")
+PLAIN = ((IDENTITY,),)
+SHIFTS_AND_FLIP = (
+    (IDENTITY,),
+    (Transform(flip=True), Transform(down=1), Transform(right=-1), Transform(flip=True, down=-1, right=1)),
+)
+
+
+def images(seed: int, count: int, channels: int = 3, side: int = 6) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, channels, side, side), dtype=np.uint8)
+
+
+def moved(image: np.ndarray, transform: Transform) -> np.ndarray:
+    """One image, pixel by pixel: mirrored, then shifted with its edge repeated."""
+    channels, height, width = image.shape
+    out = np.empty_like(image)
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                from_y = min(max(y - transform.down, 0), height - 1)
+                from_x = min(max(x - transform.right, 0), width - 1)
+                out[c, y, x] = image[c, from_y, width - 1 - from_x if transform.flip else from_x]
+    return out
+
+
+def brute(queries: np.ndarray, training: np.ndarray, transforms, k: int) -> tuple[np.ndarray, np.ndarray]:
+    distances, indices = [], []
+    for query in queries:
+        row = []
+        for number, image in enumerate(training):
+            versions = [moved(image, t).astype(np.float64) for t in transforms]
+            row.append((min(((query.astype(np.float64) - v) ** 2).sum() for v in versions), number))
+        row.sort()
+        distances.append([d for d, _ in row[:k]])
+        indices.append([i for _, i in row[:k]])
+    return np.array(distances), np.array(indices)
+
+
+def test_plain_and_augmentation_aware_distances_are_those_of_a_loop_in_float64():
+    queries, training = images(0, 9), images(1, 23)
+    plain, aware = nearest(queries, Held(training), SHIFTS_AND_FLIP, 5, CPU)
+    for found, transforms in ((plain, SHIFTS_AND_FLIP[0]), (aware, SHIFTS_AND_FLIP[0] + SHIFTS_AND_FLIP[1])):
+        distances, indices = brute(queries, training, transforms, 5)
+        np.testing.assert_array_equal(found.distances, distances)
+        np.testing.assert_array_equal(found.indices, indices)
+
+
+@pytest.mark.parametrize(("query_rows", "training_rows"), [(1, 1), (2, 7), (3, 50), (100, 4), (4096, 2048)])
+def test_block_sizes_do_not_matter(query_rows: int, training_rows: int):
+    queries, training = images(2, 11), images(3, 50)
+    training[30:40] = training[:10]  # ties across blocks
+    whole = nearest(queries, Held(training), SHIFTS_AND_FLIP, 8, CPU)
+    blocked = nearest(
+        queries, Held(training), SHIFTS_AND_FLIP, 8, CPU, query_rows=query_rows, training_rows=training_rows
+    )
+    for a, b in zip(whole, blocked, strict=True):
+        np.testing.assert_array_equal(a.distances, b.distances)
+        np.testing.assert_array_equal(a.indices, b.indices)
+
+
+def test_panels_of_queries_do_not_matter(monkeypatch: pytest.MonkeyPatch):
+    queries, training = images(4, 10), images(5, 20)
+    whole = nearest(queries, Held(training), PLAIN, 3, CPU)
+    monkeypatch.setattr("unecho.components.measures.neighbours._PANEL_BYTES", 3 * 4 * queries[0].size)
+    done: list[int] = []
+    parts = nearest(queries, Held(training), PLAIN, 3, CPU, done.append)
+    assert done == [3, 6, 9, 10]
+    np.testing.assert_array_equal(whole[0].distances, parts[0].distances)
+    np.testing.assert_array_equal(whole[0].indices, parts[0].indices)
+
+
+def test_equal_distances_come_in_order_of_index():
+    training = np.repeat(images(6, 4), 5, axis=0)[::-1].copy()
+    found = nearest(training[:1], Held(training), PLAIN, 7, CPU, training_rows=3)[0]
+    assert found.distances[0, :5].tolist() == [0] * 5
+    assert found.indices[0, :5].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_an_exact_copy_has_distance_zero_and_one_grey_level_has_distance_one():
+    # 3 x 64 x 64 values of up to 255: the usual |a|^2 + |b|^2 - 2ab in float32 is off by dozens here
+    training = np.full((3, 3, 64, 64), 255, np.uint8)
+    training[1] = 254
+    training[2] = images(7, 1, 3, 64)[0]
+    almost = training[0].copy()
+    almost[2, 63, 63] = 254
+    found = nearest(np.stack([training[2], almost]), Held(training), PLAIN, 2, CPU)[0]
+    assert found.distances[:, 0].tolist() == [0, 1]
+    assert found.indices[:, 0].tolist() == [2, 0]
+    assert found.distances[1, 1] == 3 * 64 * 64 - 1
+
+
+def test_the_largest_possible_distance_is_exact():
+    black, white = np.zeros((1, 3, 128, 128), np.uint8), np.full((1, 3, 128, 128), 255, np.uint8)
+    assert nearest(black, Held(white), PLAIN, 1, CPU)[0].distances[0, 0] == 3 * 128 * 128 * 255**2
