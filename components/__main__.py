@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.failure import status_of
 from unecho.components.log import listen
-from unecho.components.plan.step import step as plan
 from unecho.components.progress import Lines
 from unecho.components.run import Run
-from unecho.components.steps import STEPS, run_step
+from unecho.components.steps import STEPS, plan, run_step
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +63,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="unecho step", description="Run one step of a run at its address.")
     steps = parser.add_subparsers(dest="step", required=True, metavar="NAME")
     for step in STEPS.values():
-        sub = steps.add_parser(step.name, help=step.says, description=step.says)
+        sub = steps.add_parser(step.name, help=step.summary, description=step.summary)
         required = step.name != "plan"  # on Kubeflow a form says where the run is
         sub.add_argument("--run", required=required, metavar="ROOT/runs/NAME", help="directory or s3://bucket/prefix")
         if step.by_round:

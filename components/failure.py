@@ -3,7 +3,8 @@
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -68,6 +69,30 @@ def status_of(work: Callable[[], Any]) -> int:
         tell(line, level="error", status=RETRY, traceback=traceback.format_exc())
         return RETRY
     return DONE
+
+
+@contextmanager
+def stop_asked() -> Iterator[Callable[[], int | None]]:
+    """Catch SIGTERM and SIGINT until the end of the block.
+
+    Yields:
+        What says whether to stop: None, or the exit status to stop with. Outside the main thread,
+        where no signal arrives, always None.
+    """
+    status: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        status.append(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: status[0] if status else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

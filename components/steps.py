@@ -1,9 +1,11 @@
-"""The steps by name: what each is a function of, and the record that says it is done."""
+"""The steps by name: a function each, imported when it is called, and the record that says it is done.
+
+A pod loads only what its own step needs, so each function here imports the step's room in its body.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Final, cast
+from typing import Final
 
 from unecho.components.config import RunConfig
 from unecho.components.failure import Fatal
@@ -21,62 +23,164 @@ from unecho.components.run import (
     SamplesRecord,
 )
 
-Function = Callable[[Run, int | None, int | None, Progress], Record]
-At = Callable[[int, int, int], tuple[int, ...]]
-"""From the step's round and index, and the last model's round, to the address of its record."""
+
+def plan(run: Run, config: RunConfig) -> Plan:
+    """Freeze the configuration of the run."""
+    from unecho.components.plan import step
+
+    return step.plan(run, config)
+
+
+def prepare(run: Run, progress: Progress) -> DatasetRecord:
+    """Pack the images into a data set, once."""
+    from unecho.components.prepare import step
+
+    return step.prepare(run, progress)
+
+
+def initialize(run: Run, progress: Progress) -> ModelRecord:
+    """Make model 0."""
+    from unecho.components.initialize import step
+
+    return step.initialize(run, progress)
+
+
+def shard(run: Run, progress: Progress) -> Assignment:
+    """Make assignment 0."""
+    from unecho.components.shard import step
+
+    return step.shard(run, progress)
+
+
+def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
+    """Decide whether a round starts; retire old weights."""
+    from unecho.components.begin import step
+
+    return step.begin(run, round, progress)
+
+
+def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
+    """Train one proxy on its shard."""
+    from unecho.components.train import step
+
+    return step.train(run, round, index, progress)
+
+
+def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
+    """Average the proxies of a round."""
+    from unecho.components.aggregate import step
+
+    return step.aggregate(run, round, progress)
+
+
+def redistribute(run: Run, round: int, progress: Progress) -> Assignment:
+    """Move often-skipped samples to other shards."""
+    from unecho.components.redistribute import step
+
+    return step.redistribute(run, round, progress)
+
+
+def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
+    """Generate a part of the images."""
+    from unecho.components.sample import step
+
+    return step.sample(run, index, progress)
+
+
+def evaluate(run: Run, progress: Progress) -> ReportRecord:
+    """Measure memorization and quality, write the report."""
+    from unecho.components.evaluate import step
+
+    return step.evaluate(run, progress)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a run.
+    """What engines need to know of a step.
 
     Attributes:
-        name: also the name of its folder and of its command.
-        record: what it commits; at: where.
-        by_round, by_index: what it is addressed by, beside the run.
+        function: of this module; its parameters say what the step is addressed by.
+        record: what it commits.
+        record_index: from the round r, the index k and the last model's round to the index of its record.
         on_device: whether it computes on an accelerator where there is one.
-        says: one line for help.
     """
 
-    name: str
+    function: Callable[..., Record]
     record: type[Record]
-    at: At
-    says: str
-    by_round: bool = False
-    by_index: bool = False
+    record_index: Callable[[int, int, int], tuple[int, ...]]
     on_device: bool = False
 
-    def function(self) -> Function:
-        """`step(run, round, index, progress)`, imported now: a pod loads only what its step needs."""
-        return cast(Function, import_module(f"unecho.components.{self.name}.step").step)
+    @property
+    def name(self) -> str:
+        """Also the name of its folder and of its command."""
+        return self.function.__name__
+
+    @property
+    def summary(self) -> str:
+        """One line for help."""
+        line = (self.function.__doc__ or "").strip().rstrip(".")
+        return line[:1].lower() + line[1:]
+
+    @property
+    def by_round(self) -> bool:
+        """Whether its address has a round."""
+        return "round" in self.function.__annotations__
+
+    @property
+    def by_index(self) -> bool:
+        """Whether its address has an index, of a shard or a part."""
+        return "index" in self.function.__annotations__
 
 
 STEPS: Final[dict[str, Step]] = {
     step.name: step
     for step in (
-        Step("plan", Plan, lambda r, k, last: (0,), "freeze the configuration of the run"),
-        Step("prepare", DatasetRecord, lambda r, k, last: (), "pack the images into a data set, once"),
-        Step("initialize", ModelRecord, lambda r, k, last: (0,), "make model 0"),
-        Step("shard", Assignment, lambda r, k, last: (0,), "make assignment 0"),
-        Step("begin", BeginRecord, lambda r, k, last: (r,), "decide whether a round starts; retire old weights", True),
-        Step("train", ProxyRecord, lambda r, k, last: (r, k), "train one proxy on its shard", True, True, True),
-        Step("aggregate", ModelRecord, lambda r, k, last: (r + 1,), "average the proxies of a round", True),
-        Step(
-            "redistribute",
-            Assignment,
-            lambda r, k, last: (r + 1,),
-            "move often-skipped samples to other shards",
-            by_round=True,
-        ),
-        Step("sample", SamplesRecord, lambda r, k, last: (last, k), "generate a part of the images", False, True, True),
-        Step(
-            "evaluate",
-            ReportRecord,
-            lambda r, k, last: (last,),
-            "measure memorization and quality, write the report",
-        ),
+        Step(plan, Plan, lambda r, k, last: (0,)),
+        Step(prepare, DatasetRecord, lambda r, k, last: ()),
+        Step(initialize, ModelRecord, lambda r, k, last: (0,)),
+        Step(shard, Assignment, lambda r, k, last: (0,)),
+        Step(begin, BeginRecord, lambda r, k, last: (r,)),
+        Step(train, ProxyRecord, lambda r, k, last: (r, k), on_device=True),
+        Step(aggregate, ModelRecord, lambda r, k, last: (r + 1,)),
+        Step(redistribute, Assignment, lambda r, k, last: (r + 1,)),
+        Step(sample, SamplesRecord, lambda r, k, last: (last, k), on_device=True),
+        Step(evaluate, ReportRecord, lambda r, k, last: (last,)),
     )
 }
+
+
+def run_step(
+    name: str, run: Run, round: int | None = None, index: int | None = None, progress: Progress | None = None
+) -> Record:
+    """Run one step at its address; one that is done already returns its record.
+
+    `plan` needs a configuration and is called by itself.
+
+    Raises:
+        Fatal: the address is not that of the step, or what the step says.
+    """
+    _check_address(STEPS[name], round, index)
+    progress, r, k = progress or Silent(), round or 0, index or 0
+    match name:
+        case "prepare":
+            return prepare(run, progress)
+        case "initialize":
+            return initialize(run, progress)
+        case "shard":
+            return shard(run, progress)
+        case "begin":
+            return begin(run, r, progress)
+        case "train":
+            return train(run, r, k, progress)
+        case "aggregate":
+            return aggregate(run, r, progress)
+        case "redistribute":
+            return redistribute(run, r, progress)
+        case "sample":
+            return sample(run, k, progress)
+        case "evaluate":
+            return evaluate(run, progress)
+    raise Fatal(f"step {name}: needs a configuration")
 
 
 def committed(
@@ -89,23 +193,12 @@ def committed(
     """
     step = STEPS[name]
     last = run.last_model(config).round if step.record in (SamplesRecord, ReportRecord) else 0
-    return run.find(step.record, *step.at(round or 0, index or 0, last))
+    return run.find(step.record, *step.record_index(round or 0, index or 0, last))
 
 
-def run_step(
-    name: str, run: Run, round: int | None = None, index: int | None = None, progress: Progress | None = None
-) -> Record:
-    """Run one step at its address; one that is done already returns its record.
-
-    `plan` needs a configuration and is called by itself, see `unecho.components.plan.step`.
-
-    Raises:
-        Fatal: the address is not that of the step, or what the step says.
-    """
-    step = STEPS[name]
+def _check_address(step: Step, round: int | None, index: int | None) -> None:
     for field, value, wanted in (("--round", round, step.by_round), ("--index", index, step.by_index)):
         if (value is not None) != wanted:
-            raise Fatal(f"step {name}: {field} is {'missing' if wanted else 'not its to take'}")
+            raise Fatal(f"step {step.name}: {field} is {'missing' if wanted else 'not its to take'}")
         if value is not None and value < 0:
-            raise Fatal(f"step {name}: {field} is {value}: counted from 0")
-    return step.function()(run, round, index, progress or Silent())
+            raise Fatal(f"step {step.name}: {field} is {value}: counted from 0")

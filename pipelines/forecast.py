@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from unecho.components.config import RunConfig
 from unecho.components.config.counts import planned_visits, shard_sizes, steps_per_round
-from unecho.components.diffusion.pixels import build_network, network_config
+from unecho.components.diffusion.family import family_of
 
 _BYTES = 4  # a float32
 
@@ -50,8 +50,9 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
     """
     import torch
 
+    family = family_of(config)
     with torch.device("meta"):  # shapes only
-        network = build_network(network_config(config, channels, resolution))
+        network = family.trainable(family.base(channels, resolution))
     parameters = sum(p.numel() for p in network.parameters())
     rounds, shards = config.iet.rounds, config.iet.shards
     sizes = shard_sizes(config, samples)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from unecho.components.config import RunConfig
-from unecho.components.plan.step import step as plan
 from unecho.components.run import BeginRecord, Run
-from unecho.components.steps import run_step
+from unecho.components.steps import plan, run_step
 from unecho.pipelines.display import Display
 from unecho.pipelines.loop import Engine
 

@@ -12,13 +12,12 @@ from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run, r
 _WEIGHTS = ("raw.safetensors", "ema.safetensors")
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> ModelRecord:
+def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
     """Commit model `round` + 1, with the round's figures and, if a rule says so, the reason to stop.
 
     Raises:
         Fatal: a proxy is missing, altered, or of another shape than the first.
     """
-    assert round is not None
     if found := run.find(ModelRecord, round + 1):
         return found
     started = time.time()

@@ -8,14 +8,13 @@ from unecho.components.run import Assignment, BeginRecord, ModelRecord, ProxyRec
 _WEIGHTS = ("raw.safetensors", "ema.safetensors", "optimizer.safetensors", "bank.safetensors")
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> BeginRecord:
+def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
     """Decide on round `round`, and retire the weights that no later round reads.
 
     'stop' when a rule has stopped the run, or when model or assignment `round` is missing because the round
     before failed; the latter is no result and is not committed. The record that lists what is retired stands
     before anything is removed, so a begin that was killed in between ends the work when it is repeated.
     """
-    assert round is not None
     started = time.time()
     record = run.find(BeginRecord, round)
     if record is None:

@@ -6,7 +6,6 @@ import torch
 
 from unecho.components.config import RunConfig
 from unecho.components.failure import Fatal
-from unecho.components.run.records import processor
 
 
 def choose_device(config: RunConfig) -> torch.device:
@@ -32,9 +31,9 @@ def _names(present: dict[str, bool]) -> str:
     return ", ".join(name for name, there in present.items() if there)
 
 
-def device_name(device: torch.device) -> str:
-    """The device's model, for provenance."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+def device_name(device: torch.device) -> str | None:
+    """The accelerator's model, for provenance; None on a CPU, whose model `ran_with` knows."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
 def set_numerics(config: RunConfig) -> None:

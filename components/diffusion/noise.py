@@ -1,6 +1,7 @@
-"""The noise schedule."""
+"""The noise schedule, and what a network predicts under it."""
 
 from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor
 
 from unecho.components.config import RunConfig
 
@@ -15,3 +16,15 @@ def noise_schedule(config: RunConfig, sampler: str = "ddpm") -> DDPMScheduler | 
         beta_end=config.noise.beta_end,
         prediction_type=config.noise.prediction,
     )
+
+
+def prediction_target(schedule: DDPMScheduler, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """What the network's output is compared with: the noise, the velocity (arXiv 2202.00512) or x0."""
+    match schedule.config.prediction_type:
+        case "v_prediction":
+            velocity: Tensor = schedule.get_velocity(x0, noise, t)
+            return velocity
+        case "sample":
+            return x0
+        case _:
+            return noise

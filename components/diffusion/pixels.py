@@ -1,13 +1,19 @@
-"""The network: diffusers' UNet2DModel, with one class embedding a threshold-aware augmentation."""
+"""Pixel models: diffusers' UNet2DModel, with one class embedding a threshold-aware augmentation."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import torch
-from diffusers import UNet2DModel
-from torch import nn
+from diffusers import DDIMPipeline, DDPMPipeline, DiffusionPipeline, UNet2DModel
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unecho.components.config import RunConfig
+from unecho.components.diffusion.family import Base, Batch
+from unecho.components.diffusion.noise import noise_schedule, prediction_target
 from unecho.components.failure import Fatal
 from unecho.components.method.augment import augmentations
 
@@ -17,6 +23,74 @@ _AUTO_CHANNELS: Final[dict[int, tuple[int, ...]]] = {
     128: (128, 128, 256, 256, 512, 512),
 }
 CONDITION_ROWS: Final = "class_embedding.weight"
+
+
+class Pixels:
+    """The family of models that denoise pixels, in [-1, 1]."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._schedule = noise_schedule(config)
+        self._conditioned = condition_count(config) is not None
+
+    def base(self, channels: int, resolution: int) -> Base:
+        return network_config(self._config, channels, resolution)
+
+    def pretrained(self, address: str, read: Callable[[str], bytes], new: Base) -> tuple[Base, dict[str, Tensor]]:
+        """A UNet2DModel of a diffusers folder, widened by the run's condition rows, which stay zero."""
+        try:
+            found = json.loads(read("unet/config.json"))
+            state = load(read("unet/diffusion_pytorch_model.safetensors"))
+        except (ValueError, SafetensorError) as error:
+            raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
+        name = found.get("_class_name") if isinstance(found, dict) else type(found).__name__
+        if name != "UNet2DModel":
+            raise Fatal(f"model.pretrained: {address}: unet/config.json holds a {name}, a UNet2DModel is needed")
+        for field in ("in_channels", "out_channels"):
+            if found.get(field) != new[field]:
+                raise Fatal(
+                    f"model.pretrained: {address}: {field} {found.get(field)}, the data set's images have {new[field]}"
+                )
+        base = {name: value for name, value in found.items() if not name.startswith("_")}
+        base |= {"num_class_embeds": new["num_class_embeds"], "sample_size": new["sample_size"]}
+        weights = self.initial(base, self._config.seed)
+        for name, tensor in weights.items():
+            given = state.get(name)
+            if given is None and name == CONDITION_ROWS:
+                continue
+            if given is None or given.shape != tensor.shape:
+                shape = None if given is None else tuple(given.shape)
+                raise Fatal(f"model.pretrained: {address}: {name} has shape {shape}, {tuple(tensor.shape)} is needed")
+            tensor.copy_(given)
+        return base, weights
+
+    def initial(self, base: Base, seed: int) -> dict[str, Tensor]:
+        return dict(initial_network(base, seed).state_dict())
+
+    def trainable(self, base: Base) -> nn.Module:
+        return build_network(base)
+
+    def x0(self, images: Tensor) -> Tensor:
+        return images.float() / 127.5 - 1
+
+    def losses(self, network: nn.Module, batch: Batch, t: Tensor, noise: Tensor) -> Tensor:
+        """Mean squared error of the prediction over a sample's values (arXiv 2006.11239, equation 14)."""
+        x_t = self._schedule.add_noise(batch.x0, noise, t)
+        target = prediction_target(self._schedule, batch.x0, noise, t)
+        half = self._config.train.precision == "bfloat16"
+        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
+            predicted = network(x_t, t, class_labels=batch.condition if self._conditioned else None).sample
+        return F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
+
+    def pipeline(self, base: Base, weights: Mapping[str, Tensor], sampler: str) -> DiffusionPipeline:
+        """A plain DDPMPipeline or DDIMPipeline: the condition 'none' is folded into the weights."""
+        network = build_network({**base, "num_class_embeds": None})
+        network.load_state_dict(fold_condition(weights))
+        network.requires_grad_(False).eval()
+        kind = DDIMPipeline if sampler == "ddim" else DDPMPipeline
+        pipeline = kind(unet=network, scheduler=noise_schedule(self._config, sampler))
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
 
 
 def condition_count(config: RunConfig) -> int | None:

@@ -6,26 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
+from torch import Tensor
 
-from unecho.components.config import RunConfig
-from unecho.components.diffusion.sampling import sampling_pipeline
-from unecho.components.run import ModelRecord, Run
-from unecho.components.run.tensors import load_json, load_state
+from unecho.components.diffusion.family import Base, Family
 
 
-def sampled_weights(
-    run: Run, config: RunConfig, model: ModelRecord
-) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
-    """The network's config, and the aggregated model's weights that `sample.weights` names."""
-    state = load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
-    return load_json(run.store, model.objects["network.json"]), state
-
-
-def release_files(run: Run, config: RunConfig, model: ModelRecord) -> dict[str, bytes]:
+def release_files(family: Family, base: Base, weights: Mapping[str, Tensor]) -> dict[str, bytes]:
     """The files of the diffusers folder, by their path in it. No pickle is among them."""
-    network_config, state = sampled_weights(run, config, model)
-    pipeline = sampling_pipeline(config, network_config, state, torch.device("cpu"), "ddpm")
+    pipeline = family.pipeline(base, weights, "ddpm")
     with TemporaryDirectory(prefix="unecho-release-") as folder:
         pipeline.save_pretrained(folder, safe_serialization=True)
         return {

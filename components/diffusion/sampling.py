@@ -3,38 +3,20 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMPipeline, DDPMPipeline
+from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from unecho.components.config import RunConfig
-from unecho.components.diffusion.noise import noise_schedule
-from unecho.components.diffusion.pixels import build_network, fold_condition
-
-
-def sampling_pipeline(
-    config: RunConfig,
-    network_config: Mapping[str, Any],
-    state: Mapping[str, torch.Tensor],
-    device: torch.device,
-    sampler: str,
-) -> DDPMPipeline | DDIMPipeline:
-    """The released network under a sampler, quiet, on `device`."""
-    network = build_network({**network_config, "num_class_embeds": None})
-    network.load_state_dict(fold_condition(state))
-    network.requires_grad_(False).eval().to(device)
-    kind = DDIMPipeline if sampler == "ddim" else DDPMPipeline
-    pipeline = kind(unet=network, scheduler=noise_schedule(config, sampler))
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+from unecho.components.diffusion.family import Base, Family
 
 
 def generate(
-    pipeline: DDPMPipeline | DDIMPipeline,
+    pipeline: DiffusionPipeline,
     seed: int,
     start: int,
     stop: int,
@@ -72,11 +54,11 @@ def _image_seed(seed: int, index: int) -> int:
 
 
 def preview_strip(
-    config: RunConfig, network_config: Mapping[str, Any], state: Mapping[str, torch.Tensor], device: torch.device
+    family: Family, config: RunConfig, base: Base, weights: Mapping[str, Tensor], device: torch.device
 ) -> bytes:
     """A PNG of `report.preview` images in a row, from the same noise whatever the weights (DDIM, 25 steps)."""
     count = config.report.preview
-    pipeline = sampling_pipeline(config, network_config, state, device, "ddim")
+    pipeline = family.pipeline(base, weights, "ddim").to(device)
     images = generate(pipeline, config.seed, 0, count, count, min(25, config.noise.timesteps))
     row = np.concatenate(list(images), axis=2).transpose(1, 2, 0)
     png = BytesIO()

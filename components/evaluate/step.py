@@ -8,6 +8,7 @@ import torch
 
 from unecho.components.config import RunConfig
 from unecho.components.diffusion.device import choose_device, device_name, set_numerics
+from unecho.components.diffusion.family import family_of
 from unecho.components.diffusion.release import release_files
 from unecho.components.measures.extraction import extract
 from unecho.components.measures.features import Features, features_of
@@ -23,12 +24,13 @@ from unecho.components.report.figures import Figures, Histogram, Memorization, Q
 from unecho.components.report.page import page
 from unecho.components.run import DatasetRecord, ReportRecord, Run, ran_with
 from unecho.components.run.data import open_dataset
+from unecho.components.run.tensors import sampled_weights
 from unecho.components.store import put_folder
 
 _BINS = 20
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> ReportRecord:
+def evaluate(run: Run, progress: Progress) -> ReportRecord:
     """Commit the report on the last model.
 
     Raises:
@@ -101,7 +103,9 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     objects = {name: run.put(ReportRecord, (model.round,), name, data) for name, data in files.items()}
 
     # the model that the figures are about
-    released = put_folder(run.store, f"{run.prefix}/release", release_files(run, config, model))
+    released = put_folder(
+        run.store, f"{run.prefix}/release", release_files(family_of(config), *sampled_weights(run, config, model))
+    )
     record = ReportRecord(
         round=model.round,
         headline=figures.metrics(),

@@ -15,11 +15,10 @@ from pydantic.alias_generators import to_camel
 from unecho.components.failure import Fatal
 from unecho.components.kubeflow_task.form import config_of, options_of, run_of
 from unecho.components.kubeflow_task.outputs import Given, given
-from unecho.components.plan.step import step as plan
 from unecho.components.progress import Progress
 from unecho.components.run import Record, Run
 from unecho.components.run.failures import Failure, forget_failures, note_failure
-from unecho.components.steps import run_step
+from unecho.components.steps import plan, run_step
 
 
 class _Message(BaseModel):

@@ -7,7 +7,7 @@ from unecho.components.failure import Fatal
 from unecho.components.run import Plan, Run, ran_with
 
 
-def step(run: Run, config: RunConfig) -> Plan:
+def plan(run: Run, config: RunConfig) -> Plan:
     """Commit the plan, or find that it stands.
 
     A plan has revisions, each immutable: 0 when the run is first started, a later one when it is

@@ -1,32 +1,14 @@
 """Images in a directory or a bucket -> packed data set."""
 
-import hashlib
-import json
 import time
-from typing import Any
 
-import numpy as np
-
-from unecho.components.config.fields import Data
-from unecho.components.data import DatasetManifest, PreparedSource, find_prepared
-from unecho.components.data.finish import Samples, commit_dataset
-from unecho.components.data.image import Fit
-from unecho.components.data.manifest import CHUNKS, progress_base, source_key
-from unecho.components.data.packing import Parting, pack_parts, repack
-from unecho.components.data.sources.layouts import open_source
-from unecho.components.data.sources.source import Source
-from unecho.components.data.split import split_samples
-from unecho.components.failure import Fatal
+from unecho.components.data.manifest import progress_base
+from unecho.components.data.prepare import packed
 from unecho.components.progress import Progress
 from unecho.components.run import DatasetRecord, Run, ran_with
-from unecho.components.store import Missing, Store
-
-_FORM = 1
-"""Raised when the same source and configuration shall give other pixels or another split than before."""
-_STAGED_BYTES = 16 << 20
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> DatasetRecord:
+def prepare(run: Run, progress: Progress) -> DatasetRecord:
     """Pack the run's source, or find that the store has it packed already.
 
     Raises:
@@ -51,87 +33,3 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     )
     run.store.delete(stat.key for stat in run.store.list(f"{progress_base(prepared)}/"))
     return record
-
-
-def packed(store: Store, data: Data, workers: int, progress: Progress) -> tuple[DatasetManifest, str]:
-    """The data set of a source, packed now where the store does not have it.
-
-    Returns:
-        Its manifest, and the hash of the source and the configuration.
-
-    Raises:
-        Fatal: as `step`.
-    """
-    source = open_source(data)
-    prepared = _source_hash(source, data)
-    manifest = find_prepared(store, prepared)
-    if manifest is None:
-        try:
-            manifest = prepare(store, source, data, prepared, workers, progress)
-        except Missing:
-            # another run of the same source may have ended and cleared the progress that both were using
-            manifest = find_prepared(store, prepared)
-            if manifest is None:
-                raise
-    return manifest, prepared
-
-
-def prepare(
-    store: Store, source: Source, data: Data, prepared: str, workers: int, progress: Progress
-) -> DatasetManifest:
-    """Decode, split and pack a source; commit its manifest, then that it is prepared.
-
-    Args:
-        prepared: hash of the prepare config and the source's objects.
-    """
-    fit = _fit(source, data)
-    rows = max(1, int(data.chunk_mib * 2**20) // fit.row_bytes)
-    limited = data.train_limit is not None or data.held_out_limit is not None
-    part_rows = max(rows, _STAGED_BYTES // fit.row_bytes) if limited else rows
-    base = f"{progress_base(prepared)}/{part_rows}"
-    cut = Parting(rows=part_rows, base=base, chunks=f"{base}/chunks" if limited else CHUNKS)
-    packed = pack_parts(store, source, fit, cut, data, workers, progress)
-    if not len(packed.items):
-        raise Fatal(
-            f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
-        )
-    kept, held_out = split_samples(packed.digests, data)
-    items = packed.items[kept]
-    labelled = data.labels == "auto"
-    samples = Samples(
-        items=items,
-        digests=packed.digests[kept],
-        labels=source.labels[items] if labelled else np.full(len(items), -1, np.int32),
-        label_names=source.label_names if labelled else [],
-        held_out=held_out[kept],
-        chunks=repack(store, packed.chunks, kept, fit, rows) if limited else packed.chunks,
-    )
-    left_out = len(packed.items) - len(items)
-    manifest = commit_dataset(store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out)
-    for note in manifest.notes:
-        progress.note(note)
-    store.create(source_key(prepared), PreparedSource(digest=manifest.digest).model_dump_json().encode())
-    return manifest
-
-
-def _fit(source: Source, data: Data) -> Fit:
-    """The samples' shape; the source is looked at only where a field is `auto`."""
-    channels, resolution = source.native() if "auto" in (data.channels, data.resolution) else (0, 0)
-    if data.channels != "auto":
-        channels = data.channels
-    if data.resolution != "auto":
-        resolution = data.resolution
-    return Fit(channels, resolution, data.resize, data.background)
-
-
-def _source_hash(source: Source, data: Data) -> str:
-    """Hash of all that the data set is made from; where the source lies and the size of chunks is not part of it."""
-    fields = data.model_dump(mode="json", exclude={"source", "chunk_mib"}) | {"layout": source.layout, "form": _FORM}
-    text = json.dumps(fields, sort_keys=True) + source.fingerprint
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _prepare_config(data: Data, fit: Fit) -> dict[str, Any]:
-    """The fields that say what the data set is: where it came from and how it is cut is left out."""
-    fields = data.model_dump(mode="json", exclude={"source", "layout", "on_bad_image", "chunk_mib"})
-    return fields | {"channels": fit.channels, "resolution": fit.resolution, "form": _FORM}

@@ -12,7 +12,7 @@ from unecho.components.run import Assignment, ProxyRecord, Run, ran_with
 from unecho.components.run.tensors import load_state, state_bytes
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:
+def redistribute(run: Run, round: int, progress: Progress) -> Assignment:
     """Commit assignment `round` + 1: samples moved where MSR says so, flags taken over from the proxies.
 
     The statistics decide alone: no image and no model is read.
@@ -20,7 +20,6 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     Raises:
         Fatal: a proxy is missing or altered.
     """
-    assert round is not None
     if found := run.find(Assignment, round + 1):
         return found
     started = time.time()

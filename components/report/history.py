@@ -55,7 +55,7 @@ def provenance(
     history: list[Round],
     generated: int,
     started: float,
-    device: str,
+    device: str | None,
 ) -> Provenance:
     """Where the figures come from.
 

@@ -1,4 +1,4 @@
-"""State dicts as safetensors bytes."""
+"""Tensors as objects of records: safetensors, and the JSON beside them."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from unecho.components.config import RunConfig
 from unecho.components.failure import Fatal
+from unecho.components.run.address import Run
+from unecho.components.run.records import ModelRecord
 from unecho.components.store import ObjectRef, Store, fetch
 
 
@@ -33,3 +36,11 @@ def load_json(store: Store, ref: ObjectRef) -> dict[str, object]:
     content = json.loads(fetch(store, ref))
     assert isinstance(content, dict)
     return content
+
+
+def sampled_weights(
+    run: Run, config: RunConfig, model: ModelRecord
+) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
+    """What the network is built from, and the aggregated model's weights that `sample.weights` names."""
+    weights = load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
+    return load_json(run.store, model.objects["network.json"]), weights

@@ -6,20 +6,19 @@ import torch
 
 from unecho.components.config import RunConfig
 from unecho.components.diffusion.device import choose_device, device_name, set_numerics
-from unecho.components.diffusion.release import sampled_weights
-from unecho.components.diffusion.sampling import generate, preview_strip, sampling_pipeline
+from unecho.components.diffusion.family import family_of
+from unecho.components.diffusion.sampling import generate, preview_strip
 from unecho.components.progress import Progress
 from unecho.components.run import Run, SamplesRecord, ran_with
-from unecho.components.run.tensors import state_bytes
+from unecho.components.run.tensors import sampled_weights, state_bytes
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> SamplesRecord:
+def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     """Commit part `index` of the images of the last model: whole batches, so that parts do not matter.
 
     Raises:
         Fatal: the rounds are not complete, or weights are missing or altered.
     """
-    assert index is not None
     started = time.time()
     config = run.config()
     model = run.last_model(config)
@@ -28,8 +27,9 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     set_numerics(config)
     device = choose_device(config)
     start, stop = part_bounds(config, index)
-    network_config, state = sampled_weights(run, config, model)
-    pipeline = sampling_pipeline(config, network_config, state, device, config.sample.sampler)
+    family = family_of(config)
+    base, weights = sampled_weights(run, config, model)
+    pipeline = family.pipeline(base, weights, config.sample.sampler).to(device)
     images = generate(
         pipeline,
         config.seed,
@@ -41,7 +41,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
     )
     files = {"images.safetensors": state_bytes({"images": torch.from_numpy(images)})}
     if index == 0 and config.report.preview:
-        files["preview.png"] = preview_strip(config, network_config, state, device)
+        files["preview.png"] = preview_strip(family, config, base, weights, device)
     address = (model.round, index)
     record = SamplesRecord(
         round=model.round,

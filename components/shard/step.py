@@ -13,7 +13,7 @@ from unecho.components.run.data import open_dataset
 from unecho.components.run.tensors import state_bytes
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> Assignment:
+def shard(run: Run, progress: Progress) -> Assignment:
     """Commit assignment 0: every training sample in one shard, every held-out one in none.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which samples a step sees, and how their pixels get to the device."""
+"""Which samples an update sees, with which augmentation, and how their pixels get to the device."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from unecho.components.config import RunConfig
 from unecho.components.config.counts import batch_size, steps_per_epoch
 from unecho.components.data import Dataset
+from unecho.components.method.augment import Augmenter, randaugment
 
 AHEAD = 4
 """Batches that are read while one trains."""
@@ -55,6 +57,78 @@ class Order:
         """The samples of a step, by position in the shard, int64 [at most batch_size]."""
         first = step % self.steps_per_epoch * self._batch
         return permutation[first : first + self._batch]
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The batch of one update, on the device.
+
+    Attributes:
+        samples: positions in the shard, int64 [B].
+        images: uint8 [B, C, H, W]; flagged samples whose augmentation is RandAugment have it already.
+        condition: the augmentation that each gets if it is flagged, by number; int64 [B].
+    """
+
+    samples: Tensor
+    images: Tensor
+    condition: Tensor
+
+
+class Batches:
+    """The batches of a shard slot, in order and read ahead.
+
+    What an epoch draws, its order and an augmentation for each sample, is drawn on the CPU when it begins.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        shard: int,
+        order: Order,
+        images: "HeldImages | StreamedImages",
+        augmenter: Augmenter,
+        device: torch.device,
+    ) -> None:
+        self._seed, self._shard, self._order, self._device = config.seed, shard, order, device
+        self._images, self._augmenter = images, augmenter
+        self.steps_per_epoch = order.steps_per_epoch
+        self._epoch = -1
+
+    def at(self, step: int, augment_next: Tensor) -> Picked:
+        """The batch of global step `step`.
+
+        Args:
+            augment_next: the flags as they are now, bool [n_k].
+        """
+        if (epoch := self._order.epoch(step)) != self._epoch:
+            self._begin(epoch, step, augment_next)
+        while self._expected < min((epoch + 1) * self.steps_per_epoch, step + AHEAD):
+            self._images.expect(self._order.positions(self._permutation, self._expected))
+            self._expected += 1
+        positions = self._order.positions(self._permutation, step)
+        samples = positions.to(self._device, non_blocking=True)
+        return Picked(samples, self._with_randaugment(self._images.take(positions), positions), self._choice[samples])
+
+    def _begin(self, epoch: int, step: int, augment_next: Tensor) -> None:
+        self._epoch, self._expected = epoch, step
+        self._permutation = self._order.permutation(epoch)
+        choice = self._augmenter.draw(len(self._permutation), self._order.generator(epoch, "augment"))
+        self._choice = choice.to(self._device, non_blocking=True)
+        self._on_host: Tensor | None = None
+        if self._augmenter.on_host:
+            # a sample's flag changes at its visits only, one an epoch: the epoch's are known now
+            on_host = torch.isin(choice, torch.tensor(self._augmenter.on_host, dtype=choice.dtype))
+            self._on_host = on_host & augment_next.cpu()
+
+    def _with_randaugment(self, images: Tensor, positions: Tensor) -> Tensor:
+        if self._on_host is None:
+            return images
+        seeds = {
+            place: seed_of(self._seed, f"randaugment {self._epoch}", self._shard, int(position))
+            for place, position in enumerate(positions)
+            if self._on_host[position]
+        }
+        return randaugment(images, seeds)
 
 
 class HeldImages:

@@ -1,15 +1,12 @@
-"""What trains in a shard slot: weights, their moving average, optimizer, memory bank, counts."""
+"""The state of a shard slot: weights, moving average, optimizer, memory bank, counts; saved and loaded by itself."""
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from unecho.components.config import RunConfig
-from unecho.components.diffusion.pixels import build_network
 from unecho.components.method.anti_gradient import MemoryBank
 
 
@@ -17,6 +14,7 @@ class Slot:
     """All state of a proxy in training, in one place that saves and loads itself.
 
     Attributes:
+        network, parameters: what trains; ema: its moving average.
         step: optimizer steps of the slot over all rounds.
         visits, skips: int32 [n_k], counted since the round began.
         augment_next: bool [n_k], samples flagged at their last visit.
@@ -26,21 +24,26 @@ class Slot:
     def __init__(
         self,
         config: RunConfig,
-        network_config: Mapping[str, Any],
+        network: nn.Module,
         raw: Mapping[str, Tensor],
         ema: Mapping[str, Tensor],
         augment_next: Tensor,
         device: torch.device,
     ) -> None:
-        """Begin a round from the aggregated model; moments and bank are empty until loaded."""
-        self.network = build_network(network_config)
+        """Begin a round from the aggregated model; moments and bank are empty until loaded.
+
+        Args:
+            network: what trains, its weights not yet those of the model.
+            raw, ema: the model's.
+        """
+        self.network = network
         self.network.load_state_dict(raw)
         self.network.to(device).train()
         self._names = [name for name, _ in self.network.named_parameters()]
-        self._parameters = list(self.network.parameters())
+        self.parameters = list(self.network.parameters())
         kind = torch.optim.AdamW if config.train.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(
-            self._parameters, lr=config.train.learning_rate, weight_decay=config.train.weight_decay, fused=True
+            self.parameters, lr=config.train.learning_rate, weight_decay=config.train.weight_decay, fused=True
         )
         self.ema = EMAModel(
             [ema[name].to(device) for name in self._names],
@@ -58,19 +61,6 @@ class Slot:
         self.loss_sum = torch.zeros((), dtype=exact, device=device)
         self.augmented = torch.zeros((), dtype=torch.int64, device=device)
 
-    def update(self, loss: Tensor, grad_clip: float | None, learning_rate: float) -> None:
-        """One optimizer step down the gradient of a scalar loss, and the moving average after it."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self._parameters, grad_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.ema.optimization_step = self.step
-        self.ema.step(self._parameters)
-        self.step += 1
-
     def weights(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The raw and the averaged state dict."""
         averaged = dict(zip(self._names, self.ema.shadow_params, strict=True))
@@ -81,7 +71,7 @@ class Slot:
         state = self.optimizer.state
         return {
             f"{moment}.{name}": state[parameter][moment]
-            for name, parameter in zip(self._names, self._parameters, strict=True)
+            for name, parameter in zip(self._names, self.parameters, strict=True)
             for moment in ("exp_avg", "exp_avg_sq")
         }
 
@@ -118,18 +108,3 @@ class Slot:
         self.continue_from(tensors, tensors["bank"], step)
 
     _COUNTED = ("augment_next", "visits", "skips", "loss_sum", "augmented")
-
-
-def learning_rate(config: RunConfig, step: int, steps_per_epoch: int, planned_steps: int) -> float:
-    """The learning rate of global step `step` (from 0) of a slot: linear warm-up, then constant or cosine.
-
-    Args:
-        planned_steps: steps of the slot over all planned rounds.
-    """
-    warmup = round(config.train.warmup_epochs * steps_per_epoch)
-    if step < warmup:
-        return config.train.learning_rate * (step + 1) / warmup
-    if config.train.decay == "constant":
-        return config.train.learning_rate
-    done = (step - warmup) / max(1, planned_steps - warmup)
-    return config.train.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

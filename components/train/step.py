@@ -5,38 +5,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from unecho.components.config import RunConfig
 from unecho.components.config.counts import steps_per_round
 from unecho.components.diffusion.device import choose_device, device_name, set_numerics
-from unecho.components.diffusion.noise import noise_schedule
-from unecho.components.diffusion.pixels import condition_count
+from unecho.components.diffusion.family import family_of
 from unecho.components.diffusion.sampling import preview_strip
-from unecho.components.failure import Fatal, Stopped
-from unecho.components.method.anti_gradient import is_skipped, mean_of_kept
-from unecho.components.method.augment import Augmenter, randaugment
+from unecho.components.failure import Fatal, Stopped, stop_asked
+from unecho.components.method.augment import Augmenter
 from unecho.components.progress import Progress
 from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from unecho.components.run.checkpoints import Checkpoints
 from unecho.components.run.data import open_dataset
 from unecho.components.run.tensors import load_json, load_state, state_bytes
-from unecho.components.train.batches import AHEAD, Order, seed_of, shard_images
-from unecho.components.train.checkpoint import Checkpoints, stop_asked
-from unecho.components.train.slot import Slot, learning_rate
+from unecho.components.train.batches import Batches, Order, shard_images
+from unecho.components.train.slot import Slot
+from unecho.components.train.update import Trainer
 
 _TELL_EVERY_S = 0.5
 
 
-def step(run: Run, round: int | None, index: int | None, progress: Progress) -> ProxyRecord:
+def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
     """Train proxy `index` on its shard through round `round`; goes on from its newest checkpoint.
 
     Raises:
         Stopped: SIGTERM or SIGINT arrived; the progress is in the store.
         Fatal: the loss is not a number, an object is missing or altered.
     """
-    assert round is not None
-    assert index is not None
     started = time.time()
     config = run.config()
 
@@ -57,11 +51,11 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         dataset = open_dataset(run, config)
 
         # Model r, and what stays with the slot from the round before
-        model = run.load(ModelRecord, round)
-        network_config = load_json(run.store, model.objects["network.json"])
+        model, family = run.load(ModelRecord, round), family_of(config)
+        base = load_json(run.store, model.objects["network.json"])
         raw = load_state(run.store, model.objects["raw.safetensors"])
         ema = load_state(run.store, model.objects["ema.safetensors"])
-        slot = Slot(config, network_config, raw, ema, assignment["augment_next"][rows], device)
+        slot = Slot(config, family.trainable(base), raw, ema, assignment["augment_next"][rows], device)
         if round:
             before = run.load(ProxyRecord, round - 1, index)
             slot.continue_from(
@@ -70,7 +64,7 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
                 before.global_step,
             )
         preview = (
-            preview_strip(config, network_config, ema if config.sample.weights == "ema" else raw, device)
+            preview_strip(family, config, base, ema if config.sample.weights == "ema" else raw, device)
             if index == 0 and config.report.preview
             else None
         )
@@ -85,10 +79,12 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
 
         # Train
         with stop_asked() as asked, shard_images(config, dataset, rows, device) as images:
-            loop = _Loop(config, index, slot, order, images, device)
+            augmenter = Augmenter(config, device)
+            batches = Batches(config, index, order, images, augmenter, device)
+            trainer = Trainer(config, family, index, slot, augmenter, batches)
             told = time.monotonic()
             while slot.step < last:
-                loop.step()
+                trainer.update()
                 if time.monotonic() - told >= _TELL_EVERY_S or slot.step == last:
                     told = time.monotonic()
                     figures = _figures(slot, round, first)
@@ -109,95 +105,6 @@ def step(run: Run, round: int | None, index: int | None, progress: Progress) -> 
         record = run.commit(record, round, index)
         checkpoints.remove()
         return record
-
-
-class _Loop:
-    """The training step, over a slot."""
-
-    def __init__(
-        self, config: RunConfig, shard: int, slot: Slot, order: Order, images: Any, device: torch.device
-    ) -> None:
-        self._config, self._shard, self._slot, self._order = config, shard, slot, order
-        self._images, self._device = images, device
-        self._noise = noise_schedule(config)
-        self._augmenter = Augmenter(config, device)
-        self._told = condition_count(config) is not None
-        self._epoch = -1
-        self._planned = config.iet.rounds * steps_per_round(config, len(slot.visits))
-
-    def step(self) -> None:
-        """One batch: forward, anti-gradient control, backward, counts. Waits for nothing on the device."""
-        config, slot = self._config, self._slot
-        on_cpu = self._positions(slot.step)
-        batch = on_cpu.to(self._device, non_blocking=True)
-        pixels = self._pixels(on_cpu)
-        torch.manual_seed(seed_of(config.seed, "step", self._shard, slot.step))
-
-        flagged = slot.augment_next[batch]
-        condition = torch.where(flagged, self._choice[batch], 0)
-        x0 = self._augmenter.apply(pixels, condition).float() / 127.5 - 1
-        t = torch.randint(config.noise.timesteps, (len(batch),), device=self._device)
-        noise = torch.randn_like(x0)
-        loss = self._losses(x0, t, noise, condition)
-
-        skipped = torch.zeros_like(flagged)
-        if config.keeps_bank:
-            with torch.no_grad():
-                bank = slot.bank.at(t)  # as it was before this batch
-                skipped = is_skipped(loss, bank, config.agc.skip_ratio)
-                if config.taa.enabled:
-                    slot.augment_next[batch] = loss < config.taa.augment_below * bank
-                slot.bank.update(t, loss)
-        total = mean_of_kept(loss, skipped) if config.agc.enabled else loss.mean()
-        rate = learning_rate(config, slot.step, self._order.steps_per_epoch, self._planned)
-        slot.update(total, config.train.grad_clip, rate)
-
-        with torch.no_grad():
-            slot.visits[batch] += 1
-            slot.skips[batch] += skipped.int()
-            slot.loss_sum += loss.sum()
-            slot.augmented += flagged.sum()
-
-    def _losses(self, x0: Tensor, t: Tensor, noise: Tensor, condition: Tensor) -> Tensor:
-        """Per-sample mean squared error of the prediction, float32 [B]."""
-        x_t = self._noise.add_noise(x0, noise, t)
-        target = noise
-        if self._config.noise.prediction == "v_prediction":
-            target = self._noise.get_velocity(x0, noise, t)
-        elif self._config.noise.prediction == "sample":
-            target = x0
-        half = self._config.train.precision == "bfloat16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
-            predicted = self._slot.network(x_t, t, class_labels=condition if self._told else None).sample
-        return F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
-
-    def _positions(self, step: int) -> Tensor:
-        epoch = self._order.epoch(step)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._permutation = self._order.permutation(epoch)
-            choice = self._augmenter.draw(len(self._permutation), self._order.generator(epoch, "augment"))
-            self._choice = choice.to(self._device, non_blocking=True)
-            # A sample's flag changes at its visits only, one an epoch: the epoch's are known now.
-            on_host = torch.isin(choice, torch.tensor(self._augmenter.on_host, dtype=choice.dtype))
-            self._on_host = on_host & self._slot.augment_next.cpu() if self._augmenter.on_host else None
-            self._expected = step
-        ends = (epoch + 1) * self._order.steps_per_epoch
-        while self._expected < min(ends, step + AHEAD):
-            self._images.expect(self._order.positions(self._permutation, self._expected))
-            self._expected += 1
-        return self._order.positions(self._permutation, step)
-
-    def _pixels(self, positions: Tensor) -> Tensor:
-        pixels: Tensor = self._images.take(positions)
-        if self._on_host is not None:
-            seeds = {
-                i: seed_of(self._config.seed, f"randaugment {self._epoch}", self._shard, int(p))
-                for i, p in enumerate(positions)
-                if self._on_host[p]
-            }
-            pixels = randaugment(pixels, seeds)
-        return pixels
 
 
 def _figures(slot: Slot, round: int, first: int) -> RoundFigures:

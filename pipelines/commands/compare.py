@@ -14,9 +14,9 @@ from unecho.components.config.command_line import add_config_arguments
 from unecho.components.config.counts import check_counts, planned_visits, shard_sizes
 from unecho.components.config.resolve import given_fields, merge
 from unecho.components.data import Dataset
+from unecho.components.data.prepare import packed
 from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
 from unecho.components.measures.verdict import percent
-from unecho.components.prepare.step import packed
 from unecho.components.progress import Lines
 from unecho.components.run.address import check_name
 from unecho.components.store import Store, open_store

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 from unecho.components.config import RunConfig
 from unecho.components.data import Dataset
+from unecho.components.data.prepare import packed
 from unecho.components.diffusion.device import set_numerics
 from unecho.components.measures.classifier import has_classes, onnx_bytes, train_classifier
-from unecho.components.prepare.step import packed
 from unecho.components.progress import Progress
 from unecho.components.store import Store
 

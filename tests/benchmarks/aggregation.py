@@ -7,10 +7,10 @@ import torch
 
 from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work
-from unecho.components.aggregate.step import step
+from unecho.components.aggregate.step import aggregate
 from unecho.components.config import resolve
 from unecho.components.diffusion.pixels import build_network, network_config
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.progress import Silent
 from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run
 from unecho.components.run.tensors import state_bytes
@@ -32,7 +32,7 @@ def benchmark() -> None:
 def _ready(root: str, name: str) -> Work:
     run = Run.at(str(Path(root)), name)
     torch.zeros(1).double()
-    return lambda: step(run, 0, None, Silent())
+    return lambda: aggregate(run, 0, Silent())
 
 
 def _proxies(run: Run, shards: int) -> int:

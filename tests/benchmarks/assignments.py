@@ -12,12 +12,12 @@ from unecho.components.config import resolve
 from unecho.components.data import ChunkRef, DatasetManifest
 from unecho.components.data.id_table import NAMES_BLOCK
 from unecho.components.data.manifest import manifest_key
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.progress import Silent
-from unecho.components.redistribute.step import step as redistribute
+from unecho.components.redistribute.step import redistribute
 from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, RoundFigures, Run
 from unecho.components.run.tensors import load_state, state_bytes
-from unecho.components.shard.step import step as shard
+from unecho.components.shard.step import shard
 from unecho.components.store import ObjectRef, put_object
 
 SHARDS = 10
@@ -36,12 +36,12 @@ def benchmark() -> None:
 
 def _shard(root: str) -> Work:
     run = Run.at(root, "many")
-    return lambda: shard(run, None, None, Silent())
+    return lambda: shard(run, Silent())
 
 
 def _redistribute(root: str) -> Work:
     run = Run.at(root, "many")
-    return lambda: redistribute(run, 0, None, Silent())
+    return lambda: redistribute(run, 0, Silent())
 
 
 def _dataset(root: str, samples: int) -> Work:

@@ -14,8 +14,8 @@ from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work, in_turns
 from unecho.components.config import resolve
 from unecho.components.data import Dataset
-from unecho.components.plan.step import step as plan
-from unecho.components.prepare.step import step as prepare
+from unecho.components.plan.step import plan
+from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import Run
 from unecho.components.train.batches import HeldImages, StreamedImages
@@ -39,7 +39,7 @@ def _packed(source: Path, folder: str, resolution: int) -> Dataset:
     run = Run.at(f"{folder}/root", "x")
     size = f"data.resolution={resolution}"
     plan(run, resolve(settings=(f"data.source={source}", size, "data.held_out=0", "execution.workers=1")))
-    return Dataset.open(run.store, prepare(run, None, None, Silent()).digest)
+    return Dataset.open(run.store, prepare(run, Silent()).digest)
 
 
 def _compare(source: Path, dataset: Dataset, resolution: int) -> None:

@@ -12,8 +12,8 @@ from unecho.components.config import resolve
 from unecho.components.data import Dataset
 from unecho.components.method.reassign import reassign
 from unecho.components.method.shards import stratify
-from unecho.components.plan.step import step as plan
-from unecho.components.prepare.step import step as prepare
+from unecho.components.plan.step import plan
+from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import DatasetRecord, Run
 from unecho.components.run.tensors import state_bytes
@@ -75,7 +75,7 @@ def _dataset(run: Run, folder: Path) -> str:
     (source / "train-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, SAMPLES, SIDE, SIDE) + pixels)
     (source / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, SAMPLES) + bytes(SAMPLES))
     plan(run, resolve(settings=(f"data.source={source}", "data.layout=idx", "execution.workers=1")))
-    record: DatasetRecord = prepare(run, None, None, Silent())
+    record: DatasetRecord = prepare(run, Silent())
     return record.digest
 
 

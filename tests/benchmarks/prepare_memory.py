@@ -7,8 +7,8 @@ from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work
 from unecho.components.config import resolve
-from unecho.components.plan.step import step as plan
-from unecho.components.prepare.step import step as prepare
+from unecho.components.plan.step import plan
+from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import Run
 
@@ -36,4 +36,4 @@ def _ready(folder: str) -> Work:
     """One worker, so that reading, decoding and packing are all in the process that is measured."""
     run = Run.at(f"{folder}/root", "x")
     plan(run, resolve(settings=(f"data.source={folder}/source", "execution.workers=1")))
-    return lambda: prepare(run, None, None, Silent())
+    return lambda: prepare(run, Silent())

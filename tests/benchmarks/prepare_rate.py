@@ -13,8 +13,8 @@ from PIL import Image
 from tests.benchmarks.pictures import write_pictures
 from tests.benchmarks.turns import Work, in_turns
 from unecho.components.config import resolve
-from unecho.components.plan.step import step as plan
-from unecho.components.prepare.step import step as prepare
+from unecho.components.plan.step import plan
+from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import Run
 
@@ -52,7 +52,7 @@ def _prepare(source: Path, folder: Path, resolution: int, workers: int) -> Work:
             f"execution.workers={workers}",
         )
         plan(run, resolve(settings=settings))
-        prepare(run, None, None, Silent())
+        prepare(run, Silent())
 
     return work
 

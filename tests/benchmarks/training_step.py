@@ -15,10 +15,11 @@ from tests.benchmarks.turns import Work, in_turns
 from unecho.components.config import RunConfig, resolve
 from unecho.components.diffusion.device import set_numerics
 from unecho.components.diffusion.noise import noise_schedule
-from unecho.components.diffusion.pixels import build_network, initial_network, network_config
-from unecho.components.train.batches import HeldImages, Order
+from unecho.components.diffusion.pixels import Pixels, build_network, initial_network, network_config
+from unecho.components.method.augment import Augmenter
+from unecho.components.train.batches import Batches, HeldImages, Order
 from unecho.components.train.slot import Slot
-from unecho.components.train.step import _Loop
+from unecho.components.train.update import Trainer
 
 SAMPLES = 4500  # of a shard: CIFAR-10's 50,000 less a tenth, in 10 shards
 CPU = torch.device("cpu")
@@ -43,10 +44,12 @@ def _two_ways(*settings: str) -> tuple[Work, Work]:
     pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, 3, 32, 32), np.uint8)
     arguments = network_config(config, 3, 32)
     state = initial_network(arguments, 0).state_dict()
-    slot = Slot(config, arguments, state, state, torch.zeros(SAMPLES, dtype=torch.bool), CPU)
+    family, augmenter = Pixels(config), Augmenter(config, CPU)
+    slot = Slot(config, family.trainable(arguments), state, state, torch.zeros(SAMPLES, dtype=torch.bool), CPU)
     images = HeldImages(_Pixels(pixels), np.arange(SAMPLES), CPU)  # type: ignore[arg-type]
-    loop = _Loop(config, 0, slot, Order(config, 0, SAMPLES), images, CPU)
-    return loop.step, _Plain(config, arguments, pixels).step
+    batches = Batches(config, 0, Order(config, 0, SAMPLES), images, augmenter, CPU)
+    trainer = Trainer(config, family, 0, slot, augmenter, batches)
+    return trainer.update, _Plain(config, arguments, pixels).step
 
 
 class _Pixels:

@@ -4,11 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 
 from unecho.components.config import resolve
-from unecho.components.diffusion.pixels import initial_network, network_config
-from unecho.components.diffusion.sampling import generate, sampling_pipeline
+from unecho.components.diffusion.pixels import Pixels, initial_network, network_config
+from unecho.components.diffusion.sampling import generate
 from unecho.components.sample.step import part_bounds
 
 
@@ -16,7 +15,7 @@ def pipeline(sampler: str):
     config = resolve("tiny")
     arguments = network_config(config, 1, 8)
     state = initial_network(arguments, seed=0).state_dict()
-    return sampling_pipeline(config, arguments, state, torch.device("cpu"), sampler)
+    return Pixels(config).pipeline(arguments, state, sampler)
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unecho.components.config import resolve
 from unecho.components.data import Dataset
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.run import (
     Assignment,
     DatasetRecord,

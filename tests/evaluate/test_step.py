@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from unecho.components.data import Dataset
-from unecho.components.evaluate.step import step
+from unecho.components.evaluate.step import evaluate
 from unecho.components.failure import Fatal
 from unecho.components.measures.transforms import stages
 from unecho.components.progress import Silent
@@ -21,7 +21,7 @@ Make = Callable[..., Run]
 
 
 def evaluated(run: Run) -> tuple[ReportRecord, Figures]:
-    record = step(run, None, None, Silent())
+    record = evaluate(run, Silent())
     return record, load_figures(run, record)
 
 
@@ -123,7 +123,7 @@ def test_the_released_model_is_among_the_objects_of_the_record(planted: Make):
 def test_a_committed_report_is_returned_as_it_is_and_another_try_gives_the_same_figures(planted: Make):
     run = planted()
     record, figures = evaluated(run)
-    assert step(run, None, None, Silent()) == record
+    assert evaluate(run, Silent()) == record
     run.store.delete([run.key(ReportRecord, 2)])
     again = evaluated(run)[1]
     same = {"provenance"}
@@ -135,7 +135,7 @@ def test_a_part_that_is_not_sampled_yet_is_named_with_its_step(planted: Make):
     key = run.key(SamplesRecord, 2, 1)
     run.store.delete([key])
     with pytest.raises(Fatal, match=re.escape(f"{key}: missing: step sample")):
-        step(run, None, None, Silent())
+        evaluate(run, Silent())
 
 
 def test_altered_samples_are_named(planted: Make):
@@ -145,7 +145,7 @@ def test_altered_samples_are_named(planted: Make):
     data[-1] ^= 1
     run.store.put(ref.key, bytes(data))
     with pytest.raises(Fatal, match=re.escape(f"{ref.key}: altered")):
-        step(run, None, None, Silent())
+        evaluate(run, Silent())
 
 
 def test_parts_that_do_not_join_up_are_named(planted: Make):
@@ -153,4 +153,4 @@ def test_parts_that_do_not_join_up_are_named(planted: Make):
     second = run.load(SamplesRecord, 2, 1)
     run.store.put(run.key(SamplesRecord, 2, 1), second.model_copy(update={"start": 60}).model_dump_json().encode())
     with pytest.raises(Fatal, match=r"samples/2/1.json: altered: images 60 to 128, expected to start at 64"):
-        step(run, None, None, Silent())
+        evaluate(run, Silent())

@@ -10,7 +10,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from tests.runs import tiny
 from unecho.components.config import RunConfig
 from unecho.components.failure import Fatal
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.run import ModelRecord, Run
 from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step

@@ -9,11 +9,11 @@ import torch
 from unecho.components.config import resolve
 from unecho.components.config.fields import Evaluate
 from unecho.components.data import Dataset
+from unecho.components.data.prepare import packed
 from unecho.components.failure import Fatal
 from unecho.components.measures import classifier
 from unecho.components.measures.classifier import FEATURES, Classifier, onnx_bytes, train_classifier
 from unecho.components.measures.features import Onnx
-from unecho.components.prepare.step import packed
 from unecho.components.progress import Silent
 from unecho.components.store import open_store
 

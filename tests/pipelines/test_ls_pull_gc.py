@@ -9,7 +9,7 @@ from diffusers import DDIMPipeline, DDPMPipeline
 
 from tests.runs import finish, tiny
 from unecho.components.diffusion.sampling import generate
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.run import ProxyRecord, ReportRecord, Run, SamplesRecord
 from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step

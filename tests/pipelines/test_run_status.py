@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.runs import finish, tiny
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.run import RoundFigures, Run
 from unecho.components.steps import run_step
 from unecho.components.train.checkpoint import Checkpoints

@@ -13,7 +13,7 @@ from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, IDENTITIES, S3
 from unecho.components.data import Dataset
 from unecho.components.failure import Fatal
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, Run
 from unecho.components.run.data import open_dataset
 from unecho.components.run.tensors import load_state

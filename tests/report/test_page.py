@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from unecho.components.evaluate.step import step
+from unecho.components.evaluate.step import evaluate
 from unecho.components.progress import Silent
 from unecho.components.report.charts import line
 from unecho.components.report.figures import Figures, Pair, load_figures
@@ -37,7 +37,7 @@ class Reader(HTMLParser):
 
 
 def figures_of(run: Run) -> Figures:
-    return load_figures(run, step(run, None, None, Silent()))
+    return load_figures(run, evaluate(run, Silent()))
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def noise(*shape: int) -> np.ndarray:
 
 def test_both_pages_are_self_contained_script_free_and_small(planted: Callable[..., Run]):
     run = planted()
-    record = step(run, None, None, Silent())
+    record = evaluate(run, Silent())
     for name in ("report.html", "shared.html"):
         data = fetch(run.store, record.objects[name])
         assert len(data) < MB

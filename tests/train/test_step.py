@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections import defaultdict
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,16 @@ import torch
 from tests.runs import finish, tiny
 from unecho.components.config import RunConfig
 from unecho.components.config.counts import steps_per_round
+from unecho.components.diffusion.pixels import Pixels
 from unecho.components.failure import TERMINATED, Fatal, Stopped
-from unecho.components.plan.step import step as plan
+from unecho.components.plan.step import plan
 from unecho.components.progress import Silent
 from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run
+from unecho.components.run.checkpoints import Checkpoints
 from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
-from unecho.components.train import step as train
 from unecho.components.train.batches import HeldImages, Order
-from unecho.components.train.checkpoint import Checkpoints
-from unecho.components.train.slot import learning_rate
+from unecho.components.train.update import Trainer, learning_rate
 
 FIGURES = RoundFigures(round=0, visits=1, skips=0, augmented=0, steps=1, loss=0.5)
 
@@ -30,20 +31,20 @@ class Spy:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        take, losses = HeldImages.take, train._Loop._losses
+        take, losses = HeldImages.take, Pixels.losses
         positions: list[torch.Tensor] = []
 
         def spied_take(images: HeldImages, asked: torch.Tensor) -> torch.Tensor:
             positions.append(asked.clone())
             return take(images, asked)
 
-        def spied_losses(loop, x0, t, noise, condition):
-            loss = losses(loop, x0, t, noise, condition)
-            self.steps.append((positions[-1], condition.clone(), t.clone(), loss.detach().clone()))
+        def spied_losses(family, network, batch, t, noise):
+            loss = losses(family, network, batch, t, noise)
+            self.steps.append((positions[-1], batch.condition.clone(), t.clone(), loss.detach().clone()))
             return loss
 
         patch.setattr(HeldImages, "take", spied_take)
-        patch.setattr(train._Loop, "_losses", spied_losses)
+        patch.setattr(Pixels, "losses", spied_losses)
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +128,14 @@ def test_with_agc_off_would_be_skips_are_counted_and_no_gradient_is_dropped(tmp_
 def test_a_loss_that_is_not_a_number_stops_with_the_place_and_leaves_no_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, losses = Run.at(str(tmp_path), "diverged"), train._Loop._losses
+    run, losses = Run.at(str(tmp_path), "diverged"), Pixels.losses
 
-    def diverging(loop, x0, t, noise, condition):
-        return losses(loop, x0, t, noise, condition) * (float("inf") if loop._slot.step == 4 else 1)
+    calls = count()
 
-    monkeypatch.setattr(train._Loop, "_losses", diverging)
+    def diverging(family, network, batch, t, noise):
+        return losses(family, network, batch, t, noise) * (float("inf") if next(calls) == 4 else 1)
+
+    monkeypatch.setattr(Pixels, "losses", diverging)
     with pytest.raises(
         Fatal, match=r"round 0 shard 0: the loss is not a number by step \d+: lower train.learning_rate"
     ):
@@ -195,14 +198,14 @@ def test_sigterm_in_the_middle_of_training_checkpoints_and_says_143(
     for name in ("prepare", "initialize", "shard"):
         run_step(name, run)
 
-    losses = train._Loop._losses
+    update = Trainer.update
 
-    def asked(loop, x0, t, noise, condition):
-        if loop._slot.step == 50:
+    def asked(trainer: Trainer) -> None:
+        if trainer._slot.step == 50:
             signal.raise_signal(signal.SIGTERM)
-        return losses(loop, x0, t, noise, condition)
+        update(trainer)
 
-    monkeypatch.setattr(train._Loop, "_losses", asked)
+    monkeypatch.setattr(Trainer, "update", asked)
     assert threading.current_thread() is threading.main_thread()
     with pytest.raises(Stopped) as stopped:
         run_step("train", run, 0, 0)

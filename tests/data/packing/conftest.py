@@ -10,8 +10,8 @@ from PIL import Image
 
 from unecho.components.config import resolve
 from unecho.components.data import Dataset
-from unecho.components.plan.step import step as plan
-from unecho.components.prepare.step import step
+from unecho.components.plan.step import plan
+from unecho.components.prepare import step
 from unecho.components.progress import Silent
 from unecho.components.run import DatasetRecord, Run
 from unecho.components.store import Store
@@ -42,7 +42,7 @@ def prepare(tmp_path: Path) -> Prepare:
     def call(source: Path | str, *settings: str, root: str = "root", store: Store | None = None) -> Prepared:
         run = Run(store or DirectoryStore(tmp_path / root), f"run-{next(runs)}")
         plan(run, resolve(settings=(f"data.source={source}", "msr.enabled=false", *settings)))
-        record = step(run, None, None, Silent())
+        record = step.prepare(run, Silent())
         return Prepared(run, record, Dataset.open(run.store, record.digest))
 
     return call

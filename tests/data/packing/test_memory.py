@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from unecho.components.config.fields import Data
+from unecho.components.data.prepare import pack_source as prepare
 from unecho.components.data.sources.arrays import decode_arrays
-from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.store.directory import DirectoryStore
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from unecho.components.config import resolve
-from unecho.components.plan.step import step as plan
-from unecho.components.prepare.step import step
+from unecho.components.plan.step import plan
+from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import DatasetRecord, Run
 from unecho.components.store.directory import DirectoryStore
@@ -66,7 +66,7 @@ def contents(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("settings", [SETTINGS, LIMITED], ids=["all", "limited"])
 def test_lost_before_any_write_it_ends_with_the_same_bytes(tmp_path: Path, source: Path, settings) -> None:
     whole = run_at(tmp_path / "whole", source, settings)
-    expected = step(whole, None, None, Silent()).digest
+    expected = prepare(whole, Silent()).digest
     bytes_expected = contents(tmp_path / "whole")
     assert not any("progress" in name for name in bytes_expected)
     for at in range(1, 100):
@@ -74,40 +74,40 @@ def test_lost_before_any_write_it_ends_with_the_same_bytes(tmp_path: Path, sourc
         run = run_at(root, source, settings)
         store = Interrupting(root, at, lost)
         try:
-            step(Run(store, run.name), None, None, Silent())
+            prepare(Run(store, run.name), Silent())
         except OSError:
             assert run.find(DatasetRecord) is None
         if store.writes < at:
             break  # it has fewer writes than that
-        assert step(run, None, None, Silent()).digest == expected
+        assert prepare(run, Silent()).digest == expected
         assert contents(root) == bytes_expected
     assert at > 10
 
 
 @pytest.mark.parametrize("at", [4, 8])
 def test_what_was_packed_is_not_decoded_again(tmp_path: Path, source: Path, at: int) -> None:
-    expected = step(run_at(tmp_path / "whole", source, SETTINGS), None, None, Silent()).digest
+    expected = prepare(run_at(tmp_path / "whole", source, SETTINGS), Silent()).digest
     run = run_at(tmp_path / "root", source, SETTINGS)
     with pytest.raises(OSError, match="out of reach"):
-        step(Run(Interrupting(tmp_path / "root", at, lost), run.name), None, None, Silent())
+        prepare(Run(Interrupting(tmp_path / "root", at, lost), run.name), Silent())
     parts = len(list((tmp_path / "root/datasets/progress").rglob("parts/*.json")))
     assert parts == (at - 1) // 2  # a chunk and a record each
     for path in sorted(source.rglob("*.png"))[: parts * 4]:  # spoilt behind its back: looking at them would stop it
         stat = path.stat()
         path.write_bytes(b"x" * stat.st_size)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert step(run, None, None, Silent()).digest == expected
+    assert prepare(run, Silent()).digest == expected
 
 
 def test_a_part_whose_chunk_is_gone_or_whose_record_is_spoilt_is_packed_again(tmp_path: Path, source: Path) -> None:
-    expected = step(run_at(tmp_path / "whole", source, SETTINGS), None, None, Silent()).digest
+    expected = prepare(run_at(tmp_path / "whole", source, SETTINGS), Silent()).digest
     run = run_at(tmp_path / "root", source, SETTINGS)
     with pytest.raises(OSError, match="out of reach"):
-        step(Run(Interrupting(tmp_path / "root", 7, lost), run.name), None, None, Silent())
+        prepare(Run(Interrupting(tmp_path / "root", 7, lost), run.name), Silent())
     next((tmp_path / "root/datasets/chunks").iterdir()).unlink()
     records = sorted((tmp_path / "root/datasets/progress").rglob("parts/*.json"))
     records[-1].write_bytes(records[-1].read_bytes()[:40])
-    assert step(run, None, None, Silent()).digest == expected
+    assert prepare(run, Silent()).digest == expected
     assert contents(tmp_path / "root") == contents(tmp_path / "whole")
 
 
@@ -115,12 +115,12 @@ def test_a_part_whose_chunk_is_gone_or_whose_record_is_spoilt_is_packed_again(tm
 def test_two_that_prepare_the_same_source_at_once_do_not_spoil_each_other(
     tmp_path: Path, source: Path, settings
 ) -> None:
-    expected = step(run_at(tmp_path / "whole", source, settings), None, None, Silent()).digest
+    expected = prepare(run_at(tmp_path / "whole", source, settings), Silent()).digest
     for at in range(1, 100):
         root = tmp_path / f"both-{at}"
         slow, fast = run_at(root, source, settings, "slow"), run_at(root, source, settings, "fast")
-        store = Interrupting(root, at, lambda fast=fast: step(fast, None, None, Silent()))
-        assert step(Run(store, slow.name), None, None, Silent()).digest == expected
+        store = Interrupting(root, at, lambda fast=fast: prepare(fast, Silent()))
+        assert prepare(Run(store, slow.name), Silent()).digest == expected
         if store.writes < at:
             break
         assert fast.load(DatasetRecord).digest == expected
@@ -135,7 +135,7 @@ import os, signal, sys
 from multiprocessing import active_children
 from pathlib import Path
 from unecho.components.data import decoding
-from unecho.components.prepare.step import step
+from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import Run
 from unecho.components.store.directory import DirectoryStore
@@ -152,13 +152,13 @@ class Killing(DirectoryStore):
 
 if __name__ == "__main__":
     decoding.IN_PROCESS_BYTES = 0
-    step(Run(Killing(Path(sys.argv[1])), "run"), None, None, Silent())
+    prepare(Run(Killing(Path(sys.argv[1])), "run"), Silent())
 """
 
 
 @pytest.mark.parametrize(("at", "settings"), [(5, SETTINGS), (4, LIMITED)], ids=["packing", "repacking"])
 def test_killed_it_goes_on_and_its_workers_end(tmp_path: Path, source: Path, at: int, settings) -> None:
-    expected = step(run_at(tmp_path / "whole", source, settings), None, None, Silent()).digest
+    expected = prepare(run_at(tmp_path / "whole", source, settings), Silent()).digest
     run = run_at(tmp_path / "root", source, (*settings, "execution.workers=2"))
     (tmp_path / "script.py").write_text(SCRIPT)
     killed = subprocess.Popen(
@@ -171,7 +171,7 @@ def test_killed_it_goes_on_and_its_workers_end(tmp_path: Path, source: Path, at:
     assert killed.wait() == -signal.SIGKILL
     for worker in workers:
         assert worker is None or select.select([worker], [], [], 60)[0], "a worker outlived its parent"
-    assert step(run, None, None, Silent()).digest == expected
+    assert prepare(run, Silent()).digest == expected
     assert contents(tmp_path / "root").keys() >= contents(tmp_path / "whole").keys()
     assert not (tmp_path / "root/datasets/progress").exists()
 
@@ -186,7 +186,7 @@ def open_pid(pid: int) -> int | None:
 
 def test_a_committed_record_is_returned_without_a_look_at_the_source(tmp_path: Path, source: Path) -> None:
     run = run_at(tmp_path / "root", source, SETTINGS)
-    first = step(run, None, None, Silent())
+    first = prepare(run, Silent())
     source.rename(tmp_path / "away")
-    assert step(run, None, None, Silent()) == first
+    assert prepare(run, Silent()) == first
     assert np.isfinite(first.ran_with.seconds)
