@@ -8,8 +8,11 @@ from unecho.components.diffusion.device import set_numerics
 from unecho.components.method.average import average
 from unecho.components.progress import Progress
 from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from unecho.components.store import SequentialReader
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors")
+_READ_AHEAD = 8 << 20
+"""Bytes that all proxies together read ahead."""
 
 
 def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
@@ -25,9 +28,11 @@ def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
     set_numerics(config)
     model = run.load(ModelRecord, round)
     proxies = [run.load(ProxyRecord, round, shard) for shard in range(config.iet.shards)]
+    ahead = max(64 << 10, _READ_AHEAD // len(proxies))
     objects = {"network.json": model.objects["network.json"]}
     for done, name in enumerate(_WEIGHTS, start=1):
-        mean = average(run.store, [p.objects[name] for p in proxies], [p.samples for p in proxies])
+        files = [SequentialReader.open(run.store, proxy.objects[name], ahead) for proxy in proxies]
+        mean = average(files, [proxy.samples for proxy in proxies])
         objects[name] = run.put(ModelRecord, (round + 1,), name, mean)
         del mean
         progress.update(done, len(_WEIGHTS), "weights")

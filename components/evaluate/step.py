@@ -12,20 +12,22 @@ from unecho.components.diffusion.family import family_of
 from unecho.components.diffusion.release import release_files
 from unecho.components.measures.extraction import extract
 from unecho.components.measures.features import Features, features_of
-from unecho.components.measures.images import Images, Rows, generated_images
+from unecho.components.measures.images import Images, Rows
 from unecho.components.measures.intervals import Share
 from unecho.components.measures.memorization import Closeness, closeness
 from unecho.components.measures.quality import Compared, compare
 from unecho.components.measures.transforms import stages
-from unecho.components.measures.verdict import headline, judged, smoke_reason
+from unecho.components.measures.verdict import Memorization, judged, smoke_reason
 from unecho.components.progress import Progress
 from unecho.components.report import history, selection
-from unecho.components.report.figures import Figures, Histogram, Memorization, Quality
+from unecho.components.report.figures import Figures, Histogram, Quality
 from unecho.components.report.page import page
+from unecho.components.report.wording import headline
 from unecho.components.run import DatasetRecord, ReportRecord, Run, ran_with
 from unecho.components.run.data import open_dataset
+from unecho.components.run.generated import generated_images
 from unecho.components.run.tensors import sampled_weights
-from unecho.components.store import put_folder
+from unecho.components.store import put_folder, read_object
 
 _BINS = 20
 
@@ -51,7 +53,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     dataset = open_dataset(run, config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = generated_images(run, config, model.round, dataset)
-    compared_by = features_of(config.evaluate, computes)
+    compared_by = features_of(config.evaluate, computes, read_object)
 
     # memorization beside its floor
     allowed = stages(config.taa)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -14,9 +15,12 @@ from torch.nn import functional as F
 
 from unecho.components.config.fields import Evaluate
 from unecho.components.failure import Fatal
-from unecho.components.store import Missing, open_store
 
 _PIXELS = 32
+
+
+Read = Callable[[str], bytes | None]
+"""The bytes of a file by its path or address; None where there is none."""
 
 
 class Features(Protocol):
@@ -119,8 +123,11 @@ def _wrong(weights: str, why: str) -> Fatal:
     )
 
 
-def features_of(config: Evaluate, device: torch.device) -> list[Features]:
+def features_of(config: Evaluate, device: torch.device, read: Read) -> list[Features]:
     """The features that `evaluate.features` names, in its order.
+
+    Args:
+        read: gives the file of an extractor.
 
     Raises:
         Fatal: a package is not installed, or a file is missing or holds something else.
@@ -131,7 +138,7 @@ def features_of(config: Evaluate, device: torch.device) -> list[Features]:
             assert config.inception_weights is not None  # the configuration has seen to it
             found.append(Inception(config.inception_weights, device))
         elif kind == "onnx":
-            found.append(Onnx(config))
+            found.append(Onnx(config, read))
         else:
             found.append(Pixels(device))
     return found
@@ -152,15 +159,20 @@ class Onnx:
 
     name = "onnx"
 
-    def __init__(self, config: Evaluate) -> None:
+    def __init__(self, config: Evaluate, read: Read) -> None:
         """
+        Args:
+            read: gives the file.
+
         Raises:
             Fatal: onnxruntime is not installed; the file is missing, or is no such extractor. Names the file.
         """
         assert config.onnx_model is not None  # the configuration has seen to it
         self._path = config.onnx_model
         self.frechet = f"Frechet distance ({PurePath(self._path).stem})"
-        data = self._read()
+        data = read(self._path)
+        if data is None:
+            raise self._wrong("no such file")
         self.digest = hashlib.sha256(data).hexdigest()
         self._session = self._open(data)
         inputs = self._session.get_inputs()
@@ -209,13 +221,6 @@ class Onnx:
         if size != tuple(values.shape[2:]):
             values = F.interpolate(values, size, mode="bilinear", antialias=True)
         return (values - self._mean) / self._std
-
-    def _read(self) -> bytes:
-        folder, slash, name = self._path.rpartition("/")
-        try:
-            return open_store(folder or (slash or ".")).get(name)
-        except Missing:
-            raise self._wrong("no such file") from None
 
     def _open(self, data: bytes) -> Any:
         try:

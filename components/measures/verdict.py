@@ -1,11 +1,12 @@
-"""What the figures allow one to say, in words that do not say more."""
+"""What follows from a share beside its floor, figure by figure and for all of them."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from unecho.components.config import RunConfig
 from unecho.components.measures.intervals import Share, difference
-from unecho.components.report.figures import Headline, Memorization, Quality, Verdict
 
 DECIDES_UP_TO: Final = 0.10
 """A threshold whose floor is above this share decides nothing."""
@@ -13,24 +14,34 @@ MARGIN: Final = 0.01
 """'At or below the floor': with 95 % confidence at most this much above it."""
 _FEWEST_IMAGES: Final = 100
 _FEWEST_VISITS: Final = 50
-_TITLES: Final[dict[Verdict, str]] = {
-    "above": "It echoes",
-    "at_or_below": "No echo above the floor",
-    "unclear": "Not decided: too few images",
-    "undecided": "Not decided: no threshold tells copies apart",
-}
-_MEANING: Final[dict[Verdict, str]] = {
-    "above": "That is more than chance explains.",
-    "at_or_below": "With 95 % confidence that is at most one percentage point above the floor.",
-    "unclear": "There are too few images to tell the two apart.",
-    "undecided": "Where more than 10 % of real images pass for copies, a figure decides nothing.",
-}
-WORDS: Final[dict[Verdict, str]] = {
-    "above": "above the floor",
-    "at_or_below": "at or below the floor",
-    "unclear": "unclear: too few images",
-    "undecided": "decides nothing",
-}
+Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
+"""`above` or `at_or_below` the floor; `unclear`: too few images to tell; `undecided`: the threshold decides nothing."""
+
+
+class Memorization(BaseModel):
+    """The share of images that one measure takes for near-copies of training images."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    measure: Literal["mq", "second_nearest", "extraction"]
+    """`mq`: squared distance to the nearest over the mean squared distance to the k nearest;
+    `second_nearest`: distance to the nearest over distance to the second nearest;
+    `extraction`: training images (floor: held-out images) that the extraction attack hits, of all of them."""
+    aware: bool
+    """Augmentation-aware: a distance is the least over the invertible augmentations."""
+    threshold: float
+    """An image whose ratio is below it counts."""
+    guesses: int | None = None
+    """Of the extraction attack."""
+    generated: Share
+    floor: Share
+    """The same of held-out real images."""
+    difference_low: float
+    difference_high: float
+    """95 % interval of generated minus floor."""
+    decides: bool
+    """False where the floor is above 10 %: so many real images look like copies that the figure says nothing."""
+    verdict: Verdict
 
 
 def judged(
@@ -65,19 +76,6 @@ def judged(
     )
 
 
-def smoke_reason(config: RunConfig, generated: int, held_out: int, visits: int, train_images: int) -> str | None:
-    """Why a run is too small for its figures to mean anything, or None.
-
-    Args:
-        visits: samples that training saw, with repetition.
-    """
-    if generated < _FEWEST_IMAGES or held_out < _FEWEST_IMAGES:
-        return f"only {generated} generated and {held_out} held-out images"
-    if config.model.pretrained is None and visits < _FEWEST_VISITS * train_images:
-        return f"each training image was seen {visits / max(1, train_images):.0f} times, too seldom to be memorized"
-    return f"preset {config.preset}" if config.preset == "tiny" else None
-
-
 def cited(memorization: Sequence[Memorization]) -> Memorization:
     """The figure that speaks for all.
 
@@ -100,83 +98,19 @@ def copy_threshold(memorization: Sequence[Memorization], aware: bool) -> float:
     return max((m.threshold for m in mq if m.decides), default=min(m.threshold for m in mq))
 
 
-def headline(memorization: Sequence[Memorization], quality: Quality, smoke: str | None) -> Headline:
-    """The run in three sentences.
-
-    One figure speaks for all, see `cited`.
-    """
-    speaker = cited(memorization)
-    overall = speaker.verdict
-    title = _TITLES[overall]
-    if overall == "at_or_below" and quality.poor:
-        title += ", but poor images"
-    return Headline(
-        verdict=overall,
-        title="Smoke run: no verdict" if smoke else title,
-        sentence=_sentence(speaker),
-        quality=_quality(quality),
-        smoke=smoke,
-    )
-
-
 def rank(figure: Memorization) -> tuple[int, float]:
     """The order in which figures are shown and cited: MQ first, the strictest threshold first."""
     return ("mq", "second_nearest", "extraction").index(figure.measure), figure.threshold
 
 
-def _sentence(cited: Memorization) -> str:
-    return f"{_counted(cited)}. {_MEANING[cited.verdict]}"
+def smoke_reason(config: RunConfig, generated: int, held_out: int, visits: int, train_images: int) -> str | None:
+    """Why a run is too small for its figures to mean anything, or None.
 
-
-def _counted(cited: Memorization) -> str:
-    if cited.measure == "extraction":
-        return (
-            f"{percent(cited.generated.share)} of the {cited.generated.of:,} training images "
-            f"({interval(cited.generated)}) are hit by the {cited.guesses or 0:,} guesses that generated images give "
-            f"away; of the {cited.floor.of:,} real images that were never trained on, {percent(cited.floor.share)} are "
-            f"(the floor, {interval(cited.floor)})"
-        )
-    floor = (
-        f"of the {cited.floor.of:,} real images that were never trained on, {percent(cited.floor.share)} do "
-        f"(the floor, {interval(cited.floor)})"
-    )
-    return (
-        f"{percent(cited.generated.share)} of {cited.generated.of:,} generated images ({interval(cited.generated)}) "
-        f"come as close to a training image as a near-copy does ({measure_name(cited)}); {floor}"
-    )
-
-
-def _quality(quality: Quality) -> str:
-    text = (
-        f"Quality: {quality.frechet_name} {quality.frechet:.3g}, where real images have {quality.frechet_real:.3g} "
-        f"(lower is better); precision {percent(quality.precision.share)} and recall {percent(quality.recall.share)}, "
-        f"where real images have {percent(quality.precision_real.share)} and {percent(quality.recall_real.share)}."
-    )
-    if quality.poor:
-        text += " Few generated images look real: what resembles nothing echoes nothing."
-    return text
-
-
-def measure_name(figure: Memorization) -> str:
-    """The measure and its threshold, such as 'MQ < 0.1, augmentation-aware'."""
-    kind = "augmentation-aware" if figure.aware else "plain"
-    return f"{short_name(figure)}, {kind}"
-
-
-def short_name(figure: Memorization) -> str:
-    """The same without its kind."""
-    name = {"mq": "MQ", "second_nearest": "nearest / second", "extraction": "extraction, MQ"}[figure.measure]
-    return f"{name} < {figure.threshold:.3g}"
-
-
-def percent(share: float) -> str:
-    """A share as text; small ones keep a digit that says something."""
-    value = 100 * share
-    if value and value < 0.095:
-        return f"{value:.2g} %"
-    return "100 %" if share == 1 else f"{value:.1f} %"
-
-
-def interval(share: Share) -> str:
-    """The 95 % interval as text."""
-    return f"{100 * share.low:.1f} to {percent(share.high)}"
+    Args:
+        visits: samples that training saw, with repetition.
+    """
+    if generated < _FEWEST_IMAGES or held_out < _FEWEST_IMAGES:
+        return f"only {generated} generated and {held_out} held-out images"
+    if config.model.pretrained is None and visits < _FEWEST_VISITS * train_images:
+        return f"each training image was seen {visits / max(1, train_images):.0f} times, too seldom to be memorized"
+    return f"preset {config.preset}" if config.preset == "tiny" else None

@@ -4,48 +4,63 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 
 from unecho.components.failure import Fatal
-from unecho.components.store import ObjectRef, SequentialReader, Store
 
 _DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
-def average(store: Store, refs: Sequence[ObjectRef], samples: Sequence[int]) -> bytearray:
-    """Average safetensors objects that hold the same tensors.
+class Reader(Protocol):
+    """A safetensors file, read from its first byte to its last.
 
-    The objects are read side by side, each from its first byte to its last: in memory are the result,
-    and of each proxy one block of the read-ahead. Sums are in float64 and start from their first term;
-    the result is in the tensors' own dtype. Digests are checked before it is returned.
+    Attributes:
+        address: where it is, for messages.
+    """
+
+    @property
+    def address(self) -> str: ...
+
+    def read(self, count: int) -> memoryview:
+        """The next `count` bytes, valid until the next call."""
+
+    def finish(self) -> None:
+        """Check the digest of all; raises `Fatal` where the file is altered."""
+
+
+def average(proxies: Sequence[Reader], samples: Sequence[int]) -> bytearray:
+    """Average safetensors files that hold the same tensors (arXiv 2407.15328, the averaging step of algorithm 1).
+
+    They are read side by side: in memory are the result, and of each proxy what its reader reads ahead. Sums are in
+    float64 and start from their first term; the result is in the tensors' own dtype. Digests are checked before it is
+    returned.
 
     Args:
-        refs: one object a proxy, all of the same layout.
+        proxies: one file a proxy, all of the same layout.
         samples: n_k of each.
 
     Returns:
-        A safetensors file with the header of the first object.
+        A safetensors file with the header of the first.
 
     Raises:
-        Fatal: an object is missing, truncated or altered, or tensors differ in name, shape or dtype.
+        Fatal: a file is truncated or altered, or tensors differ in name, shape or dtype; names it.
     """
-    ahead = max(64 << 10, (8 << 20) // len(refs))
-    readers = [SequentialReader.open(store, ref, ahead) for ref in refs]
-    headers = [_read_header(reader, store.address(ref.key)) for reader, ref in zip(readers, refs, strict=True)]
-    for header, ref in zip(headers[1:], refs[1:], strict=True):
+    headers = [_read_header(proxy) for proxy in proxies]
+    first = proxies[0].address
+    for header, proxy in zip(headers[1:], proxies[1:], strict=True):
         if difference := _difference(_tensors(headers[0]), _tensors(header)):
-            raise Fatal(f"{store.address(ref.key)}: {difference} in {store.address(refs[0].key)}")
+            raise Fatal(f"{proxy.address}: {difference} in {first}")
     result = bytearray(headers[0])
     total = sum(samples)
     for name, entry in _tensors(headers[0]):
         dtype, (begin, end) = _DTYPES.get(entry["dtype"]), entry["data_offsets"]
         if dtype is None or math.prod(entry["shape"]) * dtype.itemsize != end - begin:
-            raise Fatal(f"{store.address(refs[0].key)}: {name}: a tensor of dtype {entry['dtype']} cannot be averaged")
-        result += _average_one([reader.read(end - begin) for reader in readers], [n / total for n in samples], dtype)
-    for reader in readers:
-        reader.finish()
+            raise Fatal(f"{first}: {name}: a tensor of dtype {entry['dtype']} cannot be averaged")
+        result += _average_one([proxy.read(end - begin) for proxy in proxies], [n / total for n in samples], dtype)
+    for proxy in proxies:
+        proxy.finish()
     return result
 
 
@@ -60,17 +75,17 @@ def _average_one(parts: Sequence[memoryview], weights: Sequence[float], dtype: t
     return memoryview(total.to(dtype).view(torch.uint8).numpy().data)
 
 
-def _read_header(reader: SequentialReader, name: str) -> bytes:
+def _read_header(reader: Reader) -> bytes:
     """The safetensors header as it stands: 8 bytes of length, then JSON."""
     length = bytes(reader.read(8))
     (size,) = struct.unpack("<Q", length)
     if size > 100 << 20:
-        raise Fatal(f"{name}: not a safetensors file")
+        raise Fatal(f"{reader.address}: not a safetensors file")
     header = length + bytes(reader.read(size))
     try:
         _tensors(header)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Fatal(f"{name}: not a safetensors file") from None
+        raise Fatal(f"{reader.address}: not a safetensors file") from None
     return header
 
 

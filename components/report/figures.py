@@ -5,39 +5,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from unecho.components.measures.intervals import Share
+from unecho.components.measures.verdict import Memorization, Verdict
 from unecho.components.run import ReportRecord, Run
 from unecho.components.store import fetch, parsed
-
-Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
-"""`above` or `at_or_below` the floor; `unclear`: too few images to tell; `undecided`: the threshold decides nothing."""
 
 
 class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Memorization(_Figures):
-    """The share of images that one measure takes for near-copies of training images."""
-
-    measure: Literal["mq", "second_nearest", "extraction"]
-    """`mq`: squared distance to the nearest over the mean squared distance to the k nearest;
-    `second_nearest`: distance to the nearest over distance to the second nearest;
-    `extraction`: training images (floor: held-out images) that the extraction attack hits, of all of them."""
-    aware: bool
-    """Augmentation-aware: a distance is the least over the invertible augmentations."""
-    threshold: float
-    """An image whose ratio is below it counts."""
-    guesses: int | None = None
-    """Of the extraction attack."""
-    generated: Share
-    floor: Share
-    """The same of held-out real images."""
-    difference_low: float
-    difference_high: float
-    """95 % interval of generated minus floor."""
-    decides: bool
-    """False where the floor is above 10 %: so many real images look like copies that the figure says nothing."""
-    verdict: Verdict
 
 
 class Quality(_Figures):

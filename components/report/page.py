@@ -16,10 +16,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from unecho.components.measures.verdict import WORDS, cited, interval, measure_name, percent, rank, short_name
+from unecho.components.measures.verdict import cited, rank
 from unecho.components.report.charts import histogram, line
 from unecho.components.report.figures import Figures, Pair
 from unecho.components.report.tables import table
+from unecho.components.report.wording import WORDS, interval, measure_name, percent, short_name
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""

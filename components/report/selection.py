@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from unecho.components.config import RunConfig
 from unecho.components.data import Dataset
-from unecho.components.measures.images import Generated, Held, Rows
+from unecho.components.measures.images import Held, Rows
 from unecho.components.measures.memorization import Closeness, closeness
 from unecho.components.measures.transforms import stages
-from unecho.components.measures.verdict import copy_threshold
+from unecho.components.measures.verdict import Memorization, copy_threshold
 from unecho.components.report import history
-from unecho.components.report.figures import Memorization, Pair
+from unecho.components.report.figures import Pair
 from unecho.components.report.page import Pictures, split_strip
 from unecho.components.run import ModelRecord, Run
+from unecho.components.run.generated import Generated
 
 _SAMPLES = 48
 _PREVIEWS = 12

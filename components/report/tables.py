@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from unecho.components.measures.verdict import percent, rank
-from unecho.components.report.figures import Figures, Memorization
+from unecho.components.measures.verdict import Memorization, rank
+from unecho.components.report.figures import Figures
+from unecho.components.report.wording import percent
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from unecho.components.store.commit import (
     put_folder,
     put_object,
 )
-from unecho.components.store.open import open_store
+from unecho.components.store.open import open_store, read_object
 
 __all__ = [
     "CachedStore",
@@ -26,4 +26,5 @@ __all__ = [
     "parsed",
     "put_folder",
     "put_object",
+    "read_object",
 ]

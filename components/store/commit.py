@@ -117,6 +117,11 @@ class SequentialReader:
         self._buffer = memoryview(b"")
         self._asked = 0
 
+    @property
+    def address(self) -> str:
+        """The object's full address, for messages."""
+        return self._store.address(self._ref.key)
+
     @classmethod
     def open(cls, store: Store, ref: ObjectRef, read_ahead: int = _READ_AHEAD) -> Self:
         """A reader of an object that has the size its manifest says.

@@ -27,6 +27,12 @@ def open_store(url: str) -> Store:
     raise Fatal(f"{url}: a root is a directory, file:///directory or s3://bucket/prefix")
 
 
+def read_object(address: str) -> bytes | None:
+    """One object by its whole address, a path or s3://bucket/key; None where there is none."""
+    folder, slash, name = address.rpartition("/")
+    return open_store(folder or (slash or ".")).find(name)
+
+
 def _open_s3(url: str) -> Store:
     from unecho.components.store.s3.store import S3Store  # so that a run on a directory imports no S3 client
 

@@ -16,8 +16,8 @@ from unecho.components.config.resolve import given_fields, merge
 from unecho.components.data import Dataset
 from unecho.components.data.prepare import packed
 from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
-from unecho.components.measures.verdict import percent
 from unecho.components.progress import Lines
+from unecho.components.report.wording import percent
 from unecho.components.run.address import check_name
 from unecho.components.store import Store, open_store
 from unecho.pipelines.commands.options import add_cluster_arguments

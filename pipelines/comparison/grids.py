@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unecho.components.measures.images import Held, Rows, generated_images
+from unecho.components.measures.images import Held, Rows
 from unecho.components.measures.memorization import closeness
 from unecho.components.measures.transforms import stages
 from unecho.components.measures.verdict import copy_threshold
 from unecho.components.report.page import data_uri
 from unecho.components.run.data import open_dataset
+from unecho.components.run.generated import generated_images
 from unecho.pipelines.comparison.results import Result
 
 _IMAGES = 24

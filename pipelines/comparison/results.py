@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from unecho.components.config.fields import frozen_difference
 from unecho.components.failure import Fatal
-from unecho.components.measures.verdict import cited, rank
-from unecho.components.report.figures import Figures, Memorization, Quality, Verdict, load_figures
+from unecho.components.measures.verdict import Memorization, Verdict, cited, rank
+from unecho.components.report.figures import Figures, Quality, load_figures
 from unecho.components.run import Plan, ProxyRecord
 from unecho.components.run.state import state_of
 from unecho.pipelines.comparison.arms import REFERENCE, Arm, Entry

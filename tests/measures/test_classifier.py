@@ -15,7 +15,7 @@ from unecho.components.measures import classifier
 from unecho.components.measures.classifier import FEATURES, Classifier, onnx_bytes, train_classifier
 from unecho.components.measures.features import Onnx
 from unecho.components.progress import Silent
-from unecho.components.store import open_store
+from unecho.components.store import open_store, read_object
 
 
 def digits(root: Path, *settings: str) -> Dataset:
@@ -46,7 +46,7 @@ def test_it_tells_held_out_digits_apart_and_its_onnx_form_gives_the_same_feature
     model = tmp_path / "classifier.onnx"
     model.write_bytes(onnx_bytes(network, dataset.channels, dataset.resolution))
     images = dataset.rows(dataset.held_out_rows[:300])
-    found = Onnx(Evaluate(features=("onnx",), onnx_model=str(model)))(images)
+    found = Onnx(Evaluate(features=("onnx",), onnx_model=str(model)), read_object)(images)
     with torch.inference_mode():
         wanted = network.features(torch.from_numpy(images).float() / 255)
     assert found.shape == (300, FEATURES)

@@ -9,6 +9,7 @@ import torch
 from unecho.components.config.fields import Evaluate
 from unecho.components.failure import Fatal
 from unecho.components.measures.features import features_of
+from unecho.components.store import read_object
 
 CPU = torch.device("cpu")
 inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
@@ -36,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_inception_sees_a_grey_image_as_the_same_image_in_rgb(weights: Path):
-    (features,) = features_of(config(weights), CPU)
+    (features,) = features_of(config(weights), CPU, read_object)
     grey = np.random.default_rng(0).integers(0, 256, (1, 1, 8, 8), dtype=np.uint8)
     found = features(grey)
     assert (features.frechet, tuple(found.shape), found.dtype) == ("FID", (1, 2048), torch.float32)
@@ -44,7 +45,7 @@ def test_inception_sees_a_grey_image_as_the_same_image_in_rgb(weights: Path):
 
 
 def test_pixels_are_not_called_fid():
-    assert [features.frechet for features in features_of(Evaluate(), CPU)] == ["Frechet distance (pixels)"]
+    assert [features.frechet for features in features_of(Evaluate(), CPU, read_object)] == ["Frechet distance (pixels)"]
 
 
 def test_a_weights_file_that_is_not_there_or_holds_something_else_is_one_line(tmp_path: Path):
@@ -60,7 +61,7 @@ def test_a_weights_file_that_is_not_there_or_holds_something_else_is_one_line(tm
         (other, "not those of torch-fidelity"),
     ):
         with pytest.raises(Fatal) as stop:
-            features_of(config(path), CPU)
+            features_of(config(path), CPU, read_object)
         line = str(stop.value)
         assert line.startswith(f"evaluate.inception_weights: '{path}': ")
         assert why in line

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from unecho.components.config.fields import Evaluate
 from unecho.components.failure import Fatal
 from unecho.components.measures.features import Onnx
+from unecho.components.store import read_object
 
 GREY = np.arange(3 * 64, dtype=np.uint8).reshape(3, 1, 8, 8)
 
@@ -29,7 +30,7 @@ def flatten(path: Path, shape: list[int | str], kind: int = TensorProto.FLOAT, o
 
 
 def features(model: str, images: np.ndarray, **fields: object) -> np.ndarray:
-    return Onnx(Evaluate(features=("onnx",), onnx_model=model, **fields))(images).numpy()
+    return Onnx(Evaluate(features=("onnx",), onnx_model=model, **fields), read_object)(images).numpy()
 
 
 def refused(model: str, images: np.ndarray = GREY, **fields: object) -> str:
@@ -68,7 +69,7 @@ def test_the_distance_is_named_after_the_file_and_the_file_by_its_digest(tmp_pat
     import hashlib
 
     model = flatten(tmp_path / "retina.onnx", ["n", 1, 8, 8])
-    extractor = Onnx(Evaluate(features=("onnx",), onnx_model=model))
+    extractor = Onnx(Evaluate(features=("onnx",), onnx_model=model), read_object)
     assert extractor.frechet == "Frechet distance (retina)"
     assert extractor.digest == hashlib.sha256(Path(model).read_bytes()).hexdigest()
 

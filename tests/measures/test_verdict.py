@@ -4,8 +4,9 @@ import pytest
 
 from unecho.components.config import resolve
 from unecho.components.measures.intervals import Share
-from unecho.components.measures.verdict import headline, interval, judged, percent, smoke_reason
-from unecho.components.report.figures import Memorization, Quality
+from unecho.components.measures.verdict import Memorization, judged, smoke_reason
+from unecho.components.report.figures import Quality
+from unecho.components.report.wording import headline, interval, percent
 
 TINY = resolve("tiny")
 DIGITS = resolve("digits")

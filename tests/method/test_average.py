@@ -9,7 +9,7 @@ from safetensors.torch import load, save
 
 from unecho.components.failure import Fatal
 from unecho.components.method.average import average
-from unecho.components.store import ObjectRef, open_store, put_object
+from unecho.components.store import ObjectRef, SequentialReader, open_store, put_object
 from unecho.components.store.base import Store
 
 
@@ -20,6 +20,10 @@ def store(tmp_path: Path) -> Store:
 
 def put(store: Store, tensors: dict[str, torch.Tensor]) -> ObjectRef:
     return put_object(store, "proxy", "raw.safetensors", save(tensors, metadata={"format": "pt"}))
+
+
+def files(store: Store, refs: list[ObjectRef]) -> list[SequentialReader]:
+    return [SequentialReader.open(store, ref, 1 << 20) for ref in refs]
 
 
 def random_tensors(seed: int) -> dict[str, torch.Tensor]:
@@ -35,12 +39,12 @@ def random_tensors(seed: int) -> dict[str, torch.Tensor]:
 
 def test_one_proxy_is_its_own_average_to_the_byte(store: Store) -> None:
     ref = put(store, random_tensors(0))
-    assert bytes(average(store, [ref], [17])) == store.get(ref.key)
+    assert bytes(average(files(store, [ref]), [17])) == store.get(ref.key)
 
 
 def test_shards_weigh_by_their_samples_in_float64(store: Store) -> None:
     proxies = [random_tensors(seed) for seed in range(3)]
-    mean = load(bytes(average(store, [put(store, p) for p in proxies], [10, 9, 9])))
+    mean = load(bytes(average(files(store, [put(store, p) for p in proxies]), [10, 9, 9])))
     for name, tensor in mean.items():
         expected = sum(p[name].double() * (n / 28) for p, n in zip(proxies, (10, 9, 9), strict=True))
         assert torch.equal(tensor, expected.to(proxies[0][name].dtype)), name
@@ -49,7 +53,7 @@ def test_shards_weigh_by_their_samples_in_float64(store: Store) -> None:
 
 def test_equal_proxies_average_to_themselves(store: Store) -> None:
     ref = put(store, random_tensors(1))
-    assert bytes(average(store, [ref] * 4, [5, 5, 5, 5])) == store.get(ref.key)
+    assert bytes(average(files(store, [ref] * 4), [5, 5, 5, 5])) == store.get(ref.key)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ def test_proxies_of_different_shape_are_refused_by_name(
 ) -> None:
     first, other = put(store, random_tensors(0)), put(store, random_tensors(0) | change)
     with pytest.raises(Fatal) as told:
-        average(store, [first, other], [1, 1])
+        average(files(store, [first, other]), [1, 1])
     assert says in str(told.value)
     assert other.key in str(told.value)
 
@@ -74,7 +78,7 @@ def test_a_missing_tensor_is_named(store: Store) -> None:
     less = random_tensors(0)
     del less["b"]
     with pytest.raises(Fatal, match="lacks b"):
-        average(store, [put(store, random_tensors(0)), put(store, less)], [1, 1])
+        average(files(store, [put(store, random_tensors(0)), put(store, less)]), [1, 1])
 
 
 @pytest.mark.parametrize("place", [3, 40, -1])
@@ -85,7 +89,7 @@ def test_an_altered_byte_is_found_wherever_it_is(store: Store, tmp_path: Path, p
     data[place] ^= 1
     path.write_bytes(data)
     with pytest.raises(Fatal) as told:
-        average(store, refs, [1, 1])
+        average(files(store, refs), [1, 1])
     assert refs[1].key in str(told.value)
 
 
@@ -94,16 +98,16 @@ def test_a_truncated_and_a_missing_proxy_are_named(store: Store, tmp_path: Path)
     path = tmp_path / refs[1].key
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(Fatal, match="truncated"):
-        average(store, refs, [1, 1])
+        average(files(store, refs), [1, 1])
     path.unlink()
     with pytest.raises(Fatal, match="missing, though its manifest names it"):
-        average(store, refs, [1, 1])
+        average(files(store, refs), [1, 1])
 
 
 def test_memory_is_that_of_two_models_at_most_for_any_number_of_proxies(store: Store) -> None:
     refs = [put(store, {f"w{i}": torch.full((256, 1024), float(k + i)) for i in range(24)}) for k in range(8)]
     tracemalloc.start()
-    average(store, refs, [1] * 8)
+    average(files(store, refs), [1] * 8)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * refs[0].size + (8 << 20)

@@ -1,0 +1,3 @@
+"""The planted run."""
+
+from tests.planted import planted as planted

@@ -1,0 +1,77 @@
+"""The rules of the house: what a room may know."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).parent.parent
+STEPS = (
+    "plan",
+    "prepare",
+    "initialize",
+    "shard",
+    "begin",
+    "train",
+    "aggregate",
+    "redistribute",
+    "sample",
+    "evaluate",
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Modules of this package that a file imports, wherever in it, as dotted names below `unecho`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unecho"):
+            yield from (f"{node.module}.{alias.name}".removeprefix("unecho.") for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("unecho.") for a in node.names if a.name.startswith("unecho."))
+
+
+def known(room: str) -> dict[str, list[str]]:
+    """What the files of a room import, by file."""
+    found = {path.as_posix(): list(imports(path)) for path in sorted((TREE / room).rglob("*.py"))}
+    assert found, f"there is no room {room}"
+    return found
+
+
+def breaches(room: str, *forbidden: str) -> list[str]:
+    return [
+        f"{path} imports {name}"
+        for path, names in known(room).items()
+        for name in names
+        for other in forbidden
+        if f"{name}.".startswith(f"{other}.")
+    ]
+
+
+def test_nothing_of_the_components_knows_the_pipelines() -> None:
+    assert not breaches("components", "pipelines")
+
+
+@pytest.mark.parametrize("room", ["method", "measures", "diffusion"])
+def test_the_method_the_measures_and_the_models_know_neither_store_nor_run(room: str) -> None:
+    assert not breaches(f"components/{room}", "components.store", "components.run", "components.report")
+
+
+def test_the_store_knows_bytes_and_no_records_and_data_knows_no_runs() -> None:
+    upper = [f"components.{room}" for room in ("run", "method", "diffusion", "measures", "report", "config", *STEPS)]
+    assert not breaches("components/store", "components.data", *upper)
+    assert not breaches("components/data", "components.run", "components.method", "components.diffusion", *upper[-10:])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_knows_no_other_step(step: str) -> None:
+    others = [f"components.{other}" for other in STEPS if other != step]
+    assert not breaches(f"components/{step}", *others, "components.steps", "components.kubeflow_task")
+
+
+def test_a_room_that_steps_share_knows_no_step() -> None:
+    for room in ("config", "store", "run", "data", "method", "diffusion", "measures", "report"):
+        assert not breaches(f"components/{room}", *(f"components.{step}" for step in STEPS))
+
+
+def test_the_loop_names_steps_and_order_and_nothing_else() -> None:
+    assert list(imports(TREE / "pipelines" / "loop.py")) == []
