@@ -316,9 +316,9 @@ class Execution(Section):
     hold_images: Literal["auto", "device", "stream"] = "auto"
     """`device`: the shard stays on the device as uint8; `stream`: batches are sent; `auto`: held if it fits."""
     cache_dir: str | None = None
-    """Directory of the read cache for s3:// stores; empty for none."""
+    """Directory that keeps the rows of a data set which were read from an s3:// store; empty for none."""
     cache_gib: Annotated[float, Field(gt=0)] = 20.0
-    """Largest size of the read cache in GiB."""
+    """Most that this directory may take of the disk, in GiB."""
 
 
 class Method(Section):

@@ -1,10 +1,12 @@
 """Reading a packed data set."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -14,6 +16,7 @@ from safetensors.numpy import load
 
 from unecho.components.data.id_table import NAMES_BLOCK, Names
 from unecho.components.data.manifest import DatasetManifest, find_manifest, manifest_key, row_digests, short_digests
+from unecho.components.data.row_cache import RowCache
 from unecho.components.failure import Fatal
 from unecho.components.store import Store, fetch
 
@@ -29,8 +32,11 @@ class Dataset:
         held_out: bool [N], True for samples that are never trained on.
     """
 
-    def __init__(self, store: Store, manifest: DatasetManifest, index: dict[str, NDArray[np.generic]]) -> None:
+    def __init__(
+        self, store: Store, manifest: DatasetManifest, index: dict[str, NDArray[np.generic]], cache: RowCache | None
+    ) -> None:
         self.manifest = manifest
+        self._cache = cache
         self.labels: NDArray[np.int32] = index["label"].astype(np.int32, copy=False)
         self.held_out: NDArray[np.bool_] = index["held_out"].astype(np.bool_, copy=False)
         self._row_digest = index["row_digest"]
@@ -39,8 +45,11 @@ class Dataset:
         self._starts = np.cumsum([0, *(chunk.rows for chunk in manifest.chunks)], dtype=np.int64)
 
     @classmethod
-    def open(cls, store: Store, digest: str) -> Self:
+    def open(cls, store: Store, digest: str, cache_dir: Path | None = None, cache_bytes: int = 0) -> Self:
         """Open the data set of this digest.
+
+        Args:
+            cache_dir: where rows that were read are kept, `cache_bytes` at most; None for nowhere.
 
         Raises:
             Fatal: manifest or index is missing, truncated or altered; names the object.
@@ -57,7 +66,11 @@ class Dataset:
         for name, length in lengths.items():
             if name not in index or index[name].shape != (length,):
                 raise Fatal(f"{store.address(manifest.index.key)}: altered: {name} does not have {length} entries")
-        return cls(store, manifest, index)
+        cache = None
+        if cache_dir is not None:
+            row_bytes = manifest.channels * manifest.resolution**2
+            cache = RowCache(cache_dir, digest, manifest.samples, row_bytes, cache_bytes)
+        return cls(store, manifest, index, cache)
 
     @property
     def digest(self) -> str:
@@ -119,12 +132,20 @@ class Dataset:
         if len(asked) and not 0 <= ascending[0] <= ascending[-1] < self.count:
             raise IndexError(f"rows {ascending[0]} to {ascending[-1]} of a data set of {self.count}")
         images = np.empty((len(asked), self.channels, self.resolution, self.resolution), np.uint8)
-        distinct = ascending[np.concatenate([[True], np.diff(ascending) > 0])] if len(asked) else ascending
-        batches = list(plan_batches(distinct, self._starts, self.channels * self.resolution**2))
+        distinct, first, times = np.unique(ascending, return_index=True, return_counts=True)
 
-        def read(batch: "Batch") -> None:
-            self._read(batch, images, order, ascending)
+        def place(rows: NDArray[np.int64], read: NDArray[np.uint8]) -> None:
+            """Put rows, some of `distinct`, to all places where they were asked for."""
+            here = np.searchsorted(distinct, rows)
+            source = np.repeat(np.arange(len(rows)), times[here])
+            repetition = np.arange(len(source)) - np.repeat(np.cumsum(times[here]) - times[here], times[here])
+            images[order[first[here][source] + repetition]] = read[source]
 
+        def read(batch: Batch) -> None:
+            place(int(self._starts[batch.chunk]) + batch.rows, self._read(batch))
+
+        wanted = self._read_cached(distinct, place) if self._cache else distinct
+        batches = list(plan_batches(wanted, self._starts, self.channels * self.resolution**2))
         if len(batches) < 2 or not self._store.distant:
             for batch in batches:
                 read(batch)
@@ -138,44 +159,53 @@ class Dataset:
                     raise
         return images
 
-    def _read(
-        self, batch: "Batch", images: NDArray[np.uint8], order: NDArray[np.int64], ascending: NDArray[np.int64]
-    ) -> None:
-        """Read a batch and put every row of it to the places that asked for it.
+    def _read_cached(
+        self, distinct: NDArray[np.int64], place: Callable[[NDArray[np.int64], NDArray[np.uint8]], None]
+    ) -> NDArray[np.int64]:
+        """Place what the cache has; the rows that it has not."""
+        assert self._cache is not None
+        image = (self.channels, self.resolution, self.resolution)
+        at_once, missing = max(1, READ_BYTES // math.prod(image)), []
+        for start in range(0, len(distinct), at_once):
+            rows = distinct[start : start + at_once]
+            read = np.empty((len(rows), *image), np.uint8)
+            here = self._cache.read(rows, read)
+            wrong = self._wrong(rows[here], read[here])
+            self._cache.forget(rows[here][wrong])
+            here[np.flatnonzero(here)[wrong]] = False
+            place(rows[here], read[here])
+            missing.append(rows[~here])
+        return np.concatenate(missing) if missing else distinct
 
-        Args:
-            images: [n, C, H, W], filled here.
-            order, ascending: `ascending[i]` is wanted at `images[order[i]]`.
-        """
+    def _read(self, batch: "Batch") -> NDArray[np.uint8]:
+        """Rows of a chunk out of the store, their pixels checked: [n, C, H, W]."""
         top = int(self._starts[batch.chunk])
-        read = np.empty((len(batch.rows), *images.shape[1:]), np.uint8)
-        self._read_rows(batch, read)
-        if len(self._wrong(batch, read)):  # on their way, or in a local cache: once more, from the store
-            self._store.distrust(self.manifest.chunks[batch.chunk].object.key)
-            self._read_rows(batch, read)
-            if len(wrong := self._wrong(batch, read)):
+        read = self._fetched(batch)
+        if len(self._wrong(top + batch.rows, read)):  # on their way: once more
+            read = self._fetched(batch)
+            if len(wrong := self._wrong(top + batch.rows, read)):
                 raise self._altered(batch.chunk, top + int(batch.rows[wrong[0]]))
-        low, high = np.searchsorted(ascending, [top + batch.rows[0], top + batch.rows[-1] + 1])
-        images[order[low:high]] = read[np.searchsorted(batch.rows, ascending[low:high] - top)]
+        if self._cache:
+            self._cache.add(top + batch.rows, read)
+        return read
 
-    def _read_rows(self, batch: "Batch", read: NDArray[np.uint8]) -> None:
-        """Fill `read`, [rows of the batch, C, H, W]."""
+    def _fetched(self, batch: "Batch") -> NDArray[np.uint8]:
+        read = np.empty((len(batch.rows), self.channels, self.resolution, self.resolution), np.uint8)
         chunk, row_bytes = self.manifest.chunks[batch.chunk], read[0].nbytes
         flat, ranges, done = read.reshape(-1).data, [], 0
         for first, rows in batch.runs():
             ranges.append((chunk.offset + first * row_bytes, flat[done : done + rows * row_bytes]))
             done += rows * row_bytes
         self._store.read_ranges(chunk.object.key, ranges)
+        return read
 
-    def _wrong(self, batch: "Batch", read: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Positions in the batch whose pixels are not those of their digest."""
-        right = self._row_digest[int(self._starts[batch.chunk]) + batch.rows]
-        return np.flatnonzero(short_digests(row_digests(read)) != right)
+    def _wrong(self, rows: NDArray[np.int64], read: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Positions whose pixels are not those of their row's digest."""
+        return np.flatnonzero(short_digests(row_digests(read)) != self._row_digest[rows])
 
     def _altered(self, chunk: int, row: int) -> Fatal:
-        """The one line for a row with wrong pixels. All copies of its chunk are distrusted."""
+        """The one line for a row with wrong pixels."""
         key, name = self.manifest.chunks[chunk].object.key, ""
-        self._store.distrust(key)
         with suppress(Fatal):
             name = f" ({self.name(row)})"
         return Fatal(
@@ -216,8 +246,7 @@ class Batch:
 def plan_batches(wanted: NDArray[np.int64], starts: NDArray[np.int64], row_bytes: int) -> Iterator[Batch]:
     """The wanted rows, and no others.
 
-    What lies between them is the store's to decide: S3's reads through small gaps instead of asking
-    again, a cache keeps just these rows, so that in the next round only rows new to a shard are read.
+    What lies between them is the store's to decide: S3's reads through small gaps instead of asking again.
 
     Args:
         wanted: rows, ascending, no repetition.

@@ -59,13 +59,13 @@ class Names:
 
     def _read_block(self, block: int) -> list[bytes]:
         start, stop = int(self._offsets[block]), int(self._offsets[block + 1])
-        for _ in range(2):  # once more: the bytes may have changed on their way, or in a local cache
+        for _ in range(2):  # once more: the bytes may have changed on their way
             data = bytearray(stop - start)
             self._store.read_into(self._ref.key, start, memoryview(data))
             try:
                 return gzip.decompress(data).splitlines()  # checks the member's CRC
             except (OSError, EOFError, zlib.error):
-                self._store.distrust(self._ref.key)
+                continue
         raise self._altered()
 
     def _altered(self) -> Fatal:

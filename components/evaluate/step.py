@@ -24,7 +24,6 @@ from unecho.components.report.figures import Figures, Histogram, Quality
 from unecho.components.report.page import page
 from unecho.components.report.wording import headline
 from unecho.components.run import DatasetRecord, ReportRecord, Run, ran_with
-from unecho.components.run.data import open_dataset
 from unecho.components.run.generated import generated_images
 from unecho.components.run.tensors import sampled_weights
 from unecho.components.store import put_folder, read_object
@@ -50,7 +49,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     # inputs, checked before anything takes long
     packed = run.load(DatasetRecord)
-    dataset = open_dataset(run, config)
+    dataset = run.dataset(config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = generated_images(run, config, model.round, dataset)
     compared_by = features_of(config.evaluate, computes, read_object)

@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from unecho.components.config import RunConfig
+from unecho.components.data import Dataset
 from unecho.components.failure import Fatal
 from unecho.components.run.records import (
     Assignment,
@@ -127,6 +129,18 @@ class Run:
     def config(self) -> RunConfig:
         """The configuration of the plan's newest revision."""
         return self.plan().config
+
+    def dataset(self, config: RunConfig) -> Dataset:
+        """The packed data set that the run trains on, its rows behind the cache that the configuration asks for.
+
+        Raises:
+            Fatal: a record, manifest or index is missing or altered; names it.
+        """
+        digest, directory = self.load(DatasetRecord).digest, config.execution.cache_dir
+        if directory is None or not self.store.distant:
+            return Dataset.open(self.store, digest)
+        cache_bytes = int(config.execution.cache_gib * 2**30)
+        return Dataset.open(self.store, digest, Path(directory).expanduser(), cache_bytes)
 
     def last_model(self, config: RunConfig) -> ModelRecord:
         """The model that is sampled, evaluated and released: of the last round, or where a rule stopped.

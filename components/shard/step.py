@@ -9,7 +9,6 @@ from unecho.components.config.counts import check_counts
 from unecho.components.method.shards import stratify
 from unecho.components.progress import Progress
 from unecho.components.run import Assignment, Run, ran_with
-from unecho.components.run.data import open_dataset
 from unecho.components.run.tensors import state_bytes
 
 
@@ -23,7 +22,7 @@ def shard(run: Run, progress: Progress) -> Assignment:
         return found
     started = time.time()
     config = run.config()
-    dataset = open_dataset(run, config)
+    dataset = run.dataset(config)
     rows = dataset.train_rows
     check_counts(config, len(rows), len(dataset.held_out_rows))
     shard = np.full(dataset.count, -1, np.int32)

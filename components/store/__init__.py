@@ -1,7 +1,6 @@
 """The object store: bytes, digests and commits, on a directory or an S3 bucket."""
 
 from unecho.components.store.base import Missing, Stat, Store
-from unecho.components.store.cache import CachedStore
 from unecho.components.store.commit import (
     ObjectRef,
     SequentialReader,
@@ -14,7 +13,6 @@ from unecho.components.store.commit import (
 from unecho.components.store.open import open_store, read_object
 
 __all__ = [
-    "CachedStore",
     "Missing",
     "ObjectRef",
     "SequentialReader",

@@ -8,6 +8,8 @@ from pathlib import Path
 from unecho.components.failure import Fatal
 
 Buffer = bytes | bytearray | memoryview
+Range = tuple[int, memoryview]
+"""Offset in an object, and the buffer to fill from there."""
 
 
 class Missing(Fatal):
@@ -78,7 +80,7 @@ class Store(ABC):
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is not there is no error."""
 
-    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]]) -> None:
+    def read_ranges(self, key: str, ranges: Sequence[Range]) -> None:
         """Fill each target (bytes, writable) from its offset in one object; in what order is the store's choice.
 
         Raises:
@@ -94,9 +96,6 @@ class Store(ABC):
             return self.get(key)
         except Missing:
             return None
-
-    def distrust(self, key: str) -> None:  # noqa: B027  # most stores keep no copies
-        """Drop local copies of an object: its bytes were found to be wrong."""
 
     def address(self, key: str) -> str:
         """The object's full address, for messages."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import copyfile
 
 from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer, Missing, Stat, Store
+from unecho.components.store.base import Buffer, Missing, Range, Stat, Store
 
 _TEMPORARY = ".unecho-tmp-"
 _HOPELESS = {
@@ -44,7 +44,7 @@ class DirectoryStore(Store):
     def read_into(self, key: str, start: int, target: memoryview) -> None:
         self.read_ranges(key, [(start, target)])
 
-    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]]) -> None:
+    def read_ranges(self, key: str, ranges: Sequence[Range]) -> None:
         with self._named(key), self.path(key).open("rb", buffering=0) as file:
             for start, target in ranges:
                 done = 0

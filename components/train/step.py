@@ -15,7 +15,6 @@ from unecho.components.method.augment import Augmenter
 from unecho.components.progress import Progress
 from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
 from unecho.components.run.checkpoints import Checkpoints
-from unecho.components.run.data import open_dataset
 from unecho.components.run.tensors import load_json, load_state, state_bytes
 from unecho.components.train.batches import Batches, Order, shard_images
 from unecho.components.train.slot import Slot
@@ -48,7 +47,7 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         rows = torch.nonzero(assignment["shard"] == index).flatten().numpy()
         if not len(rows):
             raise Fatal(f"{run.url}: round {round}: shard {index} is empty")
-        dataset = open_dataset(run, config)
+        dataset = run.dataset(config)
 
         # Model r, and what stays with the slot from the round before
         model, family = run.load(ModelRecord, round), family_of(config)

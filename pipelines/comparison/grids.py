@@ -11,7 +11,6 @@ from unecho.components.measures.memorization import closeness
 from unecho.components.measures.transforms import stages
 from unecho.components.measures.verdict import copy_threshold
 from unecho.components.report.page import data_uri
-from unecho.components.run.data import open_dataset
 from unecho.components.run.generated import generated_images
 from unecho.pipelines.comparison.results import Result
 
@@ -51,14 +50,14 @@ def grids(results: Sequence[Result]) -> list[Grid]:
 
 def real_grid(result: Result) -> Grid:
     """As many held-out images, for comparison."""
-    dataset = open_dataset(result.entry.run, result.entry.config)
+    dataset = result.entry.run.dataset(result.entry.config)
     images = dataset.rows(dataset.held_out_rows[:_IMAGES])
     return Grid("real, held out", 0, [Tile(data_uri(image, _SIDE), False) for image in images])
 
 
 def _grid(result: Result) -> Grid:
     run, config = result.entry.run, result.entry.config
-    dataset = open_dataset(run, config)
+    dataset = run.dataset(config)
     generated = generated_images(run, config, run.last_model(config).round, dataset)
     images = generated.take(np.arange(min(_IMAGES, len(generated))))
     training = Rows(dataset, dataset.train_rows)

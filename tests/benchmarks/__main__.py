@@ -17,6 +17,7 @@ NAMES = (
     "prepare_rate",
     "prepare_memory",
     "batches",
+    "streamed_shard",
     "engine",
     "jobs",
     "store_transfer",

@@ -51,7 +51,7 @@ def _compare(source: Path, dataset: Dataset, resolution: int) -> None:
                 _Files(source, resolution), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
             )
             for name, images in (("held", held), ("streamed", streamed)):
-                turns = in_turns(_epoch(images, dataset.count), lambda loader=loader: sum(map(len, loader)), PAIRS)
+                turns = in_turns(epoch(images, dataset.count), lambda loader=loader: sum(map(len, loader)), PAIRS)
                 ours, other = (1000 * seconds * BATCH / dataset.count for seconds in turns.seconds("wall"))
                 # what a loader's workers spend is told only when they end
                 ratios = turns.inverse("wall") if workers else f"{turns.inverse('cpu')}; {turns.inverse('wall')}"
@@ -62,7 +62,7 @@ def _compare(source: Path, dataset: Dataset, resolution: int) -> None:
                 )
 
 
-def _epoch(images: HeldImages | StreamedImages, count: int) -> Work:
+def epoch(images: HeldImages | StreamedImages, count: int) -> Work:
     """All batches of a permutation, with four asked for ahead, as the training step does."""
 
     def work() -> None:

@@ -17,7 +17,6 @@ from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import DatasetRecord, Run
 from unecho.components.run.tensors import state_bytes
-from unecho.components.store import CachedStore, Store
 from unecho.components.store.directory import DirectoryStore
 
 SAMPLES, SIDE, SHARDS, FRACTION = 60_000, 28, 10, 0.2
@@ -58,9 +57,9 @@ def benchmark() -> None:
         for shard in (0, 1):
             cache = Path(folder, f"cache-{shard}")
             first, new = rows[before == shard], rows[(after == shard) & (before != shard)]
-            cold = _read(store, CachedStore(store, cache, 2**30), digest, first)
-            warm = _read(store, CachedStore(store, cache, 2**30), digest, rows[after == shard])
-            none = _read(store, store, digest, rows[after == shard])
+            cold = _read(store, cache, digest, first)
+            warm = _read(store, cache, digest, rows[after == shard])
+            none = _read(store, None, digest, rows[after == shard])
             print(
                 f"  shard {shard}: round 0 reads {cold:,} bytes of {len(first) * image:,}; round 1 {warm:,} with its "
                 f"cache ({len(new)} new rows are {len(new) * image:,}), {none:,} without: {none / warm:.1f}x less"
@@ -79,8 +78,8 @@ def _dataset(run: Run, folder: Path) -> str:
     return record.digest
 
 
-def _read(counting: Counting, store: Store, digest: str, rows: np.ndarray) -> int:
+def _read(store: Counting, cache: Path | None, digest: str, rows: np.ndarray) -> int:
     """Bytes that reading the rows takes from the store, the data set's index included."""
-    counting.read = 0
-    Dataset.open(store, digest).rows(rows)
-    return counting.read
+    store.read = 0
+    Dataset.open(store, digest, cache, 2**30).rows(rows)
+    return store.read

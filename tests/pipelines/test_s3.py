@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -14,11 +15,10 @@ from tests.services.s3 import BUCKET, IDENTITIES, S3
 from unecho.components.data import Dataset
 from unecho.components.failure import Fatal
 from unecho.components.plan.step import plan
-from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, Run
-from unecho.components.run.data import open_dataset
+from unecho.components.run import Assignment, ProxyRecord, Run
 from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
-from unecho.components.store import CachedStore
+from unecho.components.store.s3.store import S3Store
 
 CONFIG = tiny()
 
@@ -58,23 +58,34 @@ def test_a_read_cache_changes_nothing_but_what_is_read(s3_root: str, expected: l
     finish(run, config)
     assert computed(run) == expected
     assert any((tmp_path / "cache").iterdir())
-    assert isinstance(open_dataset(run, config), Dataset)
+    assert isinstance(run.dataset(config), Dataset)
 
 
-def test_a_pod_whose_cache_survived_reads_only_the_rows_that_are_new_to_its_shard(s3_root: str, tmp_path: Path) -> None:
+def test_a_pod_whose_cache_survived_reads_only_the_rows_that_are_new_to_its_shard(
+    s3_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Run.at(s3_root, "a")
     to_round_1(run)
     # redistribution as it may come out: a fifth of shard 0 is exchanged for a fifth of shard 1
     shard = load_state(run.store, run.load(Assignment, 0).objects["assignment.safetensors"])["shard"].numpy()
     before, other = np.flatnonzero(shard == 0), np.flatnonzero(shard == 1)
     after = np.sort(np.concatenate([before[10:], other[:10]]))
-    digest = run.load(DatasetRecord).digest
-    Dataset.open(CachedStore(run.store, tmp_path, 2**30), digest).rows(before)
-    again = CachedStore(run.store, tmp_path, 2**30)  # the pod of the next round, on the same emptyDir
-    images = Dataset.open(again, digest).rows(after)
-    assert again.bytes_missed == 10 * 8 * 8
-    assert again.bytes_hit >= 38 * 8 * 8
-    assert (images == Dataset.open(run.store, digest).rows(after)).all()
+    config = tiny(f"execution.cache_dir={tmp_path}")
+    run.dataset(config).rows(before)
+    dataset = run.dataset(config)  # the pod of the next round, on the same volume
+    asked: list[int] = []
+    read_ranges = S3Store.read_ranges
+
+    def counted(store: S3Store, key: str, ranges: Sequence[tuple[int, memoryview]]) -> None:
+        asked.append(sum(len(target) for _, target in ranges))
+        read_ranges(store, key, ranges)
+
+    monkeypatch.setattr(S3Store, "read_ranges", counted)
+    images = dataset.rows(after)
+    assert sum(asked) == 10 * 8 * 8
+    assert len(after) * 8 * 8 == images.size > 38 * 8 * 8
+    monkeypatch.undo()
+    assert (images == run.dataset(tiny()).rows(after)).all()
 
 
 def test_redistribution_writes_one_assignment_and_reads_no_image_and_no_model(proxy: Proxy, s3_root: str) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from unecho.components.failure import Fatal
 from unecho.components.store import (
-    CachedStore,
     Missing,
     ObjectRef,
     SequentialReader,
@@ -28,15 +27,13 @@ MIB = 1 << 20
 Opener = Callable[[], Store]
 
 
-@pytest.fixture(params=["file", "s3", "cached"])
+@pytest.fixture(params=["file", "s3"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the same store anew, as another pod does."""
     if request.param == "file":
         return lambda: open_store(str(tmp_path / "store"))
     root = request.getfixturevalue("s3_root")
-    if request.param == "s3":
-        return lambda: open_store(root)
-    return lambda: CachedStore(open_store(root), tmp_path / "cache", 64 * MIB)
+    return lambda: open_store(root)
 
 
 @pytest.fixture
@@ -210,7 +207,6 @@ def test_a_forked_process_reads_and_so_does_its_parent(store: Store) -> None:
     if (child := os.fork()) == 0:
         signal.alarm(30)
         try:
-            store.distrust("object")  # not from the cache
             store.read_into("object", 0, memoryview(buffer := bytearray(len(data))))
             os._exit(0 if buffer == data else 1)
         finally:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import urllib3
@@ -12,7 +11,7 @@ import urllib3
 from tests.services.proxy import Fault, Proxy, Request
 from tests.services.s3 import BUCKET, S3
 from unecho.components.failure import Fatal
-from unecho.components.store import CachedStore, Store, fetch, open_store, put_object
+from unecho.components.store import Store, fetch, open_store, put_object
 from unecho.components.store.s3.connection import Unreachable
 from unecho.components.store.s3.transfer import NEAR, READ_PART, WRITE_PART
 
@@ -176,16 +175,6 @@ def test_a_byte_that_stays_flipped_is_told_by_the_object_that_has_it(store: Stor
         Fatal, match=f"^{store.url}/{ref.key}: altered: SHA-256 .*, its manifest says {ref.sha256[:16]}"
     ):
         fetch(store, ref)
-
-
-def test_a_flipped_byte_does_not_stay_in_the_cache(proxy: Proxy, s3_root: str, tmp_path: Path) -> None:
-    store = CachedStore(open_store(s3_root), tmp_path, 64 * MIB)
-    ref = put_object(store, "runs/x", "weights", SMALL)
-    proxy.inject(Fault(flip=12_345), "GET")
-    with pytest.raises(Fatal, match="altered"):
-        fetch(store, ref)
-    proxy.heal()
-    assert fetch(store, ref) == SMALL
 
 
 def test_latency_changes_nothing_and_large_reads_wait_side_by_side(store: Store, proxy: Proxy) -> None:

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.response import BaseHTTPResponse
 
 from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer
+from unecho.components.store.base import Buffer, Range
 from unecho.components.store.s3.bucket import Bucket, UploadLost
 from unecho.components.store.s3.connection import Abandoned, Unreachable
 from unecho.components.store.s3.refusal import Refusal
@@ -29,9 +29,6 @@ MOST_PARTS = 10_000
 NEAR = 128 << 10
 """Ranges that are at most so many bytes apart are read as one. A request costs about as much time as
 this many bytes: 1 ms of a loopback server's, some 10 ms in 16 threads of a distant one's."""
-
-Range = tuple[int, memoryview]
-"""Offset in the object, and the buffer to fill from there."""
 
 
 @dataclass(frozen=True)
