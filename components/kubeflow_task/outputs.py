@@ -115,9 +115,7 @@ def _redistribute(run: Run, record: Record) -> dict[str, Any]:
 
 
 def _evaluate(run: Run, record: Record) -> dict[str, Any]:
-    from unecho.components.report.summary import (
-        markdown,  # what it reads of the evaluation loads more than others need
-    )
+    from unecho.components.report.summary import summary  # it loads more than other steps need
 
     report = cast(ReportRecord, record)
     weights = report.objects["model/unet/diffusion_pytorch_model.safetensors"]
@@ -125,7 +123,7 @@ def _evaluate(run: Run, record: Record) -> dict[str, Any]:
     return {
         "metrics": Given(metadata=report.headline | {"rounds": report.round}),
         "report": Given(data=fetch(run.store, report.objects["shared.html"])),
-        "summary": Given(data=markdown(run, report).encode()),
+        "summary": Given(data=summary(run, report).encode()),
         "model": Given(
             metadata={"place": folder, "weights_sha256": weights.sha256, "rounds": report.round, "run": run.url},
             data=run.store.get(run.key(ReportRecord, report.round)),

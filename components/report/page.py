@@ -16,11 +16,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from unecho.components.measures.verdict import cited, rank
+from unecho.components.measures.verdict import cited
 from unecho.components.report.charts import histogram, line
 from unecho.components.report.figures import Figures, Pair
-from unecho.components.report.tables import table
-from unecho.components.report.wording import WORDS, interval, measure_name, percent, short_name
+from unecho.components.report.tables import figure_groups
+from unecho.components.report.wording import WORDS, interval, measure_name, percent
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
@@ -60,7 +60,6 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
     Args:
         side: most pixels of a picture's height.
     """
-    aware = sorted((m for m in figures.memorization if m.aware), key=rank)
     history = figures.rounds
     curves = [
         ("Loss", [r.loss for r in history], False),
@@ -74,10 +73,8 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         provenance=figures.provenance,
         quality=figures.quality,
         cited=cited(figures.memorization),
-        aware=aware,
-        attack=next((m for m in aware if m.measure == "extraction"), None),
-        plain=sorted((m for m in figures.memorization if not m.aware), key=rank),
-        rows=table(figures),
+        attack=next((m for m in figures.memorization if m.measure == "extraction"), None),
+        groups=figure_groups(figures),
         histograms=[
             (
                 "augmentation-aware" if h.aware else "plain",
@@ -105,7 +102,6 @@ def _template() -> Template:
     environment.filters["percent"] = lambda share: _tied(percent(share))
     environment.filters["interval"] = lambda share: _tied(interval(share))
     environment.filters["measure"] = measure_name
-    environment.filters["short"] = short_name
     environment.filters["tied"] = _tied
     environment.globals |= {"words": WORDS}
     return environment.from_string(resources.files("unecho.components.report").joinpath("report.html.j2").read_text())

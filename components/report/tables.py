@@ -1,70 +1,145 @@
-"""The final table: memorization beside its floor beside quality."""
+"""Tables: the figures of a report as rows, and any table as aligned text or as Markdown."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from unecho.components.measures.verdict import Memorization, rank
+from unecho.components.measures.intervals import Share
+from unecho.components.measures.verdict import Memorization, Verdict, rank
 from unecho.components.report.figures import Figures
-from unecho.components.report.wording import percent
+from unecho.components.report.wording import percent, short_name
+
+SHORT: Final = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}
+"""Measures of memorization where there is little room."""
+_SHORT_WORDS: Final[dict[Verdict, str]] = {
+    "above": "echo",
+    "at_or_below": "at floor",
+    "unclear": "unclear",
+    "undecided": "-",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows of as many cells.
+
+    Attributes:
+        left: columns that are aligned to the left.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: Sequence[int] = (0,)
+
+
+def aligned(table: Table) -> list[str]:
+    """Header and rows as lines of text."""
+    every = [table.header, *table.rows]
+    widths = [max(len(row[column]) for row in every) for column in range(len(table.header))]
+    return ["  ".join(_padded(table, row, widths)).rstrip() for row in every]
+
+
+def markdown(table: Table) -> list[str]:
+    """Header and rows as lines of Markdown."""
+    rule = ["---" if column in table.left else "---:" for column in range(len(table.header))]
+    return [_markdown_row(table.header), f"| {' | '.join(rule)} |", *(_markdown_row(row) for row in table.rows)]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table, in text that fits 80 columns.
+    """A figure beside what real images have: memorization's floor, or the quality of training images.
 
     Attributes:
-        measure: what is measured.
-        generated: of generated images; a share with its 95 % interval in brackets.
-        real: the same of held-out real images (memorization's floor), or of training images (quality).
-        says: what follows.
+        name: what is measured; `short`: where there is little room.
+        generated, real: values as text, with their 95 % intervals where they are shares of images.
+        verdict: of a measure of memorization; `note` says of the others which way is better.
     """
 
-    measure: str
+    name: str
+    short: str
     generated: str
     real: str
-    says: str
+    generated_share: Share | None = None
+    real_share: Share | None = None
+    verdict: Verdict | None = None
+    note: str = ""
 
 
-HEADER = Row("", "generated", "real images", "")
-SHORT: Final = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}
-"""Measures of memorization where there is little room."""
-_SAYS = {"above": "echo", "at_or_below": "at floor", "unclear": "unclear", "undecided": "-"}
+@dataclass(frozen=True)
+class Group:
+    """Rows under one heading."""
+
+    title: str
+    rows: Sequence[Row]
 
 
-def table(figures: Figures) -> list[Row]:
-    """All rows: augmentation-aware memorization, plain memorization, quality."""
-    ordered = sorted(figures.memorization, key=lambda m: (not m.aware, *rank(m)))
-    rows = [_memorization(figure) for figure in ordered]
-    for quality in figures.qualities:
-        name = quality.frechet_name.replace("Frechet distance", "Frechet")
-        rows += [
-            Row(name, f"{quality.frechet:.3g}", f"{quality.frechet_real:.3g}", "less is better"),
-            Row("precision", percent(quality.precision.share), percent(quality.precision_real.share), "more is better"),
-            Row("recall", percent(quality.recall.share), percent(quality.recall_real.share), "more is better"),
-        ]
-    return rows
-
-
-def plain_lines(figures: Figures) -> list[str]:
-    """The table and the headline as lines of at most 80 characters, for terminals and logs without colours."""
-    rows = [HEADER, *table(figures)]
-    widths = [max(len(getattr(row, field)) for row in rows) for field in ("measure", "generated", "real")]
-    return [
-        f"{row.measure:<{widths[0]}}  {row.generated:>{widths[1]}}  {row.real:>{widths[2]}}  {row.says}".rstrip()
-        for row in rows
+def figure_groups(figures: Figures) -> list[Group]:
+    """All rows of a report: augmentation-aware memorization, plain memorization, quality on each kind of features."""
+    ordered = sorted(figures.memorization, key=rank)
+    groups = [
+        Group(
+            "Near-copies, augmentation-aware: a mirrored or shifted copy counts",
+            [_memorization(figure, "aware") for figure in ordered if figure.aware],
+        ),
+        Group("Near-copies, plain", [_memorization(figure, "plain") for figure in ordered if not figure.aware]),
     ]
+    for q in figures.qualities:
+        short = q.frechet_name.replace("Frechet distance", "Frechet")
+        rows = [Row(q.frechet_name, short, f"{q.frechet:.3g}", f"{q.frechet_real:.3g}", note="less is better")]
+        if q.sets > 1 and q.frechet_all is not None:
+            rows.append(
+                Row("the same, all generated", "", f"{q.frechet_all:.3g}", "", note=f"{q.images * q.sets:,} images")
+            )
+        for name, share, real in (
+            ("precision", q.precision, q.precision_real),
+            ("recall", q.recall, q.recall_real),
+        ):
+            rows.append(Row(name, name, percent(share.share), percent(real.share), note="more is better"))
+        groups.append(Group(f"Quality, on {q.features}", rows))
+    return groups
 
 
-def _memorization(figure: Memorization) -> Row:
-    name = SHORT[figure.measure]
-    kind = "aware" if figure.aware else "plain"
-    return Row(
-        f"{name} < {figure.threshold:.2g} {kind}",
-        f"{percent(figure.generated.share)} {_bounds(figure.generated.low, figure.generated.high)}",
-        f"{percent(figure.floor.share)} {_bounds(figure.floor.low, figure.floor.high)}",
-        _SAYS[figure.verdict],
+def figure_table(figures: Figures) -> Table:
+    """The same in text that fits 80 columns; rows without a short name are left out."""
+    rows = [row for group in figure_groups(figures) for row in group.rows if row.short]
+    return Table(
+        "",
+        ["", "generated", "real images", ""],
+        [
+            [
+                row.short,
+                _with_bounds(row.generated, row.generated_share),
+                _with_bounds(row.real, row.real_share),
+                row.note if row.verdict is None else _SHORT_WORDS[row.verdict],
+            ]
+            for row in rows
+        ],
+        left=(0, 3),
     )
 
 
-def _bounds(low: float, high: float) -> str:
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+def _memorization(figure: Memorization, kind: str) -> Row:
+    return Row(
+        name=short_name(figure),
+        short=f"{SHORT[figure.measure]} < {figure.threshold:.2g} {kind}",
+        generated=percent(figure.generated.share),
+        real=percent(figure.floor.share),
+        generated_share=figure.generated,
+        real_share=figure.floor,
+        verdict=figure.verdict,
+    )
+
+
+def _with_bounds(text: str, share: Share | None) -> str:
+    return text if share is None else f"{text} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def _padded(table: Table, row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.ljust(width) if column in table.left else cell.rjust(width)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    """`<` and `|` mean something in Markdown."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace('<', '&lt;') for cell in cells)} |"

@@ -17,6 +17,7 @@ from unecho.components.data import Dataset
 from unecho.components.data.prepare import packed
 from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
 from unecho.components.progress import Lines
+from unecho.components.report.tables import aligned
 from unecho.components.report.wording import percent
 from unecho.components.run.address import check_name
 from unecho.components.store import Store, open_store
@@ -25,7 +26,6 @@ from unecho.pipelines.comparison.arms import Arm, Entry, arms_of_file, check_arm
 from unecho.pipelines.comparison.kept_classifier import can_write_onnx, kept_classifier
 from unecho.pipelines.comparison.processes import Ended, start_all
 from unecho.pipelines.comparison.results import Result, result_of
-from unecho.pipelines.comparison.tables import lines
 from unecho.pipelines.comparison.writing import write
 from unecho.pipelines.units import duration
 
@@ -185,8 +185,9 @@ def _show(
     command = f"unecho compare {shlex.join(argv)}"
     tables = write(folder, f"{name}: memorization against quality", command, arms, results, missing, notes)
     console.print()
-    for line in lines(tables):
-        console.print(line, soft_wrap=True)
+    for table in tables:
+        for line in (table.title, "", *aligned(table), ""):
+            console.print(line, soft_wrap=True)
     if missing:
         console.print(f"{len(missing)} of {len(every)} runs are not finished")
     console.print(f"page    {folder / 'compare.html'}", soft_wrap=True)

@@ -13,7 +13,7 @@ from unecho.components.config.resolve import variant_slug
 from unecho.components.failure import Stopped
 from unecho.components.log import as_json, listen, tell
 from unecho.components.report.figures import load_figures
-from unecho.components.report.tables import plain_lines
+from unecho.components.report.tables import aligned, figure_table
 from unecho.components.run import ReportRecord, Run
 from unecho.components.store.directory import DirectoryStore
 from unecho.pipelines.commands.options import add_cluster_arguments
@@ -82,7 +82,7 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
     """The final table, and where the report and the model are."""
     figures, model = load_figures(run, report), _place(run, report.model_folder)
     console.print()
-    for line in plain_lines(figures):
+    for line in aligned(figure_table(figures)):
         console.print(line)
     console.print()
     console.print(f"{figures.headline.title}. {figures.headline.sentence}")

@@ -8,9 +8,9 @@ from jinja2 import Template
 from markupsafe import Markup
 
 from unecho.components.report.page import page_environment
+from unecho.components.report.tables import Table
 from unecho.pipelines.comparison.grids import Grid
 from unecho.pipelines.comparison.results import Result
-from unecho.pipelines.comparison.tables import Block
 
 
 def page(
@@ -18,7 +18,7 @@ def page(
     command: str,
     results: Sequence[Result],
     missing: int,
-    tables: Sequence[Block],
+    tables: Sequence[Table],
     plots: Sequence[tuple[str, Markup]],
     pictures: Sequence[Grid],
     notes: Sequence[str],

@@ -1,9 +1,8 @@
-"""The comparison as text: for a terminal of 80 columns, and as Markdown."""
+"""The tables of a comparison: memorization beside its floor, quality beside real images, cost; in 80 columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from unecho.components.report.tables import SHORT
+from unecho.components.report.tables import SHORT, Table
 from unecho.pipelines.comparison.arms import REFERENCE
 from unecho.pipelines.comparison.results import Measured, Spread, Summary
 
@@ -11,46 +10,13 @@ FLOOR = "floor"
 REAL = "real images"
 
 
-@dataclass(frozen=True)
-class Block:
-    """A table: a title, a header and rows of as many cells."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-
-def blocks(summaries: Sequence[Summary]) -> list[Block]:
+def comparison_tables(summaries: Sequence[Summary]) -> list[Table]:
     """Memorization beside its floor, quality beside real images, cost."""
     aware = _memorization(
         summaries, True, "Memorization, augmentation-aware, in %; at floor: how many runs, ? some unclear"
     )
     plain = _memorization(summaries, False, "Memorization, plain, in %")
     return [aware, plain, *_quality(summaries), _cost(summaries)]
-
-
-def markdown(blocks: Sequence[Block]) -> str:
-    """The blocks as Markdown tables."""
-    lines = []
-    for block in blocks:
-        lines += [f"**{block.title}**", ""]
-        lines += [_row(block.header), _row(["---"] + ["---:"] * (len(block.header) - 1))]
-        lines += [*(_row(row) for row in block.rows), ""]
-    return "\n".join(lines)
-
-
-def lines(blocks: Sequence[Block]) -> list[str]:
-    """The blocks as lines of text."""
-    found: list[str] = []
-    for block in blocks:
-        table = [block.header, *block.rows]
-        widths = [max(len(row[column]) for row in table) for column in range(len(block.header))]
-        found += [block.title, ""]
-        for row in table:
-            cells = [row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
-            found.append("  ".join(cells).rstrip())
-        found.append("")
-    return found
 
 
 def spread(value: Spread) -> str:
@@ -83,7 +49,7 @@ def shown_measures(summary: Summary, aware: bool = True) -> list[Measured]:
     return [m for m in summary.memorization if m.aware is aware and m.decides]
 
 
-def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Block:
+def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Table:
     """The verdict belongs to the augmentation-aware measures."""
     shown = shown_measures(summaries[0], aware)
 
@@ -92,10 +58,10 @@ def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Bloc
 
     rows = [row(s.arm, [m.generated for m in shown_measures(s, aware)], verdicts(s)) for s in summaries]
     rows.append(row(FLOOR, [m.floor for m in shown], ""))
-    return Block(title, ["", *(measure(m) for m in shown), *(["at floor"] if aware else [])], rows)
+    return Table(title, ["", *(measure(m) for m in shown), *(["at floor"] if aware else [])], rows)
 
 
-def _quality(summaries: Sequence[Summary]) -> list[Block]:
+def _quality(summaries: Sequence[Summary]) -> list[Table]:
     found = []
     for number, first in enumerate(summaries[0].quality):
         on = [(s.arm, s.quality[number]) for s in summaries]
@@ -115,7 +81,7 @@ def _quality(summaries: Sequence[Summary]) -> list[Block]:
         real += [f"{100 * first.precision_real.mean:.1f}", f"{100 * first.recall_real.mean:.1f}"]
         name = first.frechet_name.replace("Frechet distance", "Frechet")
         found.append(
-            Block(
+            Table(
                 f"Quality: {name} of as many as trained on, of all; x: {REFERENCE}'s; %",
                 ["", "Frechet", "x", "all", "x", "precision", "recall"],
                 [*rows, [REAL, *real]],
@@ -128,7 +94,7 @@ def _of_reference(arm: str, ratio: Spread | None) -> str:
     return "-" if ratio is None or arm == REFERENCE else f"{ratio.mean:.2f}"
 
 
-def _cost(summaries: Sequence[Summary]) -> Block:
+def _cost(summaries: Sequence[Summary]) -> Table:
     rows = [
         [
             s.arm,
@@ -140,13 +106,8 @@ def _cost(summaries: Sequence[Summary]) -> Block:
         ]
         for s in summaries
     ]
-    return Block(
+    return Table(
         f"Cost: sample visits, % of them skipped and augmented, training; x: {REFERENCE}'s",
         ["", "visits", "skipped", "augmented", "seconds", "x"],
         rows,
     )
-
-
-def _row(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells)
-    return f"| {' | '.join(escaped)} |"

@@ -7,12 +7,13 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from unecho.components.failure import Fatal
+from unecho.components.report.tables import Table, markdown
 from unecho.pipelines.comparison.arms import Arm
 from unecho.pipelines.comparison.grids import grids, real_grid
 from unecho.pipelines.comparison.page import page
 from unecho.pipelines.comparison.plot import Point, scatter
 from unecho.pipelines.comparison.results import Result, Summary, all_together, summaries
-from unecho.pipelines.comparison.tables import Block, blocks, markdown, measure, shown_measures
+from unecho.pipelines.comparison.tables import comparison_tables, measure, shown_measures
 
 
 class Comparison(BaseModel):
@@ -35,7 +36,7 @@ def write(
     results: Sequence[Result],
     missing: Sequence[str],
     notes: Sequence[str],
-) -> list[Block]:
+) -> list[Table]:
     """Write compare.json, compare.md, compare.html and a plot a kind of features.
 
     Args:
@@ -48,7 +49,7 @@ def write(
         Fatal: the folder cannot be written to.
     """
     over_seeds = summaries(arms, results)
-    tables = blocks(over_seeds)
+    tables = comparison_tables(over_seeds)
     drawn = plots(over_seeds, results)
     whole = Comparison(
         command=command,
@@ -72,7 +73,7 @@ def write(
     headed = [(_heading(features), plot) for features, plot in drawn]
     files = {
         "compare.json": whole.model_dump_json(indent=1),
-        "compare.md": f"# {title}\n\n`{command}`\n\n{markdown(tables)}",
+        "compare.md": "\n".join([f"# {title}", "", f"`{command}`", "", *_markdown(tables)]),
         "compare.html": page(title, command, results, len(missing), tables, headed, pictures, notes),
         **{f"compare-{features}.svg": str(plot) for features, plot in drawn},
     }
@@ -108,6 +109,10 @@ def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tupl
         )
         drawn.append((quality.features, plot))
     return drawn
+
+
+def _markdown(tables: Sequence[Table]) -> list[str]:
+    return [line for table in tables for line in (f"**{table.title}**", "", *markdown(table), "")]
 
 
 def _heading(features: str) -> str:

@@ -8,8 +8,8 @@ import torch
 from tests.runs import finish, tiny
 from unecho.components.plan.step import plan
 from unecho.components.run import RoundFigures, Run
+from unecho.components.run.checkpoints import Checkpoints
 from unecho.components.steps import run_step
-from unecho.components.train.checkpoint import Checkpoints
 from unecho.pipelines.commands import main
 from unecho.pipelines.units import duration
 

@@ -11,7 +11,7 @@ from unecho.components.progress import Silent
 from unecho.components.report.charts import line
 from unecho.components.report.figures import Figures, Pair, load_figures
 from unecho.components.report.page import Pictures, data_uri, page, split_strip
-from unecho.components.report.tables import plain_lines
+from unecho.components.report.tables import aligned, figure_table
 from unecho.components.run import Run
 from unecho.components.store import fetch
 
@@ -94,7 +94,7 @@ def test_a_strip_is_split_into_its_images():
 
 
 def test_the_table_fits_80_columns_and_puts_memorization_beside_floor_and_quality(planted: Callable[..., Run]):
-    lines = plain_lines(figures_of(planted()))
+    lines = aligned(figure_table(figures_of(planted())))
     assert max(len(line) for line in lines) <= 80
     text = "\n".join(lines)
     for said in ("MQ < 0.1 aware", "MQ < 0.1 plain", "real images", "Frechet (pixels)", "precision", "recall", "echo"):

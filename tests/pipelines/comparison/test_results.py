@@ -5,10 +5,11 @@ import re
 import pytest
 
 from tests.pipelines.comparison.made import result
+from unecho.components.report.tables import aligned, markdown
 from unecho.pipelines.comparison.arms import Arm
 from unecho.pipelines.comparison.plot import Point, scatter
 from unecho.pipelines.comparison.results import Spread, summaries
-from unecho.pipelines.comparison.tables import blocks, lines, markdown, shares, spread
+from unecho.pipelines.comparison.tables import comparison_tables, shares, spread
 
 ARMS = [Arm("default", "default"), Arm("iet-agc+", "iet-agc+")]
 RESULTS = [
@@ -71,15 +72,15 @@ def test_one_seed_has_no_spread() -> None:
 
 
 def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
-    found = blocks(summaries(ARMS, RESULTS))
-    text = lines(found)
+    found = comparison_tables(summaries(ARMS, RESULTS))
+    text = [line for table in found for line in (table.title, *aligned(table))]
     assert max(len(line) for line in text) <= 80
     row = next(line for line in text if line.startswith("default"))
     assert row.split()[:3] == ["default", "45.0", "±7.1"]
     assert "MQ<0.4" not in "".join(text)  # it decides nothing
-    assert "|  | MQ&lt;0.1 | extracted | at floor |" in markdown(found)
-    assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in markdown(found)
-    plain = next(block for block in found if block.title.startswith("Memorization, plain"))
+    assert "|  | MQ&lt;0.1 | extracted | at floor |" in [line for table in found for line in markdown(table)]
+    assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in [line for table in found for line in markdown(table)]
+    plain = next(table for table in found if table.title.startswith("Memorization, plain"))
     assert plain.rows[0] == ["default", "45.5 ±7.1"]
 
 
