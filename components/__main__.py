@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.failure import status_of
-from unecho.components.log import listen
+from unecho.components.log import configure_logging
 from unecho.components.progress import Lines
 from unecho.components.run import Run
 from unecho.components.steps import STEPS, plan, run_step
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    listen()
+    configure_logging()
     if arguments.kubeflow is not None:
         _on_kubeflow(arguments)
         return

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from unecho.components.log import as_json, last_words, tell
+from unecho.components.log import emit, is_json, write_termination_message
 
 DONE = 0
 RETRY = 1
@@ -52,21 +52,21 @@ def status_of(work: Callable[[], Any]) -> int:
     try:
         work()
     except Fatal as error:
-        return _told(str(error), FATAL)
+        return _end(str(error), FATAL)
     except Stopped as stopped:
-        return _told(str(stopped), stopped.status)
+        return _end(str(stopped), stopped.status)
     except KeyboardInterrupt:
-        return _told("interrupted: the same command goes on from here", INTERRUPTED)
+        return _end("interrupted: the same command goes on from here", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone
         return RETRY
     except OSError as error:
-        return _told(f"{error}: worth another try", RETRY)
+        return _end(f"{error}: worth another try", RETRY)
     except Exception as error:  # a bug: its traceback is wanted
         line = f"{type(error).__name__}: {error}"
-        last_words(line)
-        if not as_json():
+        write_termination_message(line)
+        if not is_json():
             raise
-        tell(line, level="error", status=RETRY, traceback=traceback.format_exc())
+        emit(line, level="error", status=RETRY, traceback=traceback.format_exc())
         return RETRY
     return DONE
 
@@ -100,7 +100,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise Stopped(TERMINATED, "terminated: the same command goes on from here")
 
 
-def _told(line: str, status: int) -> int:
-    last_words(line)
-    tell(line, shown=f"unecho: {line}", level="error" if status in (RETRY, FATAL) else "warning", status=status)
+def _end(line: str, status: int) -> int:
+    write_termination_message(line)
+    emit(line, shown=f"unecho: {line}", level="error" if status in (RETRY, FATAL) else "warning", status=status)
     return status

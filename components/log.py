@@ -12,12 +12,12 @@ TERMINATION_LOG: Final = Path("/dev/termination-log")
 """Kubernetes shows what a container writes here as its end (at most 4096 bytes)."""
 
 
-def as_json() -> bool:
+def is_json() -> bool:
     """Whether machines read what is told."""
     return os.environ.get("UNECHO_LOG") == "json"
 
 
-def tell(line: str, *, level: str = "info", shown: str | None = None, **fields: Any) -> None:
+def emit(line: str, *, level: str = "info", shown: str | None = None, **fields: Any) -> None:
     """One line on stderr.
 
     Args:
@@ -27,14 +27,14 @@ def tell(line: str, *, level: str = "info", shown: str | None = None, **fields: 
         fields: beside the message, for machines only; those that are None are left out.
     """
     text = line if shown is None else shown
-    if as_json():
+    if is_json():
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         given = {name: value for name, value in fields.items() if value is not None}
         text = json.dumps({"time": now, "level": level, "message": line, **given}, ensure_ascii=False, default=str)
     print(text, file=sys.stderr, flush=True)
 
 
-def last_words(line: str) -> None:
+def write_termination_message(line: str) -> None:
     """Leave a line where Kubernetes looks for a container's end; elsewhere nothing happens."""
     try:
         if TERMINATION_LOG.exists():
@@ -43,14 +43,14 @@ def last_words(line: str) -> None:
         pass
 
 
-def listen(level: int = logging.WARNING) -> None:
+def configure_logging(level: int = logging.WARNING) -> None:
     """Let what libraries log come out in the same form."""
-    handler = _Teller()
+    handler = _Handler()
     logging.basicConfig(level=level, handlers=[handler])
 
 
-class _Teller(logging.Handler):
+class _Handler(logging.Handler):
     """Tells log records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(record.getMessage(), level=record.levelname.lower(), logger=record.name)
+        emit(record.getMessage(), level=record.levelname.lower(), logger=record.name)

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from unecho.components.log import tell
+from unecho.components.log import emit
 
 
 class Progress(Protocol):
@@ -49,10 +49,10 @@ class Lines:
             return
         self._last = time.monotonic()
         beside = "".join(f", {name} {value:.4g}" for name, value in figures.items())
-        self._tell(f"{done} of {total} {unit}{beside}", done=done, total=total, unit=unit, **figures)
+        self._emit(f"{done} of {total} {unit}{beside}", done=done, total=total, unit=unit, **figures)
 
     def note(self, text: str) -> None:
-        self._tell(text)
+        self._emit(text)
 
-    def _tell(self, text: str, **fields: Any) -> None:
-        tell(text, shown=f"{self._label}: {text}", **self._where, **fields)
+    def _emit(self, text: str, **fields: Any) -> None:
+        emit(text, shown=f"{self._label}: {text}", **self._where, **fields)

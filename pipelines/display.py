@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from unecho.components import progress as told
-from unecho.components.log import as_json, tell
+from unecho.components.log import emit, is_json
 
 
 class Display:
@@ -39,8 +39,8 @@ class Display:
 
     def note(self, text: str) -> None:
         """One line that stays."""
-        if as_json():
-            tell(text)
+        if is_json():
+            emit(text)
         else:
             self._console.print(text)
 

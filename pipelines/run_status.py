@@ -23,7 +23,7 @@ from unecho.components.run.state import State, state_of
 
 
 @dataclass(frozen=True)
-class Round:
+class EndedRound:
     """A round that has ended.
 
     Attributes:
@@ -37,7 +37,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Shard:
+class ShardStatus:
     """A proxy of the round under way.
 
     Attributes:
@@ -54,7 +54,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Situation:
+class RunStatus:
     """How a run stands.
 
     Attributes:
@@ -67,14 +67,14 @@ class Situation:
     state: State
     config: RunConfig
     started: float
-    rounds: list[Round] = field(default_factory=list)
-    shards: list[Shard] = field(default_factory=list)
+    rounds: list[EndedRound] = field(default_factory=list)
+    shards: list[ShardStatus] = field(default_factory=list)
     parts: tuple[int, int] = (0, 0)
     left_s: float | None = None
 
 
-def situation_of(run: Run) -> Situation | None:
-    """The situation of a run; None where it has no plan yet.
+def run_status(run: Run) -> RunStatus | None:
+    """The status of a run; None where it has no plan yet.
 
     Raises:
         Fatal: the store refuses, or a record cannot be read.
@@ -88,7 +88,7 @@ def situation_of(run: Run) -> Situation | None:
     training = state.name == "running" and state.rounds < state.planned
     shards = [_shard(run, config, state.rounds, k) for k in range(config.iet.shards)] if training else []
     parts = sum(run.key(SamplesRecord, state.rounds, part) in keys for part in range(config.sample.parts))
-    return Situation(
+    return RunStatus(
         state=state,
         config=config,
         started=_time(plan.ran_with),
@@ -99,27 +99,27 @@ def situation_of(run: Run) -> Situation | None:
     )
 
 
-def _ended(run: Run, round: int) -> Round:
+def _ended(run: Run, round: int) -> EndedRound:
     begin, model = run.load(BeginRecord, round), run.load(ModelRecord, round + 1)
     moved = run.find(Assignment, round + 1)
     assert model.figures is not None
     assert model.ran_with is not None
     seconds = _time(model.ran_with) + model.ran_with.seconds - _time(begin.ran_with)
-    return Round(model.figures, moved.moved if moved else 0, seconds)
+    return EndedRound(model.figures, moved.moved if moved else 0, seconds)
 
 
-def _shard(run: Run, config: RunConfig, round: int, index: int) -> Shard:
+def _shard(run: Run, config: RunConfig, round: int, index: int) -> ShardStatus:
     size = run.load(Assignment, round).shard_sizes[index]
     steps = steps_per_round(config, size)
     if proxy := run.find(ProxyRecord, round, index):
-        return Shard(index, True, steps, steps, proxy.figures)
+        return ShardStatus(index, True, steps, steps, proxy.figures)
     for stat in checkpoint_manifests(run, round, index)[:1]:
         found = Checkpoint.model_validate_json(run.store.get(stat.key))
-        return Shard(index, False, found.step - round * steps, steps, found.figures, stat.modified)
-    return Shard(index, False, 0, steps)
+        return ShardStatus(index, False, found.step - round * steps, steps, found.figures, stat.modified)
+    return ShardStatus(index, False, 0, steps)
 
 
-def _left(run: Run, state: State, rounds: list[Round], shards: list[Shard]) -> float | None:
+def _left(run: Run, state: State, rounds: list[EndedRound], shards: list[ShardStatus]) -> float | None:
     """From the rounds that have ended; before that, from how far the first one is."""
     if state.name not in ("planned", "running"):
         return None

@@ -22,7 +22,7 @@ def generate(
     stop: int,
     batch_size: int,
     steps: int,
-    told: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.uint8]:
     """Generate the images of index `start` to `stop - 1`.
 
@@ -31,7 +31,7 @@ def generate(
 
     Args:
         seed: the run's seed; each image draws from a generator of its own, made of (seed, index).
-        told: called with how many images are done, after each batch.
+        on_progress: called with how many images are done, after each batch.
 
     Returns:
         uint8 [stop - start, C, H, W].
@@ -45,7 +45,7 @@ def generate(
             batch_size=len(indices), generator=generators, num_inference_steps=steps, output_type="np"
         ).images
         batches.append((images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
-        told(indices.stop - start)
+        on_progress(indices.stop - start)
     return np.concatenate(batches)
 
 

@@ -59,10 +59,10 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     total = len(generated) + len(held_out)
 
     def measure(images: Images, before: int) -> list[Closeness]:
-        def told(done: int) -> None:
+        def report(done: int) -> None:
             progress.update(before + done, total, "images")
 
-        return closeness(images, training, allowed, config.evaluate, computes, told)
+        return closeness(images, training, allowed, config.evaluate, computes, report)
 
     measured, floors = measure(generated, 0), measure(held_out, len(generated))
     found = extract(generated, training, held_out, allowed, config.evaluate, computes)
@@ -73,10 +73,10 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     k, qualities = config.evaluate.precision_recall_neighbours, []
     for features in compared_by:
 
-        def told(done: int, of: int, unit: str = f"images by {features.name}") -> None:
+        def report(done: int, of: int, unit: str = f"images by {features.name}") -> None:
             progress.update(done, of, unit)
 
-        qualities.append(_quality(compare(generated, training, held_out, features, k, told), features, k))
+        qualities.append(_quality(compare(generated, training, held_out, features, k, report), features, k))
 
     # the report
     rounds = history.rounds(run, model)

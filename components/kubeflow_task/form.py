@@ -20,14 +20,14 @@ class Entry:
 
     Attributes:
         type: str, int, float or dict.
-        says: one line for the user.
+        help: one line for the user.
         field: of the configuration; empty or 0 in the form then means what the preset says.
         default: shown in the form; None where the user must give a value.
     """
 
     name: str
     type: type
-    says: str
+    help: str
     field: str | None = None
     default: Any = None
 
@@ -37,8 +37,8 @@ class Entry:
         return self.type()
 
 
-def _of(name: str, type: type, field: str, says: str) -> Entry:
-    return Entry(name, type, f"{says}; {'empty' if type is str else 0}: the preset's", field, type())
+def _of(name: str, type: type, field: str, help: str) -> Entry:
+    return Entry(name, type, f"{help}; {'empty' if type is str else 0}: the preset's", field, type())
 
 
 FORM: Final[tuple[Entry, ...]] = (

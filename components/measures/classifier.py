@@ -58,13 +58,13 @@ def has_classes(dataset: Dataset) -> bool:
 
 
 def train_classifier(
-    dataset: Dataset, steps: int, told: Callable[[int, int], None] = lambda done, total: None
+    dataset: Dataset, steps: int, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[Classifier, float]:
     """Train on the data set's training split, with one-pixel shifts against overfitting; the seed is fixed.
 
     Args:
         steps: optimizer steps (AdamW, cosine learning rate) of 128 images.
-        told: called with steps done and steps in all.
+        on_progress: called with steps done and steps in all.
 
     Returns:
         The classifier, and the share of held-out images that it gets right.
@@ -95,7 +95,7 @@ def train_classifier(
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        told(step + 1, steps)
+        on_progress(step + 1, steps)
     return network.eval(), _right(network, dataset)
 
 

@@ -54,23 +54,23 @@ def closeness(
     stages: Sequence[Sequence[Transform]],
     config: Evaluate,
     device: torch.device,
-    told: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[Closeness]:
     """Measure every image, once a stage of transforms (plain first, then augmentation-aware).
 
     Args:
         training: at least `config.neighbours` images.
-        told: called with how many images are done.
+        on_progress: called with how many images are done.
     """
     at_once = max(1, _AT_ONCE_BYTES // max(1, images.take(np.arange(min(1, len(images)))).nbytes))
     parts: list[list[Closeness]] = [[] for _ in stages]
     for start in range(0, len(images), at_once):
         some = images.take(np.arange(start, min(start + at_once, len(images))))
 
-        def told_here(done: int, before: int = start) -> None:
-            told(before + done)
+        def report_here(done: int, before: int = start) -> None:
+            on_progress(before + done)
 
-        found = nearest(some, training, stages, config.neighbours, device, told_here)
+        found = nearest(some, training, stages, config.neighbours, device, report_here)
         for part, neighbours in zip(parts, found, strict=True):
             part.append(_of(neighbours))
     return [_joined(part) for part in parts]

@@ -44,7 +44,7 @@ def nearest(
     stages: Sequence[Sequence[Transform]],
     neighbours: int,
     device: torch.device,
-    told: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
     query_rows: int = _QUERIES,
     training_rows: int = _TRAINING,
 ) -> list[Neighbours]:
@@ -57,7 +57,7 @@ def nearest(
         queries: [M, C, H, W].
         training: N images of the same shape; `neighbours` at most N.
         stages: transforms that are allowed; each stage adds to those before it.
-        told: called with how many queries are done.
+        on_progress: called with how many queries are done.
         query_rows, training_rows: largest block of distances.
 
     Returns:
@@ -70,7 +70,7 @@ def nearest(
     for first in range(0, len(queries), panel):
         some = queries[first : first + panel]
         found.append(_search_panel(some, training, stages, neighbours, device, min(query_rows, len(some)), rows))
-        told(first + len(some))
+        on_progress(first + len(some))
     return [
         Neighbours(*(np.concatenate([part[stage][i] for part in found]) for i in (0, 1)))
         for stage in range(len(stages))

@@ -26,7 +26,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Quality:
+class SetQuality:
     """Images compared with the reference, the held-out real images.
 
     Attributes:
@@ -54,8 +54,8 @@ class Compared:
         manifold: how many images of each set precision and recall saw.
     """
 
-    generated: Quality
-    real: Quality
+    generated: SetQuality
+    real: SetQuality
     images: int
     sets: int
     reference: int
@@ -68,7 +68,7 @@ def compare(
     reference: Images,
     features: Features,
     neighbours: int,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Compared:
     """Frechet distance, precision and recall of both sets.
 
@@ -79,7 +79,7 @@ def compare(
 
     Args:
         neighbours: k of the manifolds; below `manifold_size`.
-        told: called with images done and images in all.
+        on_progress: called with images done and images in all.
     """
     images = min(len(generated), len(training))
     sets = len(generated) // images
@@ -92,18 +92,18 @@ def compare(
         for some in _blocks(source, positions):
             gather.add(features(some))
             done += len(some)
-            told(done, total)
+            on_progress(done, total)
         return gather.moments(), gather.chosen()
 
     reference_moments, reference_points = collected(reference, np.arange(len(reference)))
     reference_radii = radii(reference_points, neighbours)
     root = _square_root(reference_moments.covariance)
 
-    def judged(source: Images, sets: int) -> Quality:
+    def judged(source: Images, sets: int) -> SetQuality:
         evenly = spread(len(source), sets * images)
         found = [collected(source, evenly[first::sets]) for first in range(sets)]
         points, each = found[0][1], [moments for moments, _ in found]
-        return Quality(
+        return SetQuality(
             frechet=fmean(_frechet(moments, reference_moments, root) for moments in each),
             frechet_all=_frechet(pooled(each, images), reference_moments, root),
             within_reference=within(points, reference_points, reference_radii),

@@ -31,7 +31,7 @@ _THREADS = 16
 
 
 @dataclass
-class Holdings:
+class Contents:
     """What stands below a root, and what its manifests say of it.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Part(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Says:
+class _Named:
     """What one manifest says."""
 
     named: frozenset[str] = frozenset()
@@ -64,14 +64,14 @@ class _Says:
     ended: str | None = None
 
 
-class Naming:
+class Manifests:
     """Reads the manifests of a root; one that it has read, and that did not change, is not read again."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[Stat, _Says] = {}
+        self._read: dict[Stat, _Named] = {}
 
-    def look(self) -> Holdings:
+    def read(self) -> Contents:
         """List and read, in an order that loses no name on its way.
 
         When a data set is committed, the names of its chunks move from the parts of the prepare to the
@@ -80,47 +80,47 @@ class Naming:
         Raises:
             Fatal: a manifest cannot be read, so that nobody knows what it names; names it.
         """
-        holdings = Holdings()
+        contents = Contents()
         for prefix in (RUNS, PROGRESS, DATASETS):
             seen_before = PROGRESS if prefix == DATASETS else "\0"
-            self._add(holdings, (s for s in self._store.list(prefix) if not s.key.startswith(seen_before)))
-        return holdings
+            self._add(contents, (s for s in self._store.list(prefix) if not s.key.startswith(seen_before)))
+        return contents
 
-    def _add(self, holdings: Holdings, stats: Iterable[Stat]) -> None:
+    def _add(self, contents: Contents, stats: Iterable[Stat]) -> None:
         found = list(stats)
-        holdings.listing += found
+        contents.listing += found
         manifests = [stat for stat in found if stat.key.endswith(".json")]
         with ThreadPoolExecutor(_THREADS) as threads:
-            for stat, says in zip(manifests, threads.map(self._says, manifests), strict=True):
+            for stat, content in zip(manifests, threads.map(self._content, manifests), strict=True):
                 if (progress := progress_of(stat.key)) is not None:
-                    holdings.in_progress.setdefault(progress, set()).update(says.named)
-                holdings.named |= says.named if progress is None else set()
-                holdings.retired |= says.retired
-                holdings.ended |= {says.ended} if says.ended else set()
+                    contents.in_progress.setdefault(progress, set()).update(content.named)
+                contents.named |= content.named if progress is None else set()
+                contents.retired |= content.retired
+                contents.ended |= {content.ended} if content.ended else set()
 
-    def _says(self, stat: Stat) -> _Says:
+    def _content(self, stat: Stat) -> _Named:
         if stat not in self._read:
             self._read[stat] = _read(self._store, stat.key)
         return self._read[stat]
 
 
-def _read(store: Store, key: str) -> _Says:
+def _read(store: Store, key: str) -> _Named:
     if at := record_at(key):
         record = Run(store, at.run).find(at.kind, *at.index)
         if record is None:  # removed meanwhile
-            return _Says()
+            return _Named()
         ended = f"{RUNS}{at.run}/checkpoints/{at.index[0]}/{at.index[1]}/" if at.kind is ProxyRecord else None
         retired = frozenset(record.retired) if isinstance(record, BeginRecord) else frozenset[str]()
-        return _Says(frozenset(ref.key for ref in record.objects.values()), retired, ended)
+        return _Named(frozenset(ref.key for ref in record.objects.values()), retired, ended)
     if digest := data_manifest_of(key):
         manifest = find_manifest(store, digest)
         refs = [*(c.object for c in manifest.chunks), manifest.index, manifest.names] if manifest else []
-        return _Says(frozenset(ref.key for ref in refs))
+        return _Named(frozenset(ref.key for ref in refs))
     if (source := source_of(key)) and find_prepared(store, source):
-        return _Says(ended=f"{PROGRESS}{source}/")
+        return _Named(ended=f"{PROGRESS}{source}/")
     if progress_of(key):
-        return _Says(frozenset(_named_in_progress(store.find(key) or b"", is_part=key.startswith(PROGRESS))))
-    return _Says()
+        return _Named(frozenset(_named_in_progress(store.find(key) or b"", is_part=key.startswith(PROGRESS))))
+    return _Named()
 
 
 def _named_in_progress(data: bytes, *, is_part: bool) -> list[str]:
@@ -134,7 +134,7 @@ def _named_in_progress(data: bytes, *, is_part: bool) -> list[str]:
         return []
 
 
-class Why(StrEnum):
+class Reason(StrEnum):
     """Why nobody needs an object."""
 
     UNNAMED = "no record names it"
@@ -149,10 +149,10 @@ class Leftover:
     """An object that can go."""
 
     stat: Stat
-    why: Why
+    why: Reason
 
 
-def leftovers(holdings: Holdings, before: float, *, abandoned: bool = False) -> list[Leftover]:
+def leftovers(contents: Contents, before: float, *, abandoned: bool = False) -> list[Leftover]:
     """What can go, sorted by key.
 
     Only keys of the form that Unecho writes are judged: whatever else a user keeps below the root is
@@ -164,42 +164,42 @@ def leftovers(holdings: Holdings, before: float, *, abandoned: bool = False) -> 
         abandoned: progress of which nothing was written later counts as given up: the checkpoints of
             a proxy that is not committed, the parts of a prepare that did not end.
     """
-    given_up = _idle(holdings, before) - holdings.ended if abandoned else set[str]()
-    in_progress = {key for work, keys in holdings.in_progress.items() if work not in given_up for key in keys}
-    named = (holdings.named | in_progress) - holdings.retired
-    decide = _decision(holdings, named, given_up)
-    old = (stat for stat in holdings.listing if stat.modified <= before)
+    given_up = _idle(contents, before) - contents.ended if abandoned else set[str]()
+    in_progress = {key for work, keys in contents.in_progress.items() if work not in given_up for key in keys}
+    named = (contents.named | in_progress) - contents.retired
+    decide = _decision(contents, named, given_up)
+    old = (stat for stat in contents.listing if stat.modified <= before)
     found = [Leftover(stat, why) for stat in old if (why := decide(stat.key))]
     return sorted(found, key=lambda leftover: leftover.stat.key)
 
 
-def _idle(holdings: Holdings, before: float) -> set[str]:
+def _idle(contents: Contents, before: float) -> set[str]:
     """Unfinished work of which nothing was written later."""
     works: dict[str, bool] = {}
-    for stat in holdings.listing:
+    for stat in contents.listing:
         if (work := progress_of(stat.key)) is not None:
             works[work] = works.get(work, True) and stat.modified <= before
     return {work for work, idle in works.items() if idle}
 
 
-def _decision(holdings: Holdings, named: set[str], given_up: set[str]) -> Callable[[str], Why | None]:
-    def decide(key: str) -> Why | None:
+def _decision(contents: Contents, named: set[str], given_up: set[str]) -> Callable[[str], Reason | None]:
+    def decide(key: str) -> Reason | None:
         if (work := progress_of(key)) is not None:
-            if work in holdings.ended:
-                return Why.ENDED
+            if work in contents.ended:
+                return Reason.ENDED
             if work in given_up:
-                return Why.ABANDONED
+                return Reason.ABANDONED
             is_manifest = key.endswith(".json")
             return None if is_manifest or key in named else _unnamed(key)
         if key in named or not (is_object(key) or is_data(key)):
             return None
-        return Why.RETIRED if key in holdings.retired else _unnamed(key)
+        return Reason.RETIRED if key in contents.retired else _unnamed(key)
 
     return decide
 
 
-def _unnamed(key: str) -> Why:
-    return Why.UNNAMED_DATA if is_data(key) or key.startswith(PROGRESS) else Why.UNNAMED
+def _unnamed(key: str) -> Reason:
+    return Reason.UNNAMED_DATA if is_data(key) or key.startswith(PROGRESS) else Reason.UNNAMED
 
 
 _BATCH = 1000
@@ -207,7 +207,7 @@ _BATCH = 1000
 
 
 def remove(
-    store: Store, naming: Naming, found: Sequence[Leftover], before: float, *, abandoned: bool = False
+    store: Store, manifests: Manifests, found: Sequence[Leftover], before: float, *, abandoned: bool = False
 ) -> Iterator[Leftover]:
     """Remove those that still are left-overs, a batch at a time.
 
@@ -227,7 +227,7 @@ def remove(
     """
     with ThreadPoolExecutor(_THREADS) as threads:
         for batch in (found[first : first + _BATCH] for first in range(0, len(found), _BATCH)):
-            still = {leftover.stat.key for leftover in leftovers(naming.look(), before, abandoned=abandoned)}
+            still = {leftover.stat.key for leftover in leftovers(manifests.read(), before, abandoned=abandoned)}
             some = [leftover for leftover in batch if leftover.stat.key in still]
             stats = threads.map(lambda leftover: store.stat(leftover.stat.key), some)
             gone = [one for one, stat in zip(some, stats, strict=True) if stat and stat.modified <= before]

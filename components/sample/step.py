@@ -37,7 +37,7 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
         stop,
         config.sample.batch_size,
         config.sample.steps,
-        told=lambda done: progress.update(done, stop - start, "images"),
+        on_progress=lambda done: progress.update(done, stop - start, "images"),
     )
     files = {"images.safetensors": state_bytes({"images": torch.from_numpy(images)})}
     if index == 0 and config.report.preview:

@@ -20,7 +20,7 @@ from unecho.components.train.batches import Batches, Order, shard_images
 from unecho.components.train.slot import Slot
 from unecho.components.train.update import Trainer
 
-_TELL_EVERY_S = 0.5
+_REPORT_EVERY_S = 0.5
 
 
 def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
@@ -81,11 +81,11 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
             augmenter = Augmenter(config, device)
             batches = Batches(config, index, order, images, augmenter, device)
             trainer = Trainer(config, family, index, slot, augmenter, batches)
-            told = time.monotonic()
+            reported = time.monotonic()
             while slot.step < last:
                 trainer.update()
-                if time.monotonic() - told >= _TELL_EVERY_S or slot.step == last:
-                    told = time.monotonic()
+                if time.monotonic() - reported >= _REPORT_EVERY_S or slot.step == last:
+                    reported = time.monotonic()
                     figures = _figures(slot, round, first)
                     _check_finite(figures, run, index, slot.step - first)
                     progress.update(

@@ -63,7 +63,9 @@ def main(argv: Sequence[str]) -> None:
         console.print(f"logs in {folder / 'runs'}", soft_wrap=True)
     failed: list[Ended] = []
     try:
-        failed = start_all(left, folder / "runs", parallel, _options(arguments), lambda e, s: _tell(console, e, s))
+        failed = start_all(
+            left, folder / "runs", parallel, _options(arguments), lambda e, s: _report_done(console, e, s)
+        )
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
@@ -159,7 +161,7 @@ def _options(arguments: Namespace) -> list[str]:
     return options
 
 
-def _tell(console: Console, entry: Entry, seconds: float) -> None:
+def _report_done(console: Console, entry: Entry, seconds: float) -> None:
     found = result_of(entry)
     assert found is not None  # the run ended well
     near = next(m for m in found.figures.memorization if m.measure == "mq" and m.aware)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from unecho.components.failure import Fatal
-from unecho.components.run.gc import Leftover, Naming, Why, leftovers, remove
+from unecho.components.run.gc import Leftover, Manifests, Reason, leftovers, remove
 from unecho.components.store import open_store
 from unecho.pipelines.units import seconds, size
 
@@ -18,13 +18,13 @@ def main(argv: Sequence[str]) -> None:
     """List the left-overs below a root; with --delete remove them."""
     arguments = _parser().parse_args(argv)
     store = open_store(arguments.root)
-    naming = Naming(store)
+    manifests = Manifests(store)
     before = time.time() - arguments.older_than
-    holdings = naming.look()
-    if not holdings.listing:
+    contents = manifests.read()
+    if not contents.listing:
         raise Fatal(f"{store.url}: no runs and no data sets there: check the address")
-    found = leftovers(holdings, before, abandoned=arguments.abandoned)
-    young = len(leftovers(holdings, float("inf"))) - len(leftovers(holdings, before))
+    found = leftovers(contents, before, abandoned=arguments.abandoned)
+    young = len(leftovers(contents, float("inf"))) - len(leftovers(contents, before))
     console = Console(highlight=False, markup=False)
     console.print(f"root {store.url}", soft_wrap=True)
     for leftover in found:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     if young:
         console.print(f"spared: {_objects(young)} more, which a step at work may name yet (--older-than)")
     if arguments.delete:
-        gone = list(remove(store, naming, found, before, abandoned=arguments.abandoned))
+        gone = list(remove(store, manifests, found, before, abandoned=arguments.abandoned))
         console.print(f"removed {_objects(len(gone))}, {size(sum(leftover.stat.size for leftover in gone))}")
         if len(gone) < len(found):
             console.print(f"taken up or removed by others meanwhile: {_objects(len(found) - len(gone))}")
@@ -74,7 +74,7 @@ def _age(text: str) -> float:
 
 
 def _show_total(console: Console, found: Sequence[Leftover]) -> None:
-    counts, sizes = Counter[Why](), Counter[Why]()
+    counts, sizes = Counter[Reason](), Counter[Reason]()
     for leftover in found:
         counts[leftover.why] += 1
         sizes[leftover.why] += leftover.stat.size

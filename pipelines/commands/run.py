@@ -11,7 +11,7 @@ from unecho.components.config import RunConfig
 from unecho.components.config.command_line import add_config_arguments, config_from
 from unecho.components.config.resolve import variant_slug
 from unecho.components.failure import Stopped
-from unecho.components.log import as_json, listen, tell
+from unecho.components.log import configure_logging, emit, is_json
 from unecho.components.report.figures import load_figures
 from unecho.components.report.tables import aligned, figure_table
 from unecho.components.run import ReportRecord, Run
@@ -29,9 +29,9 @@ def main(argv: Sequence[str]) -> None:
     config = config_from(arguments)
     run = Run.at(arguments.root, arguments.name or default_name(config))
     console = Console(highlight=False, markup=False)
-    listen()
-    if as_json():
-        tell(f"run {run.url}", run=run.url)
+    configure_logging()
+    if is_json():
+        emit(f"run {run.url}", run=run.url)
     else:
         console.print(f"run {run.url}", soft_wrap=True)
     try:
@@ -41,10 +41,10 @@ def main(argv: Sequence[str]) -> None:
         status = stop.status if isinstance(stop, Stopped) else 130
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
     report = run.load(ReportRecord, run.last_model(config).round)
-    if as_json():
+    if is_json():
         place = run.store.address(report.objects["report.html"].key)
         model = run.store.address(report.model_folder)
-        tell("done", run=run.url, report=place, model=model, headline=report.headline)
+        emit("done", run=run.url, report=place, model=model, headline=report.headline)
     else:
         show(console, run, report)
 

@@ -13,11 +13,11 @@ from rich.text import Text
 from unecho.components.failure import Fatal
 from unecho.components.run import RoundFigures, Run
 from unecho.pipelines.commands.options import add_cluster_arguments
-from unecho.pipelines.run_status import Situation, situation_of
+from unecho.pipelines.run_status import RunStatus, run_status
 from unecho.pipelines.units import duration
 
 if TYPE_CHECKING:
-    from unecho.pipelines.jobs.pod_status import PodSight, Sight
+    from unecho.pipelines.jobs.pod_status import ClusterStatus, PodStatus
 
 _PATIENCE_S = 5.0
 """A cluster that does not answer is told, not waited for."""
@@ -54,59 +54,59 @@ def _parser() -> ArgumentParser:
 
 def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
     """What is shown, and whether the run is done."""
-    situation = situation_of(run)
-    sight, note = _look(run, arguments)
-    if situation is None and sight is None and note is None:
+    status = run_status(run)
+    in_cluster, note = _look(run, arguments)
+    if status is None and in_cluster is None and note is None:
         raise Fatal(f"{run.url}: no such run: it has no plan, and no cluster was asked")
     parts: list[RenderableType] = []
-    if situation is None:
+    if status is None:
         parts.append(Text(f"run {run.name}: no plan yet"))
     else:
-        parts += _run(run, situation, sight)
-    parts += [Text(line) for line in _wrong(sight)]
+        parts += _run(run, status, in_cluster)
+    parts += [Text(line) for line in _wrong(in_cluster)]
     if note:
         parts.append(Text(note))
-    return Group(*parts), situation is not None and situation.state.name == "done"
+    return Group(*parts), status is not None and status.state.name == "done"
 
 
-def _look(run: Run, arguments: Namespace) -> tuple["Sight | None", str | None]:
+def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str | None]:
     """What the cluster shows; a note where it was asked for and does not."""
     from unecho.pipelines.jobs.cluster import Unreachable, connect
-    from unecho.pipelines.jobs.pod_status import see
+    from unecho.pipelines.jobs.pod_status import cluster_status
 
     asked = arguments.namespace or arguments.context
     try:
         cluster = connect(arguments.context, arguments.namespace, patience_s=_PATIENCE_S)
-        sight = see(cluster, run)
+        in_cluster = cluster_status(cluster, run)
     except (Fatal, Unreachable) as error:
         return None, str(error) if asked else None
-    if not sight.pods and not sight.wrong:
+    if not in_cluster.pods and not in_cluster.problem:
         return None, f"cluster: nothing of it in namespace {cluster.namespace}" if asked else None
-    return sight, None
+    return in_cluster, None
 
 
-def _run(run: Run, situation: Situation, sight: "Sight | None") -> list[RenderableType]:
-    config, state = situation.config, situation.state
+def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> list[RenderableType]:
+    config, state = status.config, status.state
     about = [f"{config.preset or 'no preset'}, {config.variant}, {config.iet.shards} shards, seed {config.seed}"]
     if state.name != "done":
-        about.append(f"started {duration(time.time() - situation.started)} ago")
-    if situation.left_s is not None:
-        about.append(f"about {duration(situation.left_s)} of training left")
+        about.append(f"started {duration(time.time() - status.started)} ago")
+    if status.left_s is not None:
+        about.append(f"about {duration(status.left_s)} of training left")
     parts: list[RenderableType] = [Text(f"run {run.name}: {state}"), Text("; ".join(about))]
-    if situation.rounds:
-        parts += [Text(), _rounds(situation)]
-    if situation.shards:
-        parts += [Text(), Text(f"round {state.rounds + 1} of {state.planned}"), _shards(situation, sight)]
-    elif state.name != "done" and situation.parts[0] + state.rounds:
-        parts += [Text(), Text(f"generated images: {situation.parts[0]} of {situation.parts[1]} parts")]
+    if status.rounds:
+        parts += [Text(), _rounds(status)]
+    if status.shards:
+        parts += [Text(), Text(f"round {state.rounds + 1} of {state.planned}"), _shards(status, in_cluster)]
+    elif state.name != "done" and status.parts[0] + state.rounds:
+        parts += [Text(), Text(f"generated images: {status.parts[0]} of {status.parts[1]} parts")]
     return parts
 
 
-def _rounds(situation: Situation) -> Table:
+def _rounds(status: RunStatus) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("round", "loss", "skipped", "augmented", "moved", "took"):
         table.add_column(heading, justify="right")
-    for ended in situation.rounds[-8:]:
+    for ended in status.rounds[-8:]:
         figures = ended.figures
         augmented = figures.augmented / max(1, figures.visits)
         table.add_row(
@@ -120,18 +120,18 @@ def _rounds(situation: Situation) -> Table:
     return table
 
 
-def _shards(situation: Situation, sight: "Sight | None") -> Table:
+def _shards(status: RunStatus, in_cluster: "ClusterStatus | None") -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("shard", "step", "loss", "skipped"):
         table.add_column(heading, justify="right")
     table.add_column("checkpoint")
     table.add_column("pod", overflow="fold")
-    for shard in situation.shards:
-        pod = _training(sight, situation.state.rounds, shard.index)
+    for shard in status.shards:
+        pod = _training(in_cluster, status.state.rounds, shard.index)
         step, loss, skipped = shard.step, *_figures(shard.figures)
-        if pod and pod.told:  # newer than the checkpoint
-            step = int(pod.told["done"])
-            loss, skipped = f"{pod.told.get('loss', 0):.4g}", f"{pod.told.get('skip_rate', 0):.1%}"
+        if pod and pod.progress:  # newer than the checkpoint
+            step = int(pod.progress["done"])
+            loss, skipped = f"{pod.progress.get('loss', 0):.4g}", f"{pod.progress.get('skip_rate', 0):.1%}"
         kept = f"{duration(max(0.0, time.time() - shard.kept))} ago" if shard.kept else ""
         table.add_row(
             str(shard.index + 1),
@@ -148,18 +148,21 @@ def _figures(figures: RoundFigures | None) -> tuple[str, str]:
     return (f"{figures.loss:.4g}", f"{figures.skip_rate:.1%}") if figures else ("", "")
 
 
-def _training(sight: "Sight | None", round: int, shard: int) -> "PodSight | None":
-    pods = sight.pods if sight else []
+def _training(in_cluster: "ClusterStatus | None", round: int, shard: int) -> "PodStatus | None":
+    pods = in_cluster.pods if in_cluster else []
     return next((p for p in pods if (p.step, p.round, p.index) == ("train", round, shard)), None)
 
 
-def _wrong(sight: "Sight | None") -> list[str]:
+def _wrong(in_cluster: "ClusterStatus | None") -> list[str]:
     """A line for everything that waits or has failed."""
-    if sight is None:
+    if in_cluster is None:
         return []
-    lines = [f"{pod.name}: {'waits: ' if pod.state != 'failed' else 'failed: '}{pod.wrong}" for pod in _troubled(sight)]
-    return ["", *lines, *sight.wrong] if lines or sight.wrong else []
+    lines = [
+        f"{pod.name}: {'waits: ' if pod.state != 'failed' else 'failed: '}{pod.problem}"
+        for pod in _troubled(in_cluster)
+    ]
+    return ["", *lines, *in_cluster.problem] if lines or in_cluster.problem else []
 
 
-def _troubled(sight: "Sight") -> list["PodSight"]:
-    return [pod for pod in sight.pods if pod.wrong]
+def _troubled(in_cluster: "ClusterStatus") -> list["PodStatus"]:
+    return [pod for pod in in_cluster.pods if pod.problem]

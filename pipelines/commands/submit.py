@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         return run_id
 
     if arguments.wait or arguments.resume:
-        finish(kubeflow, start, form, arguments.resume, _tell)
+        finish(kubeflow, start, form, arguments.resume, _print_line)
     else:
         start(0)
 
@@ -95,5 +95,5 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     print(f"{datetime.now():%H:%M:%S} {line}", flush=True)

@@ -39,14 +39,18 @@ class _Going:
 
 
 def start_all(
-    entries: Sequence[Entry], folder: Path, parallel: int, options: Sequence[str], told: Callable[[Entry, float], None]
+    entries: Sequence[Entry],
+    folder: Path,
+    parallel: int,
+    options: Sequence[str],
+    on_done: Callable[[Entry, float], None],
 ) -> list[Ended]:
     """Run all to their ends, `parallel` at a time; one that fails does not stop the others.
 
     Args:
         folder: gets a configuration and a log a run.
         options: more of `unecho run`, such as the engine.
-        told: called with a run that is done and its seconds.
+        on_done: called with a run that is done and its seconds.
 
     Returns:
         Those that failed.
@@ -65,7 +69,7 @@ def start_all(
                 going.remove(one)
                 status = one.process.returncode
                 if status == DONE:
-                    told(one.entry, time.monotonic() - one.since)
+                    on_done(one.entry, time.monotonic() - one.since)
                 else:
                     failed.append(Ended(one.entry, status, _last_line(one.log)))
     except (KeyboardInterrupt, Stopped):

@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from unecho.components.failure import Fatal
 
-Told = Callable[[str], None]
+Note = Callable[[str], None]
 
 _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _PATIENCE_S: Final = 300.0
@@ -39,7 +39,7 @@ class Cluster:
 
     def __init__(self, api: client.ApiClient, namespace: str, inside: bool, patience_s: float = _PATIENCE_S) -> None:
         self.namespace, self.inside = namespace, inside
-        self.told: Told = lambda line: None
+        self.note: Note = lambda line: None
         self._api, self._patience_s = api, patience_s
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
 
@@ -150,7 +150,7 @@ class Cluster:
             except ApiException as error:
                 if error.status in (404, 409):
                     return None
-                reason = _said(error)
+                reason = _message(error)
                 refused = error.status in (401, 403)
                 if not refused and error.status not in (0, 429) and error.status < 500:
                     raise Fatal(f"cluster: {what}: {reason}") from None
@@ -165,7 +165,7 @@ class Cluster:
                 raise Unreachable(f"cluster: {what}: {reason}, for {self._patience_s:.0f} s")
             if silent and time.monotonic() - began > 2:
                 silent = False
-                self.told(f"cluster: {what}: {reason}: waiting")
+                self.note(f"cluster: {what}: {reason}: waiting")
             time.sleep(1)
 
 
@@ -201,7 +201,7 @@ def _context_namespace(name: str | None) -> str:
     return str(chosen[0]["context"].get("namespace") or "default")
 
 
-def _said(error: ApiException) -> str:
+def _message(error: ApiException) -> str:
     """The API server's own message, in one line."""
     try:
         message = json.loads(error.body)["message"]

@@ -18,14 +18,14 @@ from unecho.components.store.directory import DirectoryStore
 from unecho.pipelines.display import Display
 from unecho.pipelines.jobs.cluster import Cluster
 from unecho.pipelines.jobs.diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
-from unecho.pipelines.jobs.job_spec import SPEC, TRIES, Work, template_of
+from unecho.pipelines.jobs.job_spec import SPEC, TRIES, StepJob, template_of
 from unecho.pipelines.jobs.owner import owner
 from unecho.pipelines.local import Local
 
 HERE: Final = ("plan", "begin")
 """They read and write a few records: a pod would cost seconds."""
 _POLL_S: Final = 1.0
-_TOLD_EVERY_S: Final = 60.0
+_REPORT_EVERY_S: Final = 60.0
 _PATIENT_S: Final = 10.0
 """How long a trouble may last before it is told: a pod that waits for the one before it is none."""
 
@@ -48,7 +48,7 @@ class Jobs(Local):
                 f"--root: {run.store.url}: pods do not reach a directory of this machine: give s3://bucket/prefix"
             )
         self.cluster = cluster
-        cluster.told = display.note
+        cluster.note = display.note
         self.parallelism = config.execution.parallelism
         self._owner_seen: str | None = None
 
@@ -56,13 +56,13 @@ class Jobs(Local):
         if name in HERE:
             super().step(name, round)
         else:
-            self._carry([Work(name, round, 1)])
+            self._run_all([StepJob(name, round, 1)])
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        self._carry([Work(name, round, self._sizes[over])])
+        self._run_all([StepJob(name, round, self._sizes[over])])
 
     def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
-        self._carry([Work(step[0], step[1] if len(step) > 1 else None, 1) for step in steps])
+        self._run_all([StepJob(step[0], step[1] if len(step) > 1 else None, 1) for step in steps])
 
     def owner(self) -> Any:
         """The run's ConfigMap."""
@@ -70,21 +70,21 @@ class Jobs(Local):
         self._owner_seen = found.metadata.uid
         return found
 
-    def _carry(self, works: Sequence[Work]) -> None:
+    def _run_all(self, works: Sequence[StepJob]) -> None:
         """See that all of these are done."""
         with ExitStack() as shown:
-            carried = []
+            running = []
             for work in works:
                 if missing := self.missing(work):
                     label = (work.step, work.round, None, self._sizes)
                     progress = shown.enter_context(self._display.step(*label))
-                    carried.append(_Carried(self, work, missing, progress))
-            while carried:
-                carried = [each for each in carried if not each.done()]
-                if carried:
+                    running.append(_RunningJob(self, work, missing, progress))
+            while running:
+                running = [each for each in running if not each.done()]
+                if running:
                     time.sleep(_POLL_S)
 
-    def missing(self, work: Work, among: Sequence[int] | None = None) -> list[int]:
+    def missing(self, work: StepJob, among: Sequence[int] | None = None) -> list[int]:
         """The indexes of a work whose record is not there."""
         indices = work.indices() if among is None else among
         return [k for k in indices if committed(work.step, self._run, self._config, work.round, k) is None]
@@ -97,10 +97,10 @@ class Jobs(Local):
         raise Failed(line)
 
 
-class _Carried:
+class _RunningJob:
     """One Job, from whatever is there to its records."""
 
-    def __init__(self, engine: Jobs, work: Work, missing: list[int], progress: Progress) -> None:
+    def __init__(self, engine: Jobs, work: StepJob, missing: list[int], progress: Progress) -> None:
         self._engine, self._work, self._missing, self._progress = engine, work, missing, progress
         self._run, self._cluster = engine._run, engine.cluster
         self._name = work.name(self._run)
@@ -110,7 +110,7 @@ class _Carried:
         self._ended: set[str] = set()  # pods whose end was told
         self._asked = -_POLL_S * 2  # when the store was asked last
         self._since: float | None = None  # when the trouble began that lasts
-        self._told = ("", -_TOLD_EVERY_S)  # the trouble that was told last, and when
+        self._reported = ("", -_REPORT_EVERY_S)  # the trouble that was told last, and when
 
     def done(self) -> bool:
         """Look once; whether all records are there."""
@@ -164,7 +164,7 @@ class _Carried:
             self._progress.note(f"job {self._name}: complete without its record: made anew")
             self._cluster.delete_job(job)
         else:
-            self._tell_of(job)
+            self._report_pods(job)
 
     def _unfit(self, job: Any, failed: bool) -> str | None:
         """Why a Job that this process did not make is not gone on with."""
@@ -192,7 +192,7 @@ class _Carried:
         where = self._where(pod)
         self._engine.fail(f"{where}: {end.line}" + ("" if end.fatal else f", {TRIES} times"), end)
 
-    def _tell_of(self, job: Any) -> None:
+    def _report_pods(self, job: Any) -> None:
         pods = pods_of(self._cluster, job)
         for pod in pods:
             end = end_of(pod)
@@ -204,18 +204,18 @@ class _Carried:
         if waiting is None and not pods:
             warnings = self._cluster.warnings(job)
             waiting = (why := refused(job, warnings)) and f"job {self._name}: {why}"
-        self._patiently(waiting)
+        self._report_waiting(waiting)
 
-    def _patiently(self, waiting: str | None) -> None:
+    def _report_waiting(self, waiting: str | None) -> None:
         """Tell a trouble that lasts; another one, or another wording, once a minute at most."""
         now = time.monotonic()
         if waiting is None:
             self._since = None
             return
         self._since = self._since or now
-        line, told = self._told
-        if waiting != line and now - self._since >= _PATIENT_S and now - told >= _TOLD_EVERY_S:
-            self._told = (waiting, now)
+        line, reported = self._reported
+        if waiting != line and now - self._since >= _PATIENT_S and now - reported >= _REPORT_EVERY_S:
+            self._reported = (waiting, now)
             self._progress.note(f"waits: {waiting}")
 
     def _where(self, pod: Any) -> str:

@@ -53,7 +53,7 @@ def template_of(step: str) -> str:
 
 
 @dataclass(frozen=True)
-class Work:
+class StepJob:
     """What one Job does.
 
     Attributes:

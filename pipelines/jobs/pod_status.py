@@ -1,4 +1,4 @@
-"""What a cluster shows of a run: its pods, how far they say they are, and what is wrong."""
+"""What a cluster shows of a run: its pods, how far they say they are, and what is problem."""
 
 import json
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from unecho.pipelines.jobs.job_spec import ADDRESS, ROUND, RUN, STEP
 
 
 @dataclass(frozen=True)
-class PodSight:
+class PodStatus:
     """A pod of a run that has not ended well.
 
     Attributes:
         step: its step, or "coordinator".
         state: "pending", "running" or "failed".
-        wrong: what it waits for, or its last words.
-        told: what it said last of its progress: done, total, unit, loss, skip_rate...
+        problem: what it waits for, or its last words.
+        progress: what it said last of its progress: done, total, unit, loss, skip_rate...
     """
 
     name: str
@@ -26,51 +26,51 @@ class PodSight:
     round: int | None
     index: int
     state: str
-    wrong: str | None
-    told: dict[str, Any]
+    problem: str | None
+    progress: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Sight:
+class ClusterStatus:
     """What a cluster shows of a run: pods, and Jobs that have none though they should."""
 
-    pods: list[PodSight]
-    wrong: list[str]
+    pods: list[PodStatus]
+    problem: list[str]
 
 
-def see(cluster: Cluster, run: Run) -> Sight:
+def cluster_status(cluster: Cluster, run: Run) -> ClusterStatus:
     """Look once.
 
     Raises:
         Fatal: the API server refuses; Unreachable: it does not answer.
     """
     jobs = [job for job in cluster.jobs(f"{RUN}={run.name}") if _is_of(job, run)]
-    seen, wrong = [], []
+    seen, problem = [], []
     for job in jobs + cluster.jobs("unecho/coordinator=true"):
         if holds(job, "Complete"):
             continue
         newest = {index_of(pod): pod for pod in pods_of(cluster, job)}
-        seen += [sight for pod in newest.values() if (sight := _pod(cluster, pod))]
+        seen += [status for pod in newest.values() if (status := _pod(cluster, pod))]
         if not newest and not holds(job, "Failed"):
             why = refused(job, cluster.warnings(job))
-            wrong += [f"job {job.metadata.name}: {why}"] if why else []
-    return Sight(sorted(seen, key=lambda pod: (pod.step, pod.round or 0, pod.index)), wrong)
+            problem += [f"job {job.metadata.name}: {why}"] if why else []
+    return ClusterStatus(sorted(seen, key=lambda pod: (pod.step, pod.round or 0, pod.index)), problem)
 
 
-def _pod(cluster: Cluster, pod: Any) -> PodSight | None:
+def _pod(cluster: Cluster, pod: Any) -> PodStatus | None:
     labels = pod.metadata.labels
     end = end_of(pod)
     if end and not end.status:
         return None
     running = pod.status.phase == "Running" and end is None
-    return PodSight(
+    return PodStatus(
         name=pod.metadata.name,
         step=labels.get(STEP, "coordinator"),
         round=int(labels[ROUND]) if ROUND in labels else None,
         index=index_of(pod),
         state="failed" if end else "running" if running else "pending",
-        wrong=end.line if end else waits_for(pod),
-        told=_progress(cluster.log_tail(pod.metadata.name, 20)) if running else {},
+        problem=end.line if end else waits_for(pod),
+        progress=_progress(cluster.log_tail(pod.metadata.name, 20)) if running else {},
     )
 
 

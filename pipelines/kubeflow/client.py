@@ -23,7 +23,7 @@ TOKEN_FILE: Final = "KF_PIPELINES_SA_TOKEN_PATH"
 """kfp's own variable: a file with a bearer token, such as a projected service account token."""
 _POD_TOKEN: Final = Path("/var/run/secrets/kubeflow/pipelines/token")
 _EQUALS: Final = 1
-_SURE: Final = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+_FINAL: Final = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RunState:
     """A run as the API tells it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Seen:
 
     @property
     def ended(self) -> bool:
-        return self.state in _SURE
+        return self.state in _FINAL
 
 
 class Kubeflow:
@@ -71,7 +71,7 @@ class Kubeflow:
         """
         self._host = (host or os.environ.get("KF_PIPELINES_ENDPOINT") or "").rstrip("/")
         self._namespace = namespace
-        with self._told():
+        with self._one_line_errors():
             self._client = Client(
                 host=self._host or None,
                 namespace=namespace or "kubeflow",
@@ -81,7 +81,7 @@ class Kubeflow:
 
     def upload(self, path: Path, name: str) -> Version:
         """Upload a pipeline, or a version of it; one that is there already is taken."""
-        with self._told():
+        with self._one_line_errors():
             label = f"{code_version()}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
             found = self._client.list_pipelines(filter=_named(name), namespace=self._namespace).pipelines
             if not found:
@@ -96,7 +96,7 @@ class Kubeflow:
         self, version: Version, experiment: str, name: str, form: Mapping[str, Any], service_account: str | None = None
     ) -> str:
         """Create a run in an experiment, which is made if it is not there; its id."""
-        with self._told():
+        with self._one_line_errors():
             made = self._client.create_experiment(experiment, namespace=self._namespace)
             run = self._client.run_pipeline(
                 made.experiment_id,
@@ -108,9 +108,9 @@ class Kubeflow:
             )
             return str(run.run_id)
 
-    def see(self, run_id: str) -> Seen:
+    def state(self, run_id: str) -> RunState:
         """How far a run is."""
-        with self._told():
+        with self._one_line_errors():
             run = self._client.get_run(run_id)
             details = (run.run_details and run.run_details.task_details) or []
             tasks = {
@@ -118,7 +118,7 @@ class Kubeflow:
                 for task in details
                 if task.state and task.display_name and not task.display_name.endswith("driver")
             }
-            return Seen(str(run.state), tasks)
+            return RunState(str(run.state), tasks)
 
     def link(self, run_id: str) -> str:
         """Where the UI shows a run."""
@@ -126,7 +126,7 @@ class Kubeflow:
         return f"{ui}/#/runs/details/{run_id}"
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _one_line_errors(self) -> Iterator[None]:
         """kfp's client prints and warns; its errors are bodies of several lines."""
         where = self._host or "Kubeflow Pipelines"
         silent = logging.root.manager.disable

@@ -16,13 +16,13 @@ from unecho.components.kubeflow_task.form import FORM, Entry
 from unecho.components.kubeflow_task.outputs import DECISION
 from unecho.components.steps import STEPS
 from unecho.pipelines.kubeflow.component import Component, component
-from unecho.pipelines.kubeflow.pod_spec import dress
+from unecho.pipelines.kubeflow.pod_spec import set_pod_spec
 from unecho.pipelines.kubeflow.pods import Pods
 from unecho.pipelines.kubeflow.trace import Beside, Map, Node, Repeat, Sequence, Single, traced
 from unecho.pipelines.loop import iet
 
 NAME: Final = "unecho"
-SAYS: Final = (
+DESCRIPTION: Final = (
     "Trains a diffusion model that does not echo its training images (IET-AGC+), and reports how closely it does."
 )
 _Lists = Mapping[str, Any]
@@ -68,7 +68,7 @@ class Builder:
 
         names = [entry.name for entry in FORM]
         _sign(pipeline, FORM, defaults)
-        made: Component = dsl.pipeline(name=NAME, description=SAYS)(pipeline)
+        made: Component = dsl.pipeline(name=NAME, description=DESCRIPTION)(pipeline)
         return made
 
     def _nested(self, sequence: Iterable[Node]) -> dict[Node, Component]:
@@ -128,7 +128,7 @@ class Builder:
 
     def _task(self, name: str, **given: Any) -> dsl.PipelineTask:
         task = component(name, self._pods.image)(**given)
-        dress(task, name, self._pods)
+        set_pod_spec(task, name, self._pods)
         return task
 
 
@@ -149,4 +149,6 @@ def _sign(pipeline: Callable[..., None], form: Iterable[Entry], defaults: Mappin
         for entry, default in wanted
     ]
     pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
-    pipeline.__doc__ = f"{SAYS}\n\nArgs:\n" + "\n".join(f"    {entry.name}: {entry.says}." for entry, _ in wanted)
+    pipeline.__doc__ = f"{DESCRIPTION}\n\nArgs:\n" + "\n".join(
+        f"    {entry.name}: {entry.help}." for entry, _ in wanted
+    )

@@ -12,7 +12,7 @@ USER: Final = 65532
 _ENDPOINT: Final = "AWS_ENDPOINT_URL_S3"
 
 
-def dress(task: dsl.PipelineTask, step: str, pods: Pods) -> None:
+def set_pod_spec(task: dsl.PipelineTask, step: str, pods: Pods) -> None:
     """Give a step's task its pod. Its cache is off: the store knows what is done, and a cached `begin` would lie.
 
     `set_retry` is not used: under the Argo settings that KFP 2.17 ships it does nothing.

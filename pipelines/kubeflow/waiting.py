@@ -8,7 +8,7 @@ from typing import Any, Final
 from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
 from unecho.components.run import Run
 from unecho.components.run.failures import Failure, failures
-from unecho.pipelines.kubeflow.client import Kubeflow, Seen
+from unecho.pipelines.kubeflow.client import Kubeflow, RunState
 
 EVERY_S: float = 5.0
 """Between two looks."""
@@ -18,7 +18,7 @@ _PATIENCE_S: Final = "UNECHO_S3_PATIENCE_S"
 
 
 def finish(
-    kubeflow: Kubeflow, start: Callable[[int], str], form: Mapping[str, Any], again: int, tell: Callable[[str], None]
+    kubeflow: Kubeflow, start: Callable[[int], str], form: Mapping[str, Any], again: int, note: Callable[[str], None]
 ) -> None:
     """Start a run and wait for its end; a failed one is started again under its name.
 
@@ -32,42 +32,42 @@ def finish(
     """
     for before in range(again + 1):
         run_id = start(before)
-        seen = wait(kubeflow, run_id, tell)
-        if seen.state == "SUCCEEDED":
+        state = wait(kubeflow, run_id, note)
+        if state.state == "SUCCEEDED":
             return
-        if seen.state != "FAILED":
-            raise Stopped(RETRY, f"{seen.state.lower()}: {kubeflow.link(run_id)}")
-        told = reasons(str(form["root"]), str(form["run_name"]) or run_id)
-        if told:
-            line = "; ".join(f"{_address(failure)}: {failure.line}" for failure in told)
+        if state.state != "FAILED":
+            raise Stopped(RETRY, f"{state.state.lower()}: {kubeflow.link(run_id)}")
+        reported = reasons(str(form["root"]), str(form["run_name"]) or run_id)
+        if reported:
+            line = "; ".join(f"{_address(failure)}: {failure.line}" for failure in reported)
             raise Stopped(FATAL, f"failed, and another try cannot help: {line}")
         if before < again:
-            unknown = " (the store cannot be read from here, so the reason is not known)" if told is None else ""
-            tell(f"failed; started again under its name{unknown}")
+            unknown = " (the store cannot be read from here, so the reason is not known)" if reported is None else ""
+            note(f"failed; started again under its name{unknown}")
     raise Stopped(RETRY, f"failed: {kubeflow.link(run_id)}")
 
 
-def wait(kubeflow: Kubeflow, run_id: str, tell: Callable[[str], None]) -> Seen:
-    """Look until the run has ended; each change of a task is told."""
-    told: dict[str, tuple[str, str]] = {}
+def wait(kubeflow: Kubeflow, run_id: str, note: Callable[[str], None]) -> RunState:
+    """Look until the run has ended; each change of a task is reported."""
+    reported: dict[str, tuple[str, str]] = {}
     failed = 0
     try:
         while True:
             try:
-                seen = kubeflow.see(run_id)
+                state = kubeflow.state(run_id)
             except OSError as error:
                 failed += 1
                 if failed > _PATIENCE:
                     raise
-                tell(str(error))
+                note(str(error))
             else:
                 failed = 0
-                for id, task in seen.tasks.items():
-                    if told.get(id) != task:
-                        tell(f"{task[0]} {task[1].lower()}")
-                told |= seen.tasks
-                if seen.ended:
-                    return seen
+                for id, task in state.tasks.items():
+                    if reported.get(id) != task:
+                        note(f"{task[0]} {task[1].lower()}")
+                reported |= state.tasks
+                if state.ended:
+                    return state
             time.sleep(EVERY_S)
     except KeyboardInterrupt:
         raise Stopped(130, f"no longer waiting; the run goes on: {kubeflow.link(run_id)}") from None

@@ -13,7 +13,7 @@ import pytest
 from tests.runs import fingerprint, finish, start, tiny
 from tests.services.proxy import Fault, Proxy, Request
 from unecho.components.run import BeginRecord, ProxyRecord, Run
-from unecho.components.run.gc import Naming, Why, leftovers, remove
+from unecho.components.run.gc import Manifests, Reason, leftovers, remove
 from unecho.components.store import Store, open_store
 
 CONFIG = tiny("execution.checkpoint_every_s=1e-9")
@@ -27,15 +27,15 @@ def unkilled(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def found(store: Store, before: float = LATER, *, abandoned: bool = False) -> dict[str, Why]:
-    return {one.stat.key: one.why for one in leftovers(Naming(store).look(), before, abandoned=abandoned)}
+def found(store: Store, before: float = LATER, *, abandoned: bool = False) -> dict[str, Reason]:
+    return {one.stat.key: one.why for one in leftovers(Manifests(store).read(), before, abandoned=abandoned)}
 
 
 def collect(store: Store, before: float = LATER, *, abandoned: bool = False) -> set[str]:
     """What `unecho gc --delete` does; returns the keys that are gone."""
-    naming = Naming(store)
-    listed = leftovers(naming.look(), before, abandoned=abandoned)
-    return {one.stat.key for one in remove(store, naming, listed, before, abandoned=abandoned)}
+    manifests = Manifests(store)
+    listed = leftovers(manifests.read(), before, abandoned=abandoned)
+    return {one.stat.key for one in remove(store, manifests, listed, before, abandoned=abandoned)}
 
 
 def test_a_run_that_was_not_disturbed_leaves_nothing_over(unkilled: Run) -> None:
@@ -76,7 +76,7 @@ def test_after_a_kill_gc_removes_what_nobody_names_and_the_run_ends_with_the_sam
 
 def collect_and_check(store: Store) -> None:
     """Collect; everything that a manifest names is still there."""
-    keys, named = {stat.key for stat in store.list("")}, Naming(store).look()
+    keys, named = {stat.key for stat in store.list("")}, Manifests(store).read()
     gone = collect(store)
     assert {stat.key for stat in store.list("")} == keys - gone
     assert not gone & (named.named - named.retired)
@@ -126,7 +126,7 @@ def test_what_was_written_since_is_spared(unkilled: Run) -> None:
     now = time.time()
     key = unkilled.put(ProxyRecord, (0, 0), "raw.safetensors", b"a zombie's").key
     assert found(unkilled.store, before=now - 1) == {}
-    assert found(unkilled.store) == {key: Why.UNNAMED}
+    assert found(unkilled.store) == {key: Reason.UNNAMED}
     assert collect(unkilled.store) == {key}
 
 
@@ -143,7 +143,7 @@ def test_chunks_that_no_data_set_names_and_retired_objects_that_are_back_go(unki
     back = unkilled.load(BeginRecord, 2).retired[0]
     for key in (chunk, back):
         unkilled.store.put(key, b"again")
-    assert found(unkilled.store) == {chunk: Why.UNNAMED_DATA, back: Why.RETIRED}
+    assert found(unkilled.store) == {chunk: Reason.UNNAMED_DATA, back: Reason.RETIRED}
     assert collect(unkilled.store) == {chunk, back}
     assert found(unkilled.store) == {}
 
@@ -157,7 +157,7 @@ def test_the_progress_of_a_proxy_that_is_not_committed_stays_until_it_is_given_u
     progress = {stat.key for stat in store.list("runs/a/checkpoints/1/1/")}
     assert len(progress) == 2  # a state and its manifest
     assert not progress & collect(store)
-    assert {key for key, why in found(store, abandoned=True).items() if why is Why.ABANDONED} == progress
+    assert {key for key, why in found(store, abandoned=True).items() if why is Reason.ABANDONED} == progress
     assert collect(store, abandoned=True) == progress
     finish(Run(store, "a"), CONFIG)
 
@@ -188,11 +188,11 @@ def test_what_a_run_takes_up_between_listing_and_removal_is_spared(unkilled: Run
     chunks = [stat.key for stat in unkilled.store.list("datasets/chunks/")]
     for key in chunks:
         store.put(key, unkilled.store.get(key))
-    naming = Naming(store)
-    listed = leftovers(naming.look(), LATER)
+    manifests = Manifests(store)
+    listed = leftovers(manifests.read(), LATER)
     assert [one.stat.key for one in listed] == chunks
     for stat in unkilled.store.list("datasets/"):
         if stat.key not in chunks:
             store.put(stat.key, unkilled.store.get(stat.key))
-    assert list(remove(store, naming, listed, LATER)) == []
+    assert list(remove(store, manifests, listed, LATER)) == []
     assert [stat.key for stat in store.list("datasets/chunks/")] == chunks

@@ -53,9 +53,9 @@ class ImagesSource:
                 continue
             fingerprint.add(stat)
         self.count, self.fingerprint = len(self._keys), fingerprint.hexdigest()
-        self.notes = [_told(passed_over)] if passed_over else []
+        self.notes = [_counted(passed_over)] if passed_over else []
         if not self.count:
-            others = f" ({_told(passed_over)})" if passed_over else ""
+            others = f" ({_counted(passed_over)})" if passed_over else ""
             raise Fatal(f"data.source: {store.url}: no images there{others}: it needs {' '.join(sorted(SUFFIXES))}")
         self.captions, self._captions = 0, Captions(self.count) if metadata else None
         if self._captions:
@@ -115,6 +115,6 @@ def _kind(key: str) -> str:
     return "image" if suffix in SUFFIXES else suffix or "without a suffix"
 
 
-def _told(passed_over: Counter[str]) -> str:
+def _counted(passed_over: Counter[str]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(passed_over.items()))
     return f"{passed_over.total()} files are no images and were passed over: {kinds}"

@@ -69,7 +69,7 @@ for _name in ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.ret
 
 T = TypeVar("T")
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 8.0
-_SAY_EVERY_S = 20.0
+_WARN_EVERY_S = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -106,7 +106,7 @@ class Retry:
             Abandoned: `abandoned` was set.
         """
         abandoned = abandoned or Event()
-        number, failed_at, said_at = 0, None, 0.0
+        number, failed_at, warned_at = 0, None, 0.0
         while not abandoned.is_set():
             try:
                 return attempt()
@@ -115,7 +115,7 @@ class Retry:
                     raise hopeless from None
                 now = time.monotonic()
                 failed_at = now if failed_at is None else failed_at
-                tried_s, reason = now - failed_at, f"s3:{action} {address}: {_told(error)}"
+                tried_s, reason = now - failed_at, f"s3:{action} {address}: {_in_few_words(error)}"
                 state = "fails" if isinstance(error, Refusal) else "out of reach"
             if tried_s >= self._patience_s:
                 # SeaweedFS answers 500 to every write when a quota is used up or its disk is full.
@@ -124,8 +124,8 @@ class Retry:
                     f"{self._endpoint}: {state}, tried for {tried_s:.0f} s ({reason}): "
                     f"check the server{full}, the network and AWS_ENDPOINT_URL_S3, then start again"
                 )
-            if tried_s > said_at + _SAY_EVERY_S:
-                said_at = tried_s
+            if tried_s > warned_at + _WARN_EVERY_S:
+                warned_at = tried_s
                 _log.warning("%s: %s for %.0f s, trying again (%s)", self._endpoint, state, tried_s, reason)
             delay_s = random.uniform(0.3, 1) * min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(number, 10))
             abandoned.wait(min(delay_s, self._patience_s - tried_s))
@@ -148,7 +148,7 @@ class Retry:
         return None
 
 
-def _told(error: Exception) -> str:
+def _in_few_words(error: Exception) -> str:
     """An error in a few words, without object addresses."""
     if isinstance(error, Refusal):
         return str(error)

@@ -12,7 +12,7 @@ from kubernetes import client
 from unecho.components.run import Run
 from unecho.components.steps import STEPS
 from unecho.pipelines.jobs.diagnose import end_of, waits_for
-from unecho.pipelines.jobs.job_spec import SPEC, Work, job_name, template_of
+from unecho.pipelines.jobs.job_spec import SPEC, StepJob, job_name, template_of
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 OWNER = SimpleNamespace(metadata=SimpleNamespace(name="unecho-run-a", uid="1-2-3"))
@@ -23,13 +23,13 @@ def template(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((MANIFESTS / "pods" / file).read_text())["template"])
 
 
-def job(work: Work, tmp_path: Path, parallelism: int = 4) -> dict[str, Any]:
+def job(work: StepJob, tmp_path: Path, parallelism: int = 4) -> dict[str, Any]:
     return work.job(Run.at(str(tmp_path), "a"), template(template_of(work.step)), parallelism, OWNER)
 
 
 @pytest.mark.parametrize("step", [name for name in STEPS if name not in ("plan", "begin")])
 def test_a_pod_runs_the_line_that_a_person_would_type(step: str, tmp_path: Path) -> None:
-    made = job(Work(step, 3 if STEPS[step].by_round else None, 1), tmp_path)
+    made = job(StepJob(step, 3 if STEPS[step].by_round else None, 1), tmp_path)
     container = made["spec"]["template"]["spec"]["containers"][0]
     round, index = ["--round", "3"], ["--index", "$(JOB_COMPLETION_INDEX)"]
     more = {"train": round + index, "aggregate": round, "redistribute": round, "sample": index}.get(step, [])
@@ -39,13 +39,13 @@ def test_a_pod_runs_the_line_that_a_person_would_type(step: str, tmp_path: Path)
 
 
 def test_ten_shards_on_four_gpus_are_one_job_of_four_pods_at_once(tmp_path: Path) -> None:
-    spec = job(Work("train", 0, 10), tmp_path, parallelism=4)["spec"]
+    spec = job(StepJob("train", 0, 10), tmp_path, parallelism=4)["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 10, 4)
-    assert job(Work("train", 0, 2), tmp_path, parallelism=4)["spec"]["parallelism"] == 2
+    assert job(StepJob("train", 0, 2), tmp_path, parallelism=4)["spec"]["parallelism"] == 2
 
 
 def test_exit_status_2_ends_the_job_and_a_pod_that_was_asked_to_leave_is_not_counted(tmp_path: Path) -> None:
-    spec = job(Work("train", 0, 2), tmp_path)["spec"]
+    spec = job(StepJob("train", 0, 2), tmp_path)["spec"]
     rules = spec["podFailurePolicy"]["rules"]
     on_codes = {tuple(rule["onExitCodes"]["values"]): rule["action"] for rule in rules if "onExitCodes" in rule}
     assert on_codes == {(2,): "FailJob", (143,): "Ignore"}
@@ -56,11 +56,11 @@ def test_exit_status_2_ends_the_job_and_a_pod_that_was_asked_to_leave_is_not_cou
 
 
 def test_a_job_belongs_to_the_runs_configmap_and_tells_what_it_was_made_of(tmp_path: Path) -> None:
-    one, other = (job(Work("train", 0, 2), tmp_path, parallelism=p) for p in (1, 2))
+    one, other = (job(StepJob("train", 0, 2), tmp_path, parallelism=p) for p in (1, 2))
     assert one["metadata"]["ownerReferences"][0]["uid"] == "1-2-3"
     assert one["metadata"]["name"] == other["metadata"]["name"] == "a-train-0"
     assert one["metadata"]["annotations"][SPEC] != other["metadata"]["annotations"][SPEC]
-    assert one == job(Work("train", 0, 2), tmp_path, parallelism=1), "the same each time"
+    assert one == job(StepJob("train", 0, 2), tmp_path, parallelism=1), "the same each time"
 
 
 @pytest.mark.parametrize("length", [2, 30, 40, 48])

@@ -156,7 +156,7 @@ def test_the_form_is_typed_described_and_defaulted(plain: Compiled, tmp_path: Pa
     assert set(shown) == {entry.name for entry in FORM} == FIELDS
     for entry in FORM:
         parameter = shown[entry.name]
-        assert parameter.description.startswith(entry.says[:20])
+        assert parameter.description.startswith(entry.help[:20])
         assert parameter.parameter_type == types.get(entry.type, ParameterType.STRUCT)
         assert parameter.is_optional == (entry.name != "root")
     assert shown["preset"].default_value.string_value == "digits"
@@ -191,14 +191,14 @@ def test_the_ui_gets_metrics_a_page_a_summary_a_model_and_a_data_set(plain: Comp
 
 
 @pytest.mark.parametrize("shards", [1, 4, 10])
-def test_a_round_costs_what_the_readme_says(shards: int, plain: Compiled) -> None:
+def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compiled) -> None:
     def all(rounds: int, goes: bool = True) -> Count:
         return pods(plain.spec, {"rounds": rounds, "shards": shards, "parts": 2}, goes)
 
     assert all(2) - all(1) == Count(user=shards + 3, driver=2 * shards + 7)
     assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
     assert all(0) == Count(user=5 + 2, driver=(5 + 2) + (2 + 2) + 2)  # tasks; rounds, parts and their loops; iterations
-    table = dict(re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    table = dict(re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE))
     assert table == {
         "a round": "K + 3 | 2 K + 7",
         "a round that does not start": "1 | 3",
