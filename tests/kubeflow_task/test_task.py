@@ -17,7 +17,7 @@ from unecho.components.kubeflow_task.outputs import OUTPUTS
 from unecho.components.kubeflow_task.task import Executor, Given
 from unecho.components.run import BeginRecord, ModelRecord, Run
 from unecho.components.run.failures import Failure, failures, note_failure
-from unecho.components.run.gc import Naming, leftovers
+from unecho.components.run.gc import Manifests, leftovers
 
 
 @pytest.fixture(autouse=True)
@@ -165,5 +165,5 @@ def test_without_kubeflow_plan_needs_a_run(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_kept_failure_is_no_left_over(run: Run) -> None:
     note_failure(run, Failure(step="plan", line="x"))
-    found = [leftover.stat.key for leftover in leftovers(Naming(run.store).look(), math.inf)]
+    found = [leftover.stat.key for leftover in leftovers(Manifests(run.store).read(), math.inf)]
     assert not [key for key in found if "failures" in key]
