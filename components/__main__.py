@@ -4,12 +4,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from unecho.components.config.command_line import add_config_arguments, config_from
-from unecho.components.failure import status_of
-from unecho.components.log import configure_logging
-from unecho.components.progress import Lines
-from unecho.components.run import Run
-from unecho.components.steps import STEPS, plan, run_step
+from .config.command_line import add_config_arguments, config_from
+from .failure import status_of
+from .log import configure_logging
+from .progress import Lines
+from .run import Run
+from .steps import STEPS, plan, run_step
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def _main(argv: Sequence[str] | None) -> None:
 
 
 def _on_kubeflow(arguments: Namespace) -> None:
-    from unecho.components.kubeflow_task.task import (
+    from .kubeflow_task.task import (
         Executor,  # only where it is asked for
         run_addressed,
         run_planned,

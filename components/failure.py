@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from unecho.components.log import emit, is_json, write_termination_message
+from .log import emit, is_json, write_termination_message
 
 DONE = 0
 RETRY = 1

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from unecho.components.log import emit
+from .log import emit
 
 
 class Progress(Protocol):

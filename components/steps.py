@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from unecho.components.config import RunConfig
-from unecho.components.failure import Fatal
-from unecho.components.progress import Progress, Silent
-from unecho.components.run import (
+from .config import RunConfig
+from .failure import Fatal
+from .progress import Progress, Silent
+from .run import (
     Assignment,
     BeginRecord,
     DatasetRecord,
@@ -26,70 +26,70 @@ from unecho.components.run import (
 
 def plan(run: Run, config: RunConfig) -> Plan:
     """Freeze the configuration of the run."""
-    from unecho.components.plan import step
+    from .plan import step
 
     return step.plan(run, config)
 
 
 def prepare(run: Run, progress: Progress) -> DatasetRecord:
     """Pack the images into a data set, once."""
-    from unecho.components.prepare import step
+    from .prepare import step
 
     return step.prepare(run, progress)
 
 
 def initialize(run: Run, progress: Progress) -> ModelRecord:
     """Make model 0."""
-    from unecho.components.initialize import step
+    from .initialize import step
 
     return step.initialize(run, progress)
 
 
 def shard(run: Run, progress: Progress) -> Assignment:
     """Make assignment 0."""
-    from unecho.components.shard import step
+    from .shard import step
 
     return step.shard(run, progress)
 
 
 def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
     """Decide whether a round starts; retire old weights."""
-    from unecho.components.begin import step
+    from .begin import step
 
     return step.begin(run, round, progress)
 
 
 def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
     """Train one proxy on its shard."""
-    from unecho.components.train import step
+    from .train import step
 
     return step.train(run, round, index, progress)
 
 
 def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
     """Average the proxies of a round."""
-    from unecho.components.aggregate import step
+    from .aggregate import step
 
     return step.aggregate(run, round, progress)
 
 
 def redistribute(run: Run, round: int, progress: Progress) -> Assignment:
     """Move often-skipped samples to other shards."""
-    from unecho.components.redistribute import step
+    from .redistribute import step
 
     return step.redistribute(run, round, progress)
 
 
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     """Generate a part of the images."""
-    from unecho.components.sample import step
+    from .sample import step
 
     return step.sample(run, index, progress)
 
 
 def evaluate(run: Run, progress: Progress) -> ReportRecord:
     """Measure memorization and quality, write the report."""
-    from unecho.components.evaluate import step
+    from .evaluate import step
 
     return step.evaluate(run, progress)
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from unecho.components import progress as told
-from unecho.components.log import emit, is_json
+from ..components import progress as told
+from ..components.log import emit, is_json
 
 
 class Display:

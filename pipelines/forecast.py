@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from unecho.components.config import RunConfig
-from unecho.components.config.counts import planned_visits, shard_sizes, steps_per_round
-from unecho.components.diffusion.family import family_of
+from ..components.config import RunConfig
+from ..components.config.counts import planned_visits, shard_sizes, steps_per_round
+from ..components.diffusion import family_of
 
 _BYTES = 4  # a float32
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from unecho.components.config import RunConfig
-from unecho.components.run import BeginRecord, Run
-from unecho.components.steps import plan, run_step
-from unecho.pipelines.display import Display
-from unecho.pipelines.loop import Engine
+from ..components.config import RunConfig
+from ..components.run import BeginRecord, Run
+from ..components.steps import plan, run_step
+from .display import Display
+from .loop import Engine
 
 
 class Local:

@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from unecho.components.config import RunConfig
-from unecho.components.config.counts import steps_per_round
-from unecho.components.run import (
+from ..components.config import RunConfig
+from ..components.config.counts import steps_per_round
+from ..components.run import (
     Assignment,
     BeginRecord,
     ModelRecord,
@@ -18,8 +18,8 @@ from unecho.components.run import (
     Run,
     SamplesRecord,
 )
-from unecho.components.run.checkpoints import Checkpoint, checkpoint_manifests
-from unecho.components.run.state import State, state_of
+from ..components.run.checkpoints import Checkpoint, checkpoint_manifests
+from ..components.run.state import State, state_of
 
 
 @dataclass(frozen=True)

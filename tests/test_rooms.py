@@ -23,9 +23,13 @@ STEPS = (
 
 def imports(path: Path) -> Iterator[str]:
     """Modules of this package that a file imports, wherever in it, as dotted names below `unecho`."""
+    package = ["unecho", *path.relative_to(TREE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unecho"):
-            yield from (f"{node.module}.{alias.name}".removeprefix("unecho.") for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            if module.startswith("unecho"):
+                yield from (f"{module}.{alias.name}".removeprefix("unecho.") for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (a.name.removeprefix("unecho.") for a in node.names if a.name.startswith("unecho."))
 
@@ -75,3 +79,11 @@ def test_a_room_that_steps_share_knows_no_step() -> None:
 
 def test_the_loop_names_steps_and_order_and_nothing_else() -> None:
     assert list(imports(TREE / "pipelines" / "loop.py")) == []
+
+
+def test_a_file_imports_what_is_beside_it_by_its_place() -> None:
+    """So that whoever follows an import, a reader or a tool, finds the file without the links of `unecho/`."""
+    for folder in ("components", "pipelines"):
+        for path in (TREE / folder).rglob("*.py"):
+            named = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and not n.level]
+            assert not [n.module for n in named if (n.module or "").startswith("unecho")], path

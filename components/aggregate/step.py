@@ -3,12 +3,12 @@
 import time
 from collections.abc import Sequence
 
-from unecho.components.config.fields import Stop
-from unecho.components.diffusion.device import set_numerics
-from unecho.components.method.average import average
-from unecho.components.progress import Progress
-from unecho.components.run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
-from unecho.components.store import SequentialReader
+from ..config.fields import Stop
+from ..diffusion.device import set_numerics
+from ..method.average import average
+from ..progress import Progress
+from ..run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from ..store import SequentialReader
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors")
 _READ_AHEAD = 8 << 20

@@ -2,8 +2,8 @@
 
 import time
 
-from unecho.components.progress import Progress
-from unecho.components.run import Assignment, BeginRecord, ModelRecord, ProxyRecord, Run, ran_with
+from ..progress import Progress
+from ..run import Assignment, BeginRecord, ModelRecord, ProxyRecord, Run, ran_with
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors", "optimizer.safetensors", "bank.safetensors")
 

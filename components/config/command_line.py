@@ -3,8 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from unecho.components.config.fields import VARIANTS, RunConfig
-from unecho.components.config.resolve import preset_names, resolve
+from .fields import VARIANTS, RunConfig
+from .resolve import preset_names, resolve
 
 
 def add_config_arguments(parser: ArgumentParser, variant: bool = True) -> None:

@@ -1,7 +1,7 @@
 """How long training is, in steps and visits, and whether a configuration fits its data."""
 
-from unecho.components.config.fields import RunConfig
-from unecho.components.failure import Fatal
+from ..failure import Fatal
+from .fields import RunConfig
 
 
 def shard_sizes(config: RunConfig, samples: int) -> list[int]:

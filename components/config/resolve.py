@@ -9,8 +9,8 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from unecho.components.config.fields import VARIANTS, RunConfig, Section
-from unecho.components.failure import Fatal
+from ..failure import Fatal
+from .fields import VARIANTS, RunConfig, Section
 
 _PARTS: Final[dict[str, dict[str, bool]]] = {
     "default": {"shards": False, "agc": False, "msr": False, "taa": False},

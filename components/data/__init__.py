@@ -1,7 +1,7 @@
 """The packed data set: its form in the store and reading rows of it."""
 
-from unecho.components.data.dataset import Dataset
-from unecho.components.data.manifest import (
+from .dataset import Dataset
+from .manifest import (
     ChunkRef,
     DatasetManifest,
     Duplicates,

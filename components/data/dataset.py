@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from unecho.components.data.id_table import NAMES_BLOCK, Names
-from unecho.components.data.manifest import DatasetManifest, find_manifest, manifest_key, row_digests, short_digests
-from unecho.components.data.row_cache import RowCache
-from unecho.components.failure import Fatal
-from unecho.components.store import Store, fetch
+from ..failure import Fatal
+from ..store import Store, fetch
+from .id_table import NAMES_BLOCK, Names
+from .manifest import DatasetManifest, find_manifest, manifest_key, row_digests, short_digests
+from .row_cache import RowCache
 
 _THREADS = 4
 

@@ -15,10 +15,10 @@ from multiprocessing import get_context, parent_process
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.data.image import BadImage, Fit, decode
-from unecho.components.data.manifest import row_digests
-from unecho.components.data.sources.source import Decoded
-from unecho.components.store import Store, open_store
+from ..store import Store, open_store
+from .image import BadImage, Fit, decode
+from .manifest import row_digests
+from .sources.source import Decoded
 
 IN_PROCESS_BYTES = 8 << 20
 """Smaller sources are decoded in this process: starting others would take longer."""

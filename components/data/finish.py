@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from unecho.components.data import ChunkRef, DatasetManifest, Duplicates, Skipped, find_manifest
-from unecho.components.data.id_table import pack_names
-from unecho.components.data.image import Fit
-from unecho.components.data.manifest import manifest_key, objects_base, short_digests
-from unecho.components.data.sources.source import Source
-from unecho.components.failure import Fatal
-from unecho.components.store import Store, put_object
+from ..failure import Fatal
+from ..store import Store, put_object
+from . import ChunkRef, DatasetManifest, Duplicates, Skipped, find_manifest
+from .id_table import pack_names
+from .image import Fit
+from .manifest import manifest_key, objects_base, short_digests
+from .sources.source import Source
 
 _SKIPPED_LISTED = 1000
 _BLOCK = 1 << 16

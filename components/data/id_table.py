@@ -10,8 +10,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.failure import Fatal
-from unecho.components.store import ObjectRef, Store
+from ..failure import Fatal
+from ..store import ObjectRef, Store
 
 NAMES_BLOCK = 1024
 """Samples a gzip member; all members one after another are an ordinary .gz file."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save
 
-from unecho.components.failure import Fatal
-from unecho.components.store import ObjectRef, Store, find_parsed
+from ..failure import Fatal
+from ..store import ObjectRef, Store, find_parsed
 
 CHUNKS = "datasets/chunks"
 """Where chunks are, each named by the SHA-256 of its bytes; data sets may share them."""

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from unecho.components.config.fields import Data
-from unecho.components.data import ChunkRef
-from unecho.components.data.image import Fit
-from unecho.components.data.manifest import chunk_images, has_object, put_chunk
-from unecho.components.data.sources.source import Decoded, Source
-from unecho.components.failure import Fatal
-from unecho.components.progress import Progress
-from unecho.components.store import Store, fetch
+from ..config.fields import Data
+from ..failure import Fatal
+from ..progress import Progress
+from ..store import Store, fetch
+from . import ChunkRef
+from .image import Fit
+from .manifest import chunk_images, has_object, put_chunk
+from .sources.source import Decoded, Source
 
 _BATCH_BYTES = 4 << 20
 _BATCH_IMAGES = 64

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from unecho.components.config.fields import Data
-from unecho.components.data.finish import Samples, commit_dataset
-from unecho.components.data.image import Fit
-from unecho.components.data.manifest import (
+from ..config.fields import Data
+from ..failure import Fatal
+from ..progress import Progress
+from ..store import Missing, Store
+from .finish import Samples, commit_dataset
+from .image import Fit
+from .manifest import (
     CHUNKS,
     DatasetManifest,
     PreparedSource,
@@ -18,13 +21,10 @@ from unecho.components.data.manifest import (
     progress_base,
     source_key,
 )
-from unecho.components.data.packing import Parting, pack_parts, repack
-from unecho.components.data.sources.layouts import open_source
-from unecho.components.data.sources.source import Source
-from unecho.components.data.split import check_split, split_samples
-from unecho.components.failure import Fatal
-from unecho.components.progress import Progress
-from unecho.components.store import Missing, Store
+from .packing import Parting, pack_parts, repack
+from .sources.layouts import open_source
+from .sources.source import Source
+from .split import check_split, split_samples
 
 _FORM = 1
 """Raised when the same source and configuration shall give other pixels or another split than before."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.config.fields import Data
-from unecho.components.failure import Fatal
+from ..config.fields import Data
+from ..failure import Fatal
 
 
 def split_samples(digests: NDArray[np.uint8], data: Data) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

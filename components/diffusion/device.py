@@ -4,8 +4,8 @@ import os
 
 import torch
 
-from unecho.components.config import RunConfig
-from unecho.components.failure import Fatal
+from ..config import RunConfig
+from ..failure import Fatal
 
 
 def choose_device(config: RunConfig) -> torch.device:

@@ -7,8 +7,6 @@ from typing import Any, Protocol
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from unecho.components.config import RunConfig
-
 Base = Mapping[str, Any]
 """What a network is built from, kept as network.json beside each model: its diffusers config."""
 
@@ -71,10 +69,3 @@ class Family(Protocol):
         Args:
             sampler: "ddpm" or "ddim".
         """
-
-
-def family_of(config: RunConfig) -> Family:
-    """The family of the run's model."""
-    from unecho.components.diffusion.pixels import Pixels
-
-    return Pixels(config)

@@ -3,7 +3,7 @@
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
-from unecho.components.config import RunConfig
+from ..config import RunConfig
 
 
 def noise_schedule(config: RunConfig, sampler: str = "ddpm") -> DDPMScheduler | DDIMScheduler:

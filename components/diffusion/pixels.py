@@ -11,11 +11,11 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unecho.components.config import RunConfig
-from unecho.components.diffusion.family import Base, Batch
-from unecho.components.diffusion.noise import noise_schedule, prediction_target
-from unecho.components.failure import Fatal
-from unecho.components.method.augment import augmentations
+from ..config import RunConfig
+from ..failure import Fatal
+from ..method.augment import augmentations
+from .family import Base, Batch
+from .noise import noise_schedule, prediction_target
 
 _AUTO_CHANNELS: Final[dict[int, tuple[int, ...]]] = {
     32: (128, 256, 256, 256),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unecho.components.diffusion.family import Base, Family
+from .family import Base, Family
 
 
 def release_files(family: Family, base: Base, weights: Mapping[str, Tensor]) -> dict[str, bytes]:

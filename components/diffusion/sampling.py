@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from unecho.components.config import RunConfig
-from unecho.components.diffusion.family import Base, Family
+from ..config import RunConfig
+from .family import Base, Family
 
 
 def generate(

@@ -6,27 +6,27 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from unecho.components.config import RunConfig
-from unecho.components.diffusion.device import choose_device, device_name, set_numerics
-from unecho.components.diffusion.family import family_of
-from unecho.components.diffusion.release import release_files
-from unecho.components.measures.extraction import extract
-from unecho.components.measures.features import Features, features_of
-from unecho.components.measures.images import Images, Rows
-from unecho.components.measures.intervals import Share
-from unecho.components.measures.memorization import Closeness, closeness
-from unecho.components.measures.quality import Compared, compare
-from unecho.components.measures.transforms import stages
-from unecho.components.measures.verdict import Memorization, judged, smoke_reason
-from unecho.components.progress import Progress
-from unecho.components.report import history, selection
-from unecho.components.report.figures import Figures, Histogram, Quality
-from unecho.components.report.page import page
-from unecho.components.report.wording import headline
-from unecho.components.run import DatasetRecord, ReportRecord, Run, ran_with
-from unecho.components.run.generated import generated_images
-from unecho.components.run.tensors import sampled_weights
-from unecho.components.store import put_folder, read_object
+from ..config import RunConfig
+from ..diffusion import family_of
+from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.release import release_files
+from ..measures.extraction import extract
+from ..measures.features import Features, features_of
+from ..measures.images import Images, Rows
+from ..measures.intervals import Share
+from ..measures.memorization import Closeness, closeness
+from ..measures.quality import Compared, compare
+from ..measures.transforms import stages
+from ..measures.verdict import Memorization, judged, smoke_reason
+from ..progress import Progress
+from ..report import history, selection
+from ..report.figures import Figures, Histogram, Quality
+from ..report.page import page
+from ..report.wording import headline
+from ..run import DatasetRecord, ReportRecord, Run, ran_with
+from ..run.generated import generated_images
+from ..run.tensors import sampled_weights
+from ..store import put_folder, read_object
 
 _BINS = 20
 

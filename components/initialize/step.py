@@ -4,13 +4,13 @@ import json
 import time
 from typing import Any
 
-from unecho.components.diffusion.device import set_numerics
-from unecho.components.diffusion.family import family_of
-from unecho.components.failure import Fatal
-from unecho.components.progress import Progress
-from unecho.components.run import DatasetRecord, ModelRecord, Run, ran_with
-from unecho.components.run.tensors import state_bytes
-from unecho.components.store import Missing, open_store
+from ..diffusion import family_of
+from ..diffusion.device import set_numerics
+from ..failure import Fatal
+from ..progress import Progress
+from ..run import DatasetRecord, ModelRecord, Run, ran_with
+from ..run.tensors import state_bytes
+from ..store import Missing, open_store
 
 
 def initialize(run: Run, progress: Progress) -> ModelRecord:

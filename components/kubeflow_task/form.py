@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from unecho.components.config import RunConfig, preset_names, resolve
-from unecho.components.config.fields import VARIANTS
-from unecho.components.failure import Fatal
-from unecho.components.run import Run
+from ..config import RunConfig, preset_names, resolve
+from ..config.fields import VARIANTS
+from ..failure import Fatal
+from ..run import Run
 
 RUN_ID: Final = "run_id"
 """Beside the form: the id of the Kubeflow run, which names a run that the form leaves nameless."""

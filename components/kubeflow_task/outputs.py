@@ -7,9 +7,9 @@ from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field
 
-from unecho.components.data.manifest import manifest_key
-from unecho.components.run import Assignment, BeginRecord, DatasetRecord, ModelRecord, Plan, Record, ReportRecord, Run
-from unecho.components.store import fetch
+from ..data.manifest import manifest_key
+from ..run import Assignment, BeginRecord, DatasetRecord, ModelRecord, Plan, Record, ReportRecord, Run
+from ..store import fetch
 
 Kind = Literal["text", "list", "metrics", "html", "markdown", "model", "dataset"]
 
@@ -115,7 +115,7 @@ def _redistribute(run: Run, record: Record) -> dict[str, Any]:
 
 
 def _evaluate(run: Run, record: Record) -> dict[str, Any]:
-    from unecho.components.report.summary import summary  # it loads more than other steps need
+    from ..report.summary import summary  # it loads more than other steps need
 
     report = cast(ReportRecord, record)
     weights = report.objects["model/unet/diffusion_pytorch_model.safetensors"]

@@ -12,13 +12,13 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from unecho.components.failure import Fatal
-from unecho.components.kubeflow_task.form import config_of, options_of, run_of
-from unecho.components.kubeflow_task.outputs import Given, given
-from unecho.components.progress import Progress
-from unecho.components.run import Record, Run
-from unecho.components.run.failures import Failure, forget_failures, note_failure
-from unecho.components.steps import plan, run_step
+from ..failure import Fatal
+from ..progress import Progress
+from ..run import Record, Run
+from ..run.failures import Failure, forget_failures, note_failure
+from ..steps import plan, run_step
+from .form import config_of, options_of, run_of
+from .outputs import Given, given
 
 
 class _Message(BaseModel):

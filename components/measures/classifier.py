@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unecho.components.data import Dataset
-from unecho.components.failure import Fatal
-from unecho.components.measures.quality import spread
+from ..data import Dataset
+from ..failure import Fatal
+from .quality import spread
 
 FEATURES = 64
 _WIDTHS = (16, 32, 64)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 
-from unecho.components.config.fields import Evaluate
-from unecho.components.measures.images import Images
-from unecho.components.measures.intervals import Share
-from unecho.components.measures.neighbours import nearest
-from unecho.components.measures.quality import spread
-from unecho.components.measures.transforms import Transform
+from ..config.fields import Evaluate
+from .images import Images
+from .intervals import Share
+from .neighbours import nearest
+from .quality import spread
+from .transforms import Transform
 
 _MOST_IMAGES, _MOST_VALUES = 4096, 32 << 20
 """What the attack looks at: it compares all with all, in memory."""

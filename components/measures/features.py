@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from unecho.components.config.fields import Evaluate
-from unecho.components.failure import Fatal
+from ..config.fields import Evaluate
+from ..failure import Fatal
 
 _PIXELS = 32
 

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.data import Dataset
+from ..data import Dataset
 
 
 class Images(Protocol):

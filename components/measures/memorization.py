@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unecho.components.config.fields import Evaluate
-from unecho.components.measures.images import Images
-from unecho.components.measures.neighbours import Neighbours, nearest
-from unecho.components.measures.transforms import Transform
+from ..config.fields import Evaluate
+from .images import Images
+from .neighbours import Neighbours, nearest
+from .transforms import Transform
 
 _AT_ONCE_BYTES = 128 << 20
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unecho.components.measures.images import Images
-from unecho.components.measures.transforms import Transform
+from .images import Images
+from .transforms import Transform
 
 _SPAN = 1024
 _QUERIES, _TRAINING = 4096, 2048

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unecho.components.measures.features import Features
-from unecho.components.measures.images import Images
+from .features import Features
+from .images import Images
 
 _ROWS = 1024
 _MANIFOLD = 10_000

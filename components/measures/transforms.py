@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unecho.components.config.fields import TAA
+from ..config.fields import TAA
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from unecho.components.config import RunConfig
-from unecho.components.measures.intervals import Share, difference
+from ..config import RunConfig
+from .intervals import Share, difference
 
 DECIDES_UP_TO: Final = 0.10
 """A threshold whose floor is above this share decides nothing."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unecho.components.config import RunConfig
-from unecho.components.config.fields import TAA
+from ..config import RunConfig
+from ..config.fields import TAA
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import torch
 
-from unecho.components.failure import Fatal
+from ..failure import Fatal
 
 _DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

@@ -2,9 +2,9 @@
 
 import time
 
-from unecho.components.config import RunConfig, frozen_difference
-from unecho.components.failure import Fatal
-from unecho.components.run import Plan, Run, ran_with
+from ..config import RunConfig, frozen_difference
+from ..failure import Fatal
+from ..run import Plan, Run, ran_with
 
 
 def plan(run: Run, config: RunConfig) -> Plan:

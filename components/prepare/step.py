@@ -2,10 +2,10 @@
 
 import time
 
-from unecho.components.data.manifest import progress_base
-from unecho.components.data.prepare import packed
-from unecho.components.progress import Progress
-from unecho.components.run import DatasetRecord, Run, ran_with
+from ..data.manifest import progress_base
+from ..data.prepare import packed
+from ..progress import Progress
+from ..run import DatasetRecord, Run, ran_with
 
 
 def prepare(run: Run, progress: Progress) -> DatasetRecord:

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import torch
 
-from unecho.components.config import RunConfig
-from unecho.components.method.reassign import reassign
-from unecho.components.progress import Progress
-from unecho.components.run import Assignment, ProxyRecord, Run, ran_with
-from unecho.components.run.tensors import load_state, state_bytes
+from ..config import RunConfig
+from ..method.reassign import reassign
+from ..progress import Progress
+from ..run import Assignment, ProxyRecord, Run, ran_with
+from ..run.tensors import load_state, state_bytes
 
 
 def redistribute(run: Run, round: int, progress: Progress) -> Assignment:

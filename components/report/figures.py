@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unecho.components.measures.intervals import Share
-from unecho.components.measures.verdict import Memorization, Verdict
-from unecho.components.run import ReportRecord, Run
-from unecho.components.store import fetch, parsed
+from ..measures.intervals import Share
+from ..measures.verdict import Memorization, Verdict
+from ..run import ReportRecord, Run
+from ..store import fetch, parsed
 
 
 class _Figures(BaseModel):

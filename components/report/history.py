@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from unecho.components.config import RunConfig
-from unecho.components.config.counts import planned_visits
-from unecho.components.report.figures import Provenance, Round
-from unecho.components.run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
-from unecho.components.run.records import ran_with
-from unecho.components.store import fetch
+from ..config import RunConfig
+from ..config.counts import planned_visits
+from ..run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
+from ..run.records import ran_with
+from ..store import fetch
+from .figures import Provenance, Round
 
 
 def rounds(run: Run, model: ModelRecord) -> list[Round]:

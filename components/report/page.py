@@ -16,11 +16,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from unecho.components.measures.verdict import cited
-from unecho.components.report.charts import histogram, line
-from unecho.components.report.figures import Figures, Pair
-from unecho.components.report.tables import figure_groups
-from unecho.components.report.wording import WORDS, interval, measure_name, percent
+from ..measures.verdict import cited
+from .charts import histogram, line
+from .figures import Figures, Pair
+from .tables import figure_groups
+from .wording import WORDS, interval, measure_name, percent
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""

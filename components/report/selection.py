@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unecho.components.config import RunConfig
-from unecho.components.data import Dataset
-from unecho.components.measures.images import Held, Rows
-from unecho.components.measures.memorization import Closeness, closeness
-from unecho.components.measures.transforms import stages
-from unecho.components.measures.verdict import Memorization, copy_threshold
-from unecho.components.report import history
-from unecho.components.report.figures import Pair
-from unecho.components.report.page import Pictures, split_strip
-from unecho.components.run import ModelRecord, Run
-from unecho.components.run.generated import Generated
+from ..config import RunConfig
+from ..data import Dataset
+from ..measures.images import Held, Rows
+from ..measures.memorization import Closeness, closeness
+from ..measures.transforms import stages
+from ..measures.verdict import Memorization, copy_threshold
+from ..run import ModelRecord, Run
+from ..run.generated import Generated
+from . import history
+from .figures import Pair
+from .page import Pictures, split_strip
 
 _SAMPLES = 48
 _PREVIEWS = 12

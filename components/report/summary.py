@@ -1,8 +1,8 @@
 """The report in a few lines of Markdown: what a UI shows beside the page, without a picture."""
 
-from unecho.components.report.figures import load_figures
-from unecho.components.report.tables import figure_table, markdown
-from unecho.components.run import ReportRecord, Run
+from ..run import ReportRecord, Run
+from .figures import load_figures
+from .tables import figure_table, markdown
 
 
 def summary(run: Run, report: ReportRecord) -> str:

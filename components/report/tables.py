@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from unecho.components.measures.intervals import Share
-from unecho.components.measures.verdict import Memorization, Verdict, rank
-from unecho.components.report.figures import Figures
-from unecho.components.report.wording import percent, short_name
+from ..measures.intervals import Share
+from ..measures.verdict import Memorization, Verdict, rank
+from .figures import Figures
+from .wording import percent, short_name
 
 SHORT: Final = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}
 """Measures of memorization where there is little room."""

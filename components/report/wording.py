@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from unecho.components.measures.intervals import Share
-from unecho.components.measures.verdict import Memorization, Verdict, cited
-from unecho.components.report.figures import Headline, Quality
+from ..measures.intervals import Share
+from ..measures.verdict import Memorization, Verdict, cited
+from .figures import Headline, Quality
 
 _TITLES: Final[dict[Verdict, str]] = {
     "above": "It echoes",

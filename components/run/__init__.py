@@ -1,7 +1,7 @@
 """A run: where its records are and what they hold."""
 
-from unecho.components.run.address import Run
-from unecho.components.run.records import (
+from .address import Run
+from .records import (
     Assignment,
     BeginRecord,
     DatasetRecord,

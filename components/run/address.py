@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from unecho.components.config import RunConfig
-from unecho.components.data import Dataset
-from unecho.components.failure import Fatal
-from unecho.components.run.records import (
+from ..config import RunConfig
+from ..data import Dataset
+from ..failure import Fatal
+from ..store import ObjectRef, Store, find_parsed, open_store, put_object
+from ..store.base import Buffer
+from .records import (
     Assignment,
     BeginRecord,
     DatasetRecord,
@@ -19,8 +21,6 @@ from unecho.components.run.records import (
     ReportRecord,
     SamplesRecord,
 )
-from unecho.components.store import ObjectRef, Store, find_parsed, open_store, put_object
-from unecho.components.store.base import Buffer
 
 R = TypeVar("R", bound=Record)
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from unecho.components.failure import Fatal
-from unecho.components.run.address import Run
-from unecho.components.run.records import RoundFigures
-from unecho.components.store import ObjectRef, Stat, put_object
+from ..failure import Fatal
+from ..store import ObjectRef, Stat, put_object
+from .address import Run
+from .records import RoundFigures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,7 @@ class Checkpoints:
         Args:
             note: called with a line about each that does not.
         """
-        from unecho.components.run.tensors import load_state  # torch: where checkpoints are only counted, it stays out
+        from .tensors import load_state  # torch: where checkpoints are only counted, it stays out
 
         for key in self._manifests():
             try:
@@ -108,7 +108,7 @@ class Checkpoints:
         self._store.delete([stat.key for stat in self._store.list(self._prefix)])
 
     def _write(self, step: int, state: dict[str, "Tensor"], figures: RoundFigures) -> None:
-        from unecho.components.run.tensors import state_bytes
+        from .tensors import state_bytes
 
         base = f"{self._prefix}{self._attempt}/{step:010d}"
         ref = put_object(self._store, base, "state.safetensors", state_bytes(state))

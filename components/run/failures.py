@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-from unecho.components.run.address import Run
-from unecho.components.store import find_parsed
+from ..store import find_parsed
+from .address import Run
 
 
 class Failure(BaseModel):

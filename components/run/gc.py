@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ValidationError
 
-from unecho.components.data.manifest import ChunkRef, find_manifest, find_prepared
-from unecho.components.run.address import (
+from ..data.manifest import ChunkRef, find_manifest, find_prepared
+from ..store import Stat, Store
+from .address import (
     DATASETS,
     PROGRESS,
     RUNS,
@@ -23,9 +24,8 @@ from unecho.components.run.address import (
     record_at,
     source_of,
 )
-from unecho.components.run.checkpoints import Checkpoint
-from unecho.components.run.records import BeginRecord, ProxyRecord
-from unecho.components.store import Stat, Store
+from .checkpoints import Checkpoint
+from .records import BeginRecord, ProxyRecord
 
 _THREADS = 16
 

@@ -6,12 +6,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.config import RunConfig
-from unecho.components.data import Dataset
-from unecho.components.failure import Fatal
-from unecho.components.run.address import Run
-from unecho.components.run.records import SamplesRecord
-from unecho.components.run.tensors import load_state
+from ..config import RunConfig
+from ..data import Dataset
+from ..failure import Fatal
+from .address import Run
+from .records import SamplesRecord
+from .tensors import load_state
 
 
 class Generated:

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unecho.components.config import RunConfig
-from unecho.components.store import ObjectRef
+from ..config import RunConfig
+from ..store import ObjectRef
 
 
 class RanWith(BaseModel):

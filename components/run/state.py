@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from unecho.components.run.address import Run
-from unecho.components.run.records import ModelRecord, Plan, ReportRecord
+from .address import Run
+from .records import ModelRecord, Plan, ReportRecord
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from unecho.components.config import RunConfig
-from unecho.components.failure import Fatal
-from unecho.components.run.address import Run
-from unecho.components.run.records import ModelRecord
-from unecho.components.store import ObjectRef, Store, fetch
+from ..config import RunConfig
+from ..failure import Fatal
+from ..store import ObjectRef, Store, fetch
+from .address import Run
+from .records import ModelRecord
 
 
 def state_bytes(tensors: Mapping[str, torch.Tensor]) -> bytes:

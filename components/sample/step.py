@@ -4,13 +4,13 @@ import time
 
 import torch
 
-from unecho.components.config import RunConfig
-from unecho.components.diffusion.device import choose_device, device_name, set_numerics
-from unecho.components.diffusion.family import family_of
-from unecho.components.diffusion.sampling import generate, preview_strip
-from unecho.components.progress import Progress
-from unecho.components.run import Run, SamplesRecord, ran_with
-from unecho.components.run.tensors import sampled_weights, state_bytes
+from ..config import RunConfig
+from ..diffusion import family_of
+from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.sampling import generate, preview_strip
+from ..progress import Progress
+from ..run import Run, SamplesRecord, ran_with
+from ..run.tensors import sampled_weights, state_bytes
 
 
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:

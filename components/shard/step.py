@@ -5,11 +5,11 @@ import time
 import numpy as np
 import torch
 
-from unecho.components.config.counts import check_counts
-from unecho.components.method.shards import stratify
-from unecho.components.progress import Progress
-from unecho.components.run import Assignment, Run, ran_with
-from unecho.components.run.tensors import state_bytes
+from ..config.counts import check_counts
+from ..method.shards import stratify
+from ..progress import Progress
+from ..run import Assignment, Run, ran_with
+from ..run.tensors import state_bytes
 
 
 def shard(run: Run, progress: Progress) -> Assignment:

@@ -1,7 +1,7 @@
 """The object store: bytes, digests and commits, on a directory or an S3 bucket."""
 
-from unecho.components.store.base import Missing, Stat, Store
-from unecho.components.store.commit import (
+from .base import Missing, Stat, Store
+from .commit import (
     ObjectRef,
     SequentialReader,
     fetch,
@@ -10,7 +10,7 @@ from unecho.components.store.commit import (
     put_folder,
     put_object,
 )
-from unecho.components.store.open import open_store, read_object
+from .open import open_store, read_object
 
 __all__ = [
     "Missing",

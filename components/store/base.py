@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unecho.components.failure import Fatal
+from ..failure import Fatal
 
 Buffer = bytes | bytearray | memoryview
 Range = tuple[int, memoryview]

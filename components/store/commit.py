@@ -7,8 +7,8 @@ from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer, Store
+from ..failure import Fatal
+from .base import Buffer, Store
 
 _READ_AHEAD = 8 << 20
 

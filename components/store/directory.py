@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer, Missing, Range, Stat, Store
+from ..failure import Fatal
+from .base import Buffer, Missing, Range, Stat, Store
 
 _TEMPORARY = ".unecho-tmp-"
 _HOPELESS = {

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Store
-from unecho.components.store.directory import DirectoryStore
+from ..failure import Fatal
+from .base import Store
+from .directory import DirectoryStore
 
 
 def open_store(url: str) -> Store:
@@ -34,7 +34,7 @@ def read_object(address: str) -> bytes | None:
 
 
 def _open_s3(url: str) -> Store:
-    from unecho.components.store.s3.store import S3Store  # so that a run on a directory imports no S3 client
+    from .s3.store import S3Store  # so that a run on a directory imports no S3 client
 
     bucket, _, prefix = url[len("s3://") :].partition("/")
     if "@" in bucket:  # not echoed: what stands before it is a secret

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unecho.components.config import RunConfig
-from unecho.components.config.counts import batch_size, steps_per_epoch
-from unecho.components.data import Dataset
-from unecho.components.method.augment import Augmenter, randaugment
+from ..config import RunConfig
+from ..config.counts import batch_size, steps_per_epoch
+from ..data import Dataset
+from ..method.augment import Augmenter, randaugment
 
 AHEAD = 4
 """Batches that are read while one trains."""

@@ -6,8 +6,8 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from unecho.components.config import RunConfig
-from unecho.components.method.anti_gradient import MemoryBank
+from ..config import RunConfig
+from ..method.anti_gradient import MemoryBank
 
 
 class Slot:

@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from unecho.components.config.counts import steps_per_round
-from unecho.components.diffusion.device import choose_device, device_name, set_numerics
-from unecho.components.diffusion.family import family_of
-from unecho.components.diffusion.sampling import preview_strip
-from unecho.components.failure import Fatal, Stopped, stop_asked
-from unecho.components.method.augment import Augmenter
-from unecho.components.progress import Progress
-from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
-from unecho.components.run.checkpoints import Checkpoints
-from unecho.components.run.tensors import load_json, load_state, state_bytes
-from unecho.components.train.batches import Batches, Order, shard_images
-from unecho.components.train.slot import Slot
-from unecho.components.train.update import Trainer
+from ..config.counts import steps_per_round
+from ..diffusion import family_of
+from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.sampling import preview_strip
+from ..failure import Fatal, Stopped, stop_asked
+from ..method.augment import Augmenter
+from ..progress import Progress
+from ..run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from ..run.checkpoints import Checkpoints
+from ..run.tensors import load_json, load_state, state_bytes
+from .batches import Batches, Order, shard_images
+from .slot import Slot
+from .update import Trainer
 
 _REPORT_EVERY_S = 0.5
 

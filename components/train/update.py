@@ -4,13 +4,13 @@ import math
 
 import torch
 
-from unecho.components.config import RunConfig
-from unecho.components.config.counts import steps_per_round
-from unecho.components.diffusion.family import Batch, Family
-from unecho.components.method.anti_gradient import is_skipped, mean_of_kept
-from unecho.components.method.augment import Augmenter
-from unecho.components.train.batches import Batches, seed_of
-from unecho.components.train.slot import Slot
+from ..config import RunConfig
+from ..config.counts import steps_per_round
+from ..diffusion.family import Batch, Family
+from ..method.anti_gradient import is_skipped, mean_of_kept
+from ..method.augment import Augmenter
+from .batches import Batches, seed_of
+from .slot import Slot
 
 
 class Trainer:

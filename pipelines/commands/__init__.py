@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from unecho.components.failure import status_of
-from unecho.components.run.records import code_version
+from ...components.failure import status_of
+from ...components.run.records import code_version
 
 COMMANDS: Final = {
     "run": "train, redistribute, average, sample and report, to the end",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unecho.components.config.command_line import add_config_arguments, config_from
-from unecho.components.failure import Fatal
-from unecho.components.progress import Lines
-from unecho.components.store import open_store
-from unecho.pipelines.comparison.kept_classifier import STEPS, trained
+from ...components.config.command_line import add_config_arguments, config_from
+from ...components.failure import Fatal
+from ...components.progress import Lines
+from ...components.store import open_store
+from ..comparison.kept_classifier import STEPS, trained
 
 
 def main(argv: Sequence[str]) -> None:

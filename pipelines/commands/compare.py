@@ -9,25 +9,25 @@ from typing import Any
 
 from rich.console import Console
 
-from unecho.components.config import RunConfig
-from unecho.components.config.command_line import add_config_arguments
-from unecho.components.config.counts import check_counts, planned_visits, shard_sizes
-from unecho.components.config.resolve import given_fields, merge
-from unecho.components.data import Dataset
-from unecho.components.data.prepare import packed
-from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
-from unecho.components.progress import Lines
-from unecho.components.report.tables import aligned
-from unecho.components.report.wording import percent
-from unecho.components.run.address import check_name
-from unecho.components.store import Store, open_store
-from unecho.pipelines.commands.options import add_cluster_arguments
-from unecho.pipelines.comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
-from unecho.pipelines.comparison.kept_classifier import can_write_onnx, kept_classifier
-from unecho.pipelines.comparison.processes import Ended, start_all
-from unecho.pipelines.comparison.results import Result, result_of
-from unecho.pipelines.comparison.writing import write
-from unecho.pipelines.units import duration
+from ...components.config import RunConfig
+from ...components.config.command_line import add_config_arguments
+from ...components.config.counts import check_counts, planned_visits, shard_sizes
+from ...components.config.resolve import given_fields, merge
+from ...components.data import Dataset
+from ...components.data.prepare import packed
+from ...components.failure import FATAL, RETRY, Fatal, Stopped
+from ...components.progress import Lines
+from ...components.report.tables import aligned
+from ...components.report.wording import percent
+from ...components.run.address import check_name
+from ...components.store import Store, open_store
+from ..comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
+from ..comparison.kept_classifier import can_write_onnx, kept_classifier
+from ..comparison.processes import Ended, start_all
+from ..comparison.results import Result, result_of
+from ..comparison.writing import write
+from ..units import duration
+from .options import add_cluster_arguments
 
 
 def main(argv: Sequence[str]) -> None:

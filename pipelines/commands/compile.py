@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from unecho.pipelines.kubeflow import needing_kfp
-from unecho.pipelines.kubeflow.pods import add_pod_arguments, defaults_from, pods_from
+from ..kubeflow import needing_kfp
+from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 
 def main(argv: Sequence[str]) -> None:
@@ -20,6 +20,6 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     pods = pods_from(arguments)
     with needing_kfp():
-        from unecho.pipelines.kubeflow.pipeline import compile_pipeline
+        from ..kubeflow.pipeline import compile_pipeline
     compile_pipeline(arguments.output, pods, arguments.parallelism, defaults_from(arguments))
     print(arguments.output)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from unecho.components.failure import Fatal
-from unecho.components.run.gc import Leftover, Manifests, Reason, leftovers, remove
-from unecho.components.store import open_store
-from unecho.pipelines.units import seconds, size
+from ...components.failure import Fatal
+from ...components.run.gc import Leftover, Manifests, Reason, leftovers, remove
+from ...components.store import open_store
+from ..units import seconds, size
 
 
 def main(argv: Sequence[str]) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from unecho.components.data import DatasetManifest, find_manifest
-from unecho.components.failure import Fatal
-from unecho.components.run import BeginRecord, DatasetRecord, Plan, Record, ReportRecord, Run
-from unecho.components.run.address import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of
-from unecho.components.run.state import state_of
-from unecho.components.store import Stat, Store, open_store
-from unecho.pipelines.units import size
+from ...components.data import DatasetManifest, find_manifest
+from ...components.failure import Fatal
+from ...components.run import BeginRecord, DatasetRecord, Plan, Record, ReportRecord, Run
+from ...components.run.address import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of
+from ...components.run.state import state_of
+from ...components.store import Stat, Store, open_store
+from ..units import size
 
 
 def main(argv: Sequence[str]) -> None:

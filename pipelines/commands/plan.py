@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from unecho.components.config import RunConfig
-from unecho.components.config.command_line import add_config_arguments, config_from
-from unecho.components.config.counts import check_counts
-from unecho.components.data.prepare import survey
-from unecho.pipelines.forecast import Forecast, forecast
-from unecho.pipelines.units import size
+from ...components.config import RunConfig
+from ...components.config.command_line import add_config_arguments, config_from
+from ...components.config.counts import check_counts
+from ...components.data.prepare import survey
+from ..forecast import Forecast, forecast
+from ..units import size
 
 
 def main(argv: Sequence[str]) -> None:

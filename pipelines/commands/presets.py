@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from unecho.components.config import RunConfig, preset_names, preset_summary
+from ...components.config import RunConfig, preset_names, preset_summary
 
 
 def main(argv: Sequence[str]) -> None:

@@ -10,12 +10,12 @@ from typing import Final
 
 from rich.console import Console
 
-from unecho.components.config.fields import Sample
-from unecho.components.failure import Fatal
-from unecho.components.run import Plan, ReportRecord, Run
-from unecho.components.run.state import State, state_of
-from unecho.components.store import ObjectRef, SequentialReader, Store
-from unecho.pipelines.units import size
+from ...components.config.fields import Sample
+from ...components.failure import Fatal
+from ...components.run import Plan, ReportRecord, Run
+from ...components.run.state import State, state_of
+from ...components.store import ObjectRef, SequentialReader, Store
+from ..units import size
 
 _WHAT: Final[Mapping[str, Callable[[str], bool]]] = {
     "model": lambda name: name.startswith("model/"),

@@ -7,20 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unecho.components.config import RunConfig
-from unecho.components.config.command_line import add_config_arguments, config_from
-from unecho.components.config.resolve import variant_slug
-from unecho.components.failure import Stopped
-from unecho.components.log import configure_logging, emit, is_json
-from unecho.components.report.figures import load_figures
-from unecho.components.report.tables import aligned, figure_table
-from unecho.components.run import ReportRecord, Run
-from unecho.components.store.directory import DirectoryStore
-from unecho.pipelines.commands.options import add_cluster_arguments
-from unecho.pipelines.commands.pull import sampling_lines
-from unecho.pipelines.display import Display
-from unecho.pipelines.local import Local
-from unecho.pipelines.loop import Engine, iet
+from ...components.config import RunConfig
+from ...components.config.command_line import add_config_arguments, config_from
+from ...components.config.resolve import variant_slug
+from ...components.failure import Stopped
+from ...components.log import configure_logging, emit, is_json
+from ...components.report.figures import load_figures
+from ...components.report.tables import aligned, figure_table
+from ...components.run import ReportRecord, Run
+from ...components.store.directory import DirectoryStore
+from ..display import Display
+from ..local import Local
+from ..loop import Engine, iet
+from .options import add_cluster_arguments
+from .pull import sampling_lines
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> None:
 def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:
     if arguments.engine == "local":
         return Local(run, config, display)
-    from unecho.pipelines.jobs.cluster import connect  # takes half a second, and not everybody has a cluster
-    from unecho.pipelines.jobs.engine import Jobs
+    from ..jobs.cluster import connect  # takes half a second, and not everybody has a cluster
+    from ..jobs.engine import Jobs
 
     return Jobs(run, config, display, connect(arguments.context, arguments.namespace))
 

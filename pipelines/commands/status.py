@@ -10,14 +10,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from unecho.components.failure import Fatal
-from unecho.components.run import RoundFigures, Run
-from unecho.pipelines.commands.options import add_cluster_arguments
-from unecho.pipelines.run_status import RunStatus, run_status
-from unecho.pipelines.units import duration
+from ...components.failure import Fatal
+from ...components.run import RoundFigures, Run
+from ..run_status import RunStatus, run_status
+from ..units import duration
+from .options import add_cluster_arguments
 
 if TYPE_CHECKING:
-    from unecho.pipelines.jobs.pod_status import ClusterStatus, PodStatus
+    from ..jobs.pod_status import ClusterStatus, PodStatus
 
 _PATIENCE_S = 5.0
 """A cluster that does not answer is told, not waited for."""
@@ -71,8 +71,8 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
 
 def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str | None]:
     """What the cluster shows; a note where it was asked for and does not."""
-    from unecho.pipelines.jobs.cluster import Unreachable, connect
-    from unecho.pipelines.jobs.pod_status import cluster_status
+    from ..jobs.cluster import Unreachable, connect
+    from ..jobs.pod_status import cluster_status
 
     asked = arguments.namespace or arguments.context
     try:

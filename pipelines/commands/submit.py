@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from unecho.components.config.command_line import add_config_arguments
-from unecho.components.config.resolve import given_fields
-from unecho.components.failure import Fatal
-from unecho.components.kubeflow_task.form import config_of, filled
-from unecho.components.run.address import check_name
-from unecho.pipelines.kubeflow import needing_kfp
-from unecho.pipelines.kubeflow.pods import add_pod_arguments, defaults_from, pods_from
+from ...components.config.command_line import add_config_arguments
+from ...components.config.resolve import given_fields
+from ...components.failure import Fatal
+from ...components.kubeflow_task.form import config_of, filled
+from ...components.run.address import check_name
+from ..kubeflow import needing_kfp
+from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,9 +21,9 @@ def main(argv: Sequence[str]) -> None:
     arguments = _parser().parse_args(argv)
     pods, form = pods_from(arguments), form_from(arguments)
     with needing_kfp():
-        from unecho.pipelines.kubeflow.client import Kubeflow
-        from unecho.pipelines.kubeflow.pipeline import compile_pipeline
-        from unecho.pipelines.kubeflow.waiting import finish
+        from ..kubeflow.client import Kubeflow
+        from ..kubeflow.pipeline import compile_pipeline
+        from ..kubeflow.waiting import finish
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
     with TemporaryDirectory() as folder:
         path = Path(folder, "unecho.yaml")

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unecho.components.config import RunConfig
-from unecho.components.config.fields import VARIANTS
-from unecho.components.config.resolve import merge, read_file, resolve, variant_slug
-from unecho.components.failure import Fatal
-from unecho.components.run import Run
-from unecho.components.store import Store
+from ...components.config import RunConfig
+from ...components.config.fields import VARIANTS
+from ...components.config.resolve import merge, read_file, resolve, variant_slug
+from ...components.failure import Fatal
+from ...components.run import Run
+from ...components.store import Store
 
 REFERENCE = "default"
 """Plain training: what quality and cost are compared with, where it is among the arms."""

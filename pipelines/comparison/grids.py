@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unecho.components.measures.images import Held, Rows
-from unecho.components.measures.memorization import closeness
-from unecho.components.measures.transforms import stages
-from unecho.components.measures.verdict import copy_threshold
-from unecho.components.report.page import data_uri
-from unecho.components.run.generated import generated_images
-from unecho.pipelines.comparison.results import Result
+from ...components.measures.images import Held, Rows
+from ...components.measures.memorization import closeness
+from ...components.measures.transforms import stages
+from ...components.measures.verdict import copy_threshold
+from ...components.report.page import data_uri
+from ...components.run.generated import generated_images
+from .results import Result
 
 _IMAGES = 24
 _SIDE = 48

@@ -3,13 +3,13 @@
 import hashlib
 from importlib.util import find_spec
 
-from unecho.components.config import RunConfig
-from unecho.components.data import Dataset
-from unecho.components.data.prepare import packed
-from unecho.components.diffusion.device import set_numerics
-from unecho.components.measures.classifier import has_classes, onnx_bytes, train_classifier
-from unecho.components.progress import Progress
-from unecho.components.store import Store
+from ...components.config import RunConfig
+from ...components.data import Dataset
+from ...components.data.prepare import packed
+from ...components.diffusion.device import set_numerics
+from ...components.measures.classifier import has_classes, onnx_bytes, train_classifier
+from ...components.progress import Progress
+from ...components.store import Store
 
 STEPS = 1000
 

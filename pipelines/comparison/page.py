@@ -7,10 +7,10 @@ from importlib import resources
 from jinja2 import Template
 from markupsafe import Markup
 
-from unecho.components.report.page import page_environment
-from unecho.components.report.tables import Table
-from unecho.pipelines.comparison.grids import Grid
-from unecho.pipelines.comparison.results import Result
+from ...components.report.page import page_environment
+from ...components.report.tables import Table
+from .grids import Grid
+from .results import Result
 
 
 def page(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from unecho.components.failure import DONE, Stopped
-from unecho.pipelines.comparison.arms import Entry
+from ...components.failure import DONE, Stopped
+from .arms import Entry
 
 _LOOK_EVERY_S = 0.2
 

@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from unecho.components.config.fields import frozen_difference
-from unecho.components.failure import Fatal
-from unecho.components.measures.verdict import Memorization, Verdict, cited, rank
-from unecho.components.report.figures import Figures, Quality, load_figures
-from unecho.components.run import Plan, ProxyRecord
-from unecho.components.run.state import state_of
-from unecho.pipelines.comparison.arms import REFERENCE, Arm, Entry
+from ...components.config.fields import frozen_difference
+from ...components.failure import Fatal
+from ...components.measures.verdict import Memorization, Verdict, cited, rank
+from ...components.report.figures import Figures, Quality, load_figures
+from ...components.run import Plan, ProxyRecord
+from ...components.run.state import state_of
+from .arms import REFERENCE, Arm, Entry
 
 
 @dataclass(frozen=True)

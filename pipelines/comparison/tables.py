@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from unecho.components.report.tables import SHORT, Table
-from unecho.pipelines.comparison.arms import REFERENCE
-from unecho.pipelines.comparison.results import Measured, Spread, Summary
+from ...components.report.tables import SHORT, Table
+from .arms import REFERENCE
+from .results import Measured, Spread, Summary
 
 FLOOR = "floor"
 REAL = "real images"

@@ -6,14 +6,14 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from unecho.components.failure import Fatal
-from unecho.components.report.tables import Table, markdown
-from unecho.pipelines.comparison.arms import Arm
-from unecho.pipelines.comparison.grids import grids, real_grid
-from unecho.pipelines.comparison.page import page
-from unecho.pipelines.comparison.plot import Point, scatter
-from unecho.pipelines.comparison.results import Result, Summary, all_together, summaries
-from unecho.pipelines.comparison.tables import comparison_tables, measure, shown_measures
+from ...components.failure import Fatal
+from ...components.report.tables import Table, markdown
+from .arms import Arm
+from .grids import grids, real_grid
+from .page import page
+from .plot import Point, scatter
+from .results import Result, Summary, all_together, summaries
+from .tables import comparison_tables, measure, shown_measures
 
 
 class Comparison(BaseModel):

@@ -11,7 +11,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from unecho.components.failure import Fatal
+from ...components.failure import Fatal
 
 Note = Callable[[str], None]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from unecho.components.failure import FATAL, TERMINATED
-from unecho.pipelines.jobs.cluster import Cluster
+from ...components.failure import FATAL, TERMINATED
+from .cluster import Cluster
 
 _STARTING: Final = {"ContainerCreating", "PodInitializing"}
 

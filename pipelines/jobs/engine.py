@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NoReturn
 
-from unecho.components.config import RunConfig
-from unecho.components.failure import Fatal
-from unecho.components.progress import Progress
-from unecho.components.run import Run
-from unecho.components.steps import committed
-from unecho.components.store.directory import DirectoryStore
-from unecho.pipelines.display import Display
-from unecho.pipelines.jobs.cluster import Cluster
-from unecho.pipelines.jobs.diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
-from unecho.pipelines.jobs.job_spec import SPEC, TRIES, StepJob, template_of
-from unecho.pipelines.jobs.owner import owner
-from unecho.pipelines.local import Local
+from ...components.config import RunConfig
+from ...components.failure import Fatal
+from ...components.progress import Progress
+from ...components.run import Run
+from ...components.steps import committed
+from ...components.store.directory import DirectoryStore
+from ..display import Display
+from ..local import Local
+from .cluster import Cluster
+from .diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
+from .job_spec import SPEC, TRIES, StepJob, template_of
+from .owner import owner
 
 HERE: Final = ("plan", "begin")
 """They read and write a few records: a pod would cost seconds."""

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from unecho.components.run import Run
-from unecho.components.steps import STEPS
+from ...components.run import Run
+from ...components.steps import STEPS
 
 RUN: Final = "unecho/run"
 STEP: Final = "unecho/step"

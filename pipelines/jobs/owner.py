@@ -4,10 +4,10 @@ import os
 import time
 from typing import Any
 
-from unecho.components.failure import Fatal
-from unecho.components.run import Run
-from unecho.pipelines.jobs.cluster import Cluster
-from unecho.pipelines.jobs.job_spec import RUN, owner_name
+from ...components.failure import Fatal
+from ...components.run import Run
+from .cluster import Cluster
+from .job_spec import RUN, owner_name
 
 
 def owner(cluster: Cluster, run: Run, *, seen: str | None = None) -> Any:

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from unecho.components.run import Run
-from unecho.pipelines.jobs.cluster import Cluster
-from unecho.pipelines.jobs.diagnose import end_of, holds, index_of, pods_of, refused, waits_for
-from unecho.pipelines.jobs.job_spec import ADDRESS, ROUND, RUN, STEP
+from ...components.run import Run
+from .cluster import Cluster
+from .diagnose import end_of, holds, index_of, pods_of, refused, waits_for
+from .job_spec import ADDRESS, ROUND, RUN, STEP
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from unecho.components.failure import Fatal
+from ...components.failure import Fatal
 
 
 @contextmanager

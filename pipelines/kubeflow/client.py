@@ -16,8 +16,8 @@ import kfp_server_api
 from kfp.client import Client, ServiceAccountTokenVolumeCredentials
 from urllib3.exceptions import HTTPError
 
-from unecho.components.failure import Fatal
-from unecho.components.run.records import code_version
+from ...components.failure import Fatal
+from ...components.run.records import code_version
 
 TOKEN_FILE: Final = "KF_PIPELINES_SA_TOKEN_PATH"
 """kfp's own variable: a file with a bearer token, such as a projected service account token."""

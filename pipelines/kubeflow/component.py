@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from kfp import components, dsl
 
-from unecho.components.kubeflow_task.form import FORM, RUN_ID
-from unecho.components.kubeflow_task.outputs import OUTPUTS, Output
-from unecho.components.steps import STEPS
+from ...components.kubeflow_task.form import FORM, RUN_ID
+from ...components.kubeflow_task.outputs import OUTPUTS, Output
+from ...components.steps import STEPS
 
 Component = Callable[..., dsl.PipelineTask]
 """What makes a task of a pipeline that is being traced."""

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from kfp import compiler, dsl
 
-from unecho.components.failure import Fatal
-from unecho.components.kubeflow_task.form import FORM, Entry
-from unecho.components.kubeflow_task.outputs import DECISION
-from unecho.components.steps import STEPS
-from unecho.pipelines.kubeflow.component import Component, component
-from unecho.pipelines.kubeflow.pod_spec import set_pod_spec
-from unecho.pipelines.kubeflow.pods import Pods
-from unecho.pipelines.kubeflow.trace import Beside, Map, Node, Repeat, Sequence, Single, traced
-from unecho.pipelines.loop import iet
+from ...components.failure import Fatal
+from ...components.kubeflow_task.form import FORM, Entry
+from ...components.kubeflow_task.outputs import DECISION
+from ...components.steps import STEPS
+from ..loop import iet
+from .component import Component, component
+from .pod_spec import set_pod_spec
+from .pods import Pods
+from .trace import Beside, Map, Node, Repeat, Sequence, Single, traced
 
 NAME: Final = "unecho"
 DESCRIPTION: Final = (

@@ -4,8 +4,8 @@ from typing import Final
 
 from kfp import dsl, kubernetes
 
-from unecho.components.steps import STEPS
-from unecho.pipelines.kubeflow.pods import ENDPOINTS, LAYOUTS, Pods, Size
+from ...components.steps import STEPS
+from .pods import ENDPOINTS, LAYOUTS, Pods, Size
 
 USER: Final = 65532
 """Nobody in particular; the image's user."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
-from unecho.components.config import RunConfig
-from unecho.components.failure import Fatal
+from ...components.config import RunConfig
+from ...components.failure import Fatal
 
 SecretLayout = Literal["unecho", "mlpipeline-minio-artifact"]
 LAYOUTS: Final[Mapping[SecretLayout, Mapping[str, str]]] = {

@@ -7,8 +7,8 @@ managers; it is run on an engine that only writes down what it is asked for.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from unecho.components.steps import STEPS
-from unecho.pipelines.loop import Engine
+from ...components.steps import STEPS
+from ..loop import Engine
 
 
 @dataclass(frozen=True)

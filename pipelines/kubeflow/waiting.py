@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from unecho.components.failure import FATAL, RETRY, Fatal, Stopped
-from unecho.components.run import Run
-from unecho.components.run.failures import Failure, failures
-from unecho.pipelines.kubeflow.client import Kubeflow, RunState
+from ...components.failure import FATAL, RETRY, Fatal, Stopped
+from ...components.run import Run
+from ...components.run.failures import Failure, failures
+from .client import Kubeflow, RunState
 
 EVERY_S: float = 5.0
 """Between two looks."""

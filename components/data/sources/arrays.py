@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unecho.components.data.image import BadImage, Fit, fit_image
-from unecho.components.data.manifest import row_digests
-from unecho.components.data.sources.source import Decoded
-from unecho.components.failure import Fatal
+from ...failure import Fatal
+from ..image import BadImage, Fit, fit_image
+from ..manifest import row_digests
+from .source import Decoded
 
 
 def decode_arrays(

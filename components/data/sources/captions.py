@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from unecho.components.data.sources.keys import Keys
-from unecho.components.failure import Fatal
-from unecho.components.store import Store
+from ...failure import Fatal
+from ...store import Store
+from .keys import Keys
 
 METADATA = frozenset({"metadata.jsonl", "metadata.csv"})
 

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.data.image import Fit
-from unecho.components.data.sources.arrays import decode_arrays
-from unecho.components.data.sources.source import Decoded, Fingerprint
-from unecho.components.failure import Fatal
-from unecho.components.store import Missing, Stat, Store
+from ...failure import Fatal
+from ...store import Missing, Stat, Store
+from ..image import Fit
+from .arrays import decode_arrays
+from .source import Decoded, Fingerprint
 
 _PIXELS = 3 * 32 * 32
 

@@ -12,11 +12,11 @@ from collections.abc import Generator, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.data.image import Fit
-from unecho.components.data.sources.arrays import decode_arrays
-from unecho.components.data.sources.source import Decoded, Fingerprint
-from unecho.components.failure import Fatal
-from unecho.components.store import Stat, Store
+from ...failure import Fatal
+from ...store import Stat, Store
+from ..image import Fit
+from .arrays import decode_arrays
+from .source import Decoded, Fingerprint
 
 _IMAGES = re.compile(r"(.*/)?[^/]*images[.-]idx3-ubyte(\.gz)?")
 _TEST = re.compile(r"(.*/)?(t10k|test|[^/]*-test)[^/]*")

@@ -9,13 +9,13 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.data.decoding import MOST_AHEAD, decode_keys, read_ahead
-from unecho.components.data.image import SUFFIXES, BadImage, Fit, Header, read_header
-from unecho.components.data.sources.captions import METADATA, Captions
-from unecho.components.data.sources.keys import Keys
-from unecho.components.data.sources.source import Decoded, Fingerprint
-from unecho.components.failure import Fatal
-from unecho.components.store import Store
+from ...failure import Fatal
+from ...store import Store
+from ..decoding import MOST_AHEAD, decode_keys, read_ahead
+from ..image import SUFFIXES, BadImage, Fit, Header, read_header
+from .captions import METADATA, Captions
+from .keys import Keys
+from .source import Decoded, Fingerprint
 
 LOOKED_AT = 1000
 """Images whose headers decide about `auto` fields."""

@@ -2,15 +2,15 @@
 
 from itertools import islice
 
-from unecho.components.config.fields import Data
-from unecho.components.data.sources.arrays import DigitsSource
-from unecho.components.data.sources.cifar import CifarSource, holds_cifar
-from unecho.components.data.sources.idx import IdxSource, holds_idx
-from unecho.components.data.sources.images import ImagesSource
-from unecho.components.data.sources.source import Source
-from unecho.components.failure import Fatal
-from unecho.components.store import Store, open_store
-from unecho.components.store.directory import DirectoryStore
+from ...config.fields import Data
+from ...failure import Fatal
+from ...store import Store, open_store
+from ...store.directory import DirectoryStore
+from .arrays import DigitsSource
+from .cifar import CifarSource, holds_cifar
+from .idx import IdxSource, holds_idx
+from .images import ImagesSource
+from .source import Source
 
 _LOOKED_AT = 1000
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unecho.components.data.image import Fit
-from unecho.components.store import Stat
+from ...store import Stat
+from ..image import Fit
 
 
 @dataclass(frozen=True)

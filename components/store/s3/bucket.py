@@ -17,12 +17,12 @@ from typing import TypeVar
 from minio import Minio
 from urllib3.response import BaseHTTPResponse
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer
-from unecho.components.store.s3 import credentials
-from unecho.components.store.s3.connection import Connection, Retry
-from unecho.components.store.s3.endpoint import Endpoint
-from unecho.components.store.s3.refusal import Refusal
+from ...failure import Fatal
+from ..base import Buffer
+from . import credentials
+from .connection import Connection, Retry
+from .endpoint import Endpoint
+from .refusal import Refusal
 
 T = TypeVar("T")
 _NONE: Mapping[str, str] = MappingProxyType({})

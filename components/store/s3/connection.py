@@ -13,9 +13,9 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError, LocationValueError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.response import BaseHTTPResponse
 
-from unecho.components.failure import Fatal
-from unecho.components.store.s3.endpoint import Endpoint
-from unecho.components.store.s3.refusal import Refusal, explain, is_transient, redacted
+from ...failure import Fatal
+from .endpoint import Endpoint
+from .refusal import Refusal, explain, is_transient, redacted
 
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60

@@ -15,8 +15,8 @@ from minio.credentials import (
 )
 from urllib3 import PoolManager
 
-from unecho.components.failure import Fatal
-from unecho.components.store.s3.refusal import Refusal, is_transient
+from ...failure import Fatal
+from .refusal import Refusal, is_transient
 
 _PAIRS = [
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),

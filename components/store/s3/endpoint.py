@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import certifi
 
-from unecho.components.failure import Fatal
+from ...failure import Fatal
 
 _AWS = "https://s3.amazonaws.com"
 _YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}

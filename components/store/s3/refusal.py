@@ -9,8 +9,8 @@ from typing import Self
 
 from urllib3.response import BaseHTTPResponse
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Missing
+from ...failure import Fatal
+from ..base import Missing
 
 _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _TRANSIENT_CODES = {

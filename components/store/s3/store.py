@@ -10,11 +10,11 @@ from pathlib import Path
 from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer, Missing, Range, Stat, Store
-from unecho.components.store.s3.bucket import Bucket
-from unecho.components.store.s3.refusal import Refusal, is_transient
-from unecho.components.store.s3.transfer import create, download, download_ranges, upload
+from ...failure import Fatal
+from ..base import Buffer, Missing, Range, Stat, Store
+from .bucket import Bucket
+from .refusal import Refusal, is_transient
+from .transfer import create, download, download_ranges, upload
 
 _DELETE_BATCH = 1000
 

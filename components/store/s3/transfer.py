@@ -14,11 +14,11 @@ from xml.sax.saxutils import escape
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.response import BaseHTTPResponse
 
-from unecho.components.failure import Fatal
-from unecho.components.store.base import Buffer, Range
-from unecho.components.store.s3.bucket import Bucket, UploadLost
-from unecho.components.store.s3.connection import Abandoned, Unreachable
-from unecho.components.store.s3.refusal import Refusal
+from ...failure import Fatal
+from ..base import Buffer, Range
+from .bucket import Bucket, UploadLost
+from .connection import Abandoned, Unreachable
+from .refusal import Refusal
 
 READ_PART = 8 << 20
 """Most bytes of one ranged read."""
