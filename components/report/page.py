@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..measures.verdict import cited
+from ..measures.verdict import cited, copy_threshold
 from .charts import histogram, line
 from .figures import Figures, Pair
 from .tables import figure_groups
@@ -90,6 +90,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
             for number, images in sorted(pictures.previews.items())
         ],
         withheld=pictures.withheld,
+        withheld_below=copy_threshold(figures.memorization, True),
         config=_config_lines(figures.config),
         duration=_duration(figures.provenance.duration_s),
     )

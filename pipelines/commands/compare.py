@@ -27,12 +27,12 @@ from ..comparison.processes import Ended, start_all
 from ..comparison.results import Result, result_of
 from ..comparison.writing import write
 from ..units import duration
-from .options import add_cluster_arguments
+from .options import add_cluster_arguments, add_root_argument
 
 
 def main(argv: Sequence[str]) -> None:
     """Run every arm with every seed, or go on where an earlier start of the same command ended; then compare."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     arms = [*variant_arms(arguments.variants), *(arms_of_file(arguments.arms) if arguments.arms else [])]
     check_arms(arms)
     if arguments.seeds < 1:
@@ -82,25 +82,30 @@ def main(argv: Sequence[str]) -> None:
         raise Stopped(RETRY, line)
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
         prog="unecho compare",
         description="Run variants, and arms of your own, with the same data, seeds and planned sample visits; then "
         "write tables, a plot and a page of memorization against quality. The same command goes on where it was "
         "stopped. A classifier of the data's labels is trained first, as a second judge of quality.",
     )
-    parser.add_argument("--variants", default="all", metavar="NAME,...", help="variants, or all (default); '' for none")
-    parser.add_argument("--arms", type=Path, metavar="FILE", help="YAML: a name each, below it variant and fields")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
-    parser.add_argument("--root", default="unecho-runs", help="directory or s3://bucket/prefix (./unecho-runs)")
-    parser.add_argument("--name", help="what the runs' names begin with (default: the preset)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="for tables, plots, page, logs (default: compare-NAME)")
-    parser.add_argument("--parallel", type=int, metavar="N", help="runs at a time (default: CPU cores over threads)")
-    parser.add_argument("--no-classifier", action="store_true", help="judge quality by evaluate.features alone")
-    parser.add_argument("--engine", choices=("local", "jobs"), default="local", help="as for unecho run")
-    add_cluster_arguments(parser)
-    add_config_arguments(parser, variant=False)
-    return parser
+    options.add_argument(
+        "--variants", default="all", metavar="NAME,...", help="variants, or all (default); '' for none"
+    )
+    options.add_argument("--arms", type=Path, metavar="FILE", help="YAML: a name each, below it variant and fields")
+    options.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
+    add_root_argument(options)
+    options.add_argument("--name", help="what the runs' names begin with (default: the preset)")
+    options.add_argument(
+        "--out", type=Path, metavar="DIR", help="for tables, plots, page, logs (default: compare-NAME)"
+    )
+    options.add_argument("--parallel", type=int, metavar="N", help="runs at a time (default: CPU cores over threads)")
+    options.add_argument("--no-classifier", action="store_true", help="judge quality by evaluate.features alone")
+    options.add_argument("--engine", choices=("local", "jobs"), default="local", help="as for unecho run")
+    add_cluster_arguments(options)
+    add_config_arguments(options, variant=False)
+    return options
 
 
 def _prepare(store: Store, config: RunConfig, console: Console) -> Dataset:

@@ -10,16 +10,23 @@ from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 def main(argv: Sequence[str]) -> None:
     """Write the pipeline that Kubeflow's UI takes. The same arguments write the same bytes."""
-    parser = ArgumentParser(
-        prog="unecho compile",
-        description="Write the pipeline that is uploaded to Kubeflow Pipelines 2.17. Rounds, shards and all else of a "
-        "run are chosen in the form there; here only what its pods look like.",
-    )
-    parser.add_argument("-o", "--output", type=Path, default=Path("unecho.yaml"), metavar="FILE", help="(unecho.yaml)")
-    add_pod_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     pods = pods_from(arguments)
     with needing_kfp():
         from ..kubeflow.pipeline import compile_pipeline
     compile_pipeline(arguments.output, pods, arguments.parallelism, defaults_from(arguments))
     print(arguments.output)
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
+        prog="unecho compile",
+        description="Write the pipeline that is uploaded to Kubeflow Pipelines 2.17. Rounds, shards and all else of a "
+        "run are chosen in the form there; here only what its pods look like.",
+    )
+    options.add_argument(
+        "-o", "--output", type=Path, default=Path("unecho.yaml"), metavar="FILE", help="ends in .yaml (unecho.yaml)"
+    )
+    add_pod_arguments(options)
+    return options

@@ -16,7 +16,7 @@ from ..units import seconds, size
 
 def main(argv: Sequence[str]) -> None:
     """List the left-overs below a root; with --delete remove them."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     store = open_store(arguments.root)
     manifests = Manifests(store)
     before = time.time() - arguments.older_than
@@ -41,29 +41,30 @@ def main(argv: Sequence[str]) -> None:
         console.print("nothing was removed: --delete removes them")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
         prog="unecho gc",
         description="List what no manifest names: objects of killed steps and of losing attempts, checkpoints of "
         "committed proxies, retired objects that were put back, chunks of no data set. What a manifest names "
         "stays, and so does the progress of what has not ended.",
     )
-    parser.add_argument("root", metavar="ROOT", help="directory or s3://bucket/prefix")
-    parser.add_argument("--delete", action="store_true", help="remove them")
-    parser.add_argument(
+    options.add_argument("root", metavar="ROOT", help="directory or s3://bucket/prefix")
+    options.add_argument("--delete", action="store_true", help="remove them")
+    options.add_argument(
         "--older-than",
         type=_age,
         default="24h",
         metavar="AGE",
         help="spare what was written since: a step names its objects last (default: 24h; 0s only where nothing runs)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--abandoned",
         action="store_true",
         help="also progress that nobody has added to since: checkpoints of proxies that are not committed, "
         "parts of prepares that did not end; such a step starts from its beginning",
     )
-    return parser
+    return options
 
 
 def _age(text: str) -> float:

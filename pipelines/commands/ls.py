@@ -14,26 +14,32 @@ from ...components.run.address import DATASETS, KINDS, RUNS, data_manifest_of, r
 from ...components.run.state import state_of
 from ...components.store import Stat, Store, open_store
 from ..units import size
+from .options import DEFAULT_ROOT
 
 
 def main(argv: Sequence[str]) -> None:
     """List what is at an address."""
-    parser = ArgumentParser(
-        prog="unecho ls", description="List the runs and the data sets below a root, or all that a run holds."
-    )
-    parser.add_argument(
-        "address",
-        nargs="?",
-        default="unecho-runs",
-        metavar="ROOT|RUN",
-        help="a root, or a run: ROOT/runs/NAME (default: ./unecho-runs)",
-    )
-    address = parser.parse_args(argv).address
+    address = parser().parse_args(argv).address
     console = Console(highlight=False, markup=False)
     if run := _run_at(address):
         _show_run(console, run)
     else:
         _show_root(console, open_store(address))
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
+        prog="unecho ls", description="List the runs and the data sets below a root, or all that a run holds."
+    )
+    options.add_argument(
+        "address",
+        nargs="?",
+        default=DEFAULT_ROOT,
+        metavar="ROOT|RUN",
+        help=f"a root, or a run: ROOT/runs/NAME (default: ./{DEFAULT_ROOT})",
+    )
+    return options
 
 
 def _run_at(address: str) -> Run | None:

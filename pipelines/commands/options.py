@@ -2,6 +2,15 @@
 
 from argparse import ArgumentParser
 
+DEFAULT_ROOT = "unecho-runs"
+"""A directory of the working directory; not `unecho`, which is the package's name."""
+
+
+def add_root_argument(parser: ArgumentParser) -> None:
+    """Add --root."""
+    text = f"directory or s3://bucket/prefix (default: ./{DEFAULT_ROOT})"
+    parser.add_argument("--root", default=DEFAULT_ROOT, metavar="ROOT", help=text)
+
 
 def add_cluster_arguments(parser: ArgumentParser) -> None:
     """Add --namespace and --context."""

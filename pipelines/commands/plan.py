@@ -16,12 +16,17 @@ from ..units import size
 
 def main(argv: Sequence[str]) -> None:
     """Say what a run would do. The source is looked at, nothing is written."""
-    parser = ArgumentParser(prog="unecho plan", description="What a run would do; nothing is written.")
-    add_config_arguments(parser)
-    config = config_from(parser.parse_args(argv))
+    config = config_from(parser().parse_args(argv))
     source = survey(config.data)
     check_counts(config, source.train_samples, source.held_out_samples)
     show(config, forecast(config, source.train_samples, source.held_out_samples, source.channels, source.resolution))
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(prog="unecho plan", description="What a run would do; nothing is written.")
+    add_config_arguments(options)
+    return options
 
 
 def show(config: RunConfig, plan: Forecast) -> None:

@@ -13,9 +13,7 @@ from ...components.config import RunConfig, preset_names, preset_summary
 
 def main(argv: Sequence[str]) -> None:
     """List the presets, or with --fields every field with its default and meaning."""
-    parser = ArgumentParser(prog="unecho presets", description="List the presets, or every field of a run.")
-    parser.add_argument("--fields", action="store_true", help="every field, its default and its meaning")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     table = Table(box=None, pad_edge=False, show_header=False)
     if arguments.fields:
         for name, default, says in fields(RunConfig()):
@@ -24,6 +22,13 @@ def main(argv: Sequence[str]) -> None:
         for name in preset_names():
             table.add_row(name, preset_summary(name))
     Console(highlight=False, markup=False).print(table)
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(prog="unecho presets", description="List the presets, or every field of a run.")
+    options.add_argument("--fields", action="store_true", help="every field, its default and its meaning")
+    return options
 
 
 def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

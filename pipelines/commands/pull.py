@@ -28,7 +28,7 @@ _READ_AHEAD = 64 << 20
 
 def main(argv: Sequence[str]) -> None:
     """Write what is asked for below a directory: whole files, their digests checked."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     run, folder = Run.parse(arguments.run), arguments.dir
     report = _finished(run)
     wanted = [_WHAT[what] for what in arguments.what]
@@ -54,22 +54,23 @@ def sampling_lines(model: str, sample: Sample) -> tuple[str, str, str]:
     )
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
         prog="unecho pull",
         description="Write a finished run's model to DIR/model (a diffusers folder) and its report to DIR.",
     )
-    parser.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
-    parser.add_argument("dir", metavar="DIR", type=Path, help="made if it is not there")
-    parser.add_argument(
+    options.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
+    options.add_argument("dir", metavar="DIR", type=Path, help="made if it is not there")
+    options.add_argument(
         "--what",
         type=_what,
         default="model,report",
         metavar="WHAT,...",
         help=f"of {', '.join(_WHAT)}: shared is the page without training images (default: model,report)",
     )
-    parser.add_argument("--force", action="store_true", help="overwrite files that differ")
-    return parser
+    options.add_argument("--force", action="store_true", help="overwrite files that differ")
+    return options
 
 
 def _what(text: str) -> list[str]:

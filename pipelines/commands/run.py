@@ -19,13 +19,13 @@ from ...components.store.directory import DirectoryStore
 from ..display import Display
 from ..local import Local
 from ..loop import Engine, iet
-from .options import add_cluster_arguments
+from .options import add_cluster_arguments, add_root_argument
 from .pull import sampling_lines
 
 
 def main(argv: Sequence[str]) -> None:
     """Run to the end, or go on where an earlier start of the same command ended."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     config = config_from(arguments)
     run = Run.at(arguments.root, arguments.name or default_name(config))
     console = Console(highlight=False, markup=False)
@@ -58,19 +58,20 @@ def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display)
     return Jobs(run, config, display, connect(arguments.context, arguments.namespace))
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
         prog="unecho run",
         description="Train, redistribute, average, sample and report. The same command goes on where it was stopped.",
     )
-    parser.add_argument("--root", default="unecho-runs", help="directory or s3://bucket/prefix (./unecho-runs)")
-    parser.add_argument("--name", help="name of the run (default: preset, variant and seed)")
-    parser.add_argument(
+    add_root_argument(options)
+    options.add_argument("--name", help="name of the run (default: preset, variant and seed)")
+    options.add_argument(
         "--engine", choices=("local", "jobs"), default="local", help="here, or as Jobs of a Kubernetes cluster"
     )
-    add_cluster_arguments(parser)
-    add_config_arguments(parser)
-    return parser
+    add_cluster_arguments(options)
+    add_config_arguments(options)
+    return options
 
 
 def default_name(config: RunConfig) -> str:

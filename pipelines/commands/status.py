@@ -25,7 +25,7 @@ _PATIENCE_S = 5.0
 
 def main(argv: Sequence[str]) -> None:
     """Show a run once, or until it is done."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     run = Run.parse(arguments.run)
     console = Console(highlight=False, markup=False)
     if not arguments.watch:
@@ -40,16 +40,17 @@ def main(argv: Sequence[str]) -> None:
             time.sleep(arguments.every)
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
         prog="unecho status",
         description="How a run stands: its rounds, shards and pods, what they wait for, the time left.",
     )
-    parser.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
-    parser.add_argument("--watch", action="store_true", help="look again and again, until the run is done")
-    parser.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds between two looks (5)")
-    add_cluster_arguments(parser)
-    return parser
+    options.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
+    options.add_argument("--watch", action="store_true", help="look again and again, until the run is done")
+    options.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds between two looks (5)")
+    add_cluster_arguments(options)
+    return options
 
 
 def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
@@ -87,7 +88,8 @@ def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str |
 
 def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> list[RenderableType]:
     config, state = status.config, status.state
-    about = [f"{config.preset or 'no preset'}, {config.variant}, {config.iet.shards} shards, seed {config.seed}"]
+    shards = f"{config.iet.shards} shard{'s' * (config.iet.shards > 1)}"
+    about = [f"{config.preset or 'no preset'}, {config.variant}, {shards}, seed {config.seed}"]
     if state.name != "done":
         about.append(f"started {duration(time.time() - status.started)} ago")
     if status.left_s is not None:

@@ -18,7 +18,7 @@ from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 def main(argv: Sequence[str]) -> None:
     """Compile, upload, start; wait if asked. What a wrong form says is said here, before anything is uploaded."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     pods, form = pods_from(arguments), form_from(arguments)
     with needing_kfp():
         from ..kubeflow.client import Kubeflow
@@ -51,6 +51,8 @@ def form_from(arguments: Namespace) -> dict[str, Any]:
         Fatal: what `unecho run` would say of the same options; or pods cannot reach the root.
     """
     root = arguments.root or ""
+    if not root:
+        raise Fatal("--root: missing: give s3://bucket/prefix, which pods can reach")
     if not root.startswith("s3://"):
         raise Fatal(f"--root: '{root}' is not s3://bucket/prefix, which pods can reach")
     if arguments.name:
@@ -60,12 +62,13 @@ def form_from(arguments: Namespace) -> dict[str, Any]:
     return {"root": root.rstrip("/"), "run_name": arguments.name or ""} | form
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
         prog="unecho submit",
         description="Compile the pipeline, upload it to Kubeflow Pipelines where it is not there yet, and start a run.",
     )
-    kubeflow = parser.add_argument_group("Kubeflow")
+    kubeflow = options.add_argument_group("Kubeflow")
     kubeflow.add_argument("--host", metavar="URL", help="(default: KF_PIPELINES_ENDPOINT, or as kfp's client finds it)")
     kubeflow.add_argument(
         "--token-file", type=Path, metavar="FILE", help="bearer token (default: KF_PIPELINES_SA_TOKEN_PATH's)"
@@ -83,10 +86,10 @@ def _parser() -> ArgumentParser:
         metavar="N",
         help="wait, and start a failed run again under its name, at most N times, if another try can help",
     )
-    parser.add_argument("--name", help="name of the run (default: the id of the Kubeflow run)")
-    add_config_arguments(parser)
-    add_pod_arguments(parser)
-    return parser
+    options.add_argument("--name", help="name of the run (default: the id of the Kubeflow run)")
+    add_config_arguments(options)
+    add_pod_arguments(options)
+    return options
 
 
 def _count(text: str) -> int:
