@@ -31,7 +31,7 @@ class Reader(Protocol):
 
 
 def average(proxies: Sequence[Reader], samples: Sequence[int]) -> bytearray:
-    """Average safetensors files that hold the same tensors (arXiv 2407.15328, the averaging step of algorithm 1).
+    """Average safetensors files that hold the same tensors (IET, arXiv 2407.15328).
 
     They are read side by side: in memory are the result, and of each proxy what its reader reads ahead. Sums are in
     float64 and start from their first term; the result is in the tensors' own dtype. Digests are checked before it is

@@ -81,7 +81,7 @@ def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str |
         in_cluster = cluster_status(cluster, run)
     except (Fatal, Unreachable) as error:
         return None, str(error) if asked else None
-    if not in_cluster.pods and not in_cluster.problem:
+    if not in_cluster.pods and not in_cluster.problems:
         return None, f"cluster: nothing of it in namespace {cluster.namespace}" if asked else None
     return in_cluster, None
 
@@ -163,7 +163,7 @@ def _wrong(in_cluster: "ClusterStatus | None") -> list[str]:
         f"{pod.name}: {'waits: ' if pod.state != 'failed' else 'failed: '}{pod.problem}"
         for pod in _troubled(in_cluster)
     ]
-    return ["", *lines, *in_cluster.problem] if lines or in_cluster.problem else []
+    return ["", *lines, *in_cluster.problems] if lines or in_cluster.problems else []
 
 
 def _troubled(in_cluster: "ClusterStatus") -> list["PodStatus"]:

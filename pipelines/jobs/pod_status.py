@@ -35,7 +35,7 @@ class ClusterStatus:
     """What a cluster shows of a run: pods, and Jobs that have none though they should."""
 
     pods: list[PodStatus]
-    problem: list[str]
+    problems: list[str]
 
 
 def cluster_status(cluster: Cluster, run: Run) -> ClusterStatus:
@@ -45,7 +45,7 @@ def cluster_status(cluster: Cluster, run: Run) -> ClusterStatus:
         Fatal: the API server refuses; Unreachable: it does not answer.
     """
     jobs = [job for job in cluster.jobs(f"{RUN}={run.name}") if _is_of(job, run)]
-    seen, problem = [], []
+    seen, problems = [], []
     for job in jobs + cluster.jobs("unecho/coordinator=true"):
         if holds(job, "Complete"):
             continue
@@ -53,8 +53,8 @@ def cluster_status(cluster: Cluster, run: Run) -> ClusterStatus:
         seen += [status for pod in newest.values() if (status := _pod(cluster, pod))]
         if not newest and not holds(job, "Failed"):
             why = refused(job, cluster.warnings(job))
-            problem += [f"job {job.metadata.name}: {why}"] if why else []
-    return ClusterStatus(sorted(seen, key=lambda pod: (pod.step, pod.round or 0, pod.index)), problem)
+            problems += [f"job {job.metadata.name}: {why}"] if why else []
+    return ClusterStatus(sorted(seen, key=lambda pod: (pod.step, pod.round or 0, pod.index)), problems)
 
 
 def _pod(cluster: Cluster, pod: Any) -> PodStatus | None:
