@@ -198,7 +198,9 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
     assert all(2) - all(1) == Count(user=shards + 3, driver=2 * shards + 7)
     assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
     assert all(0) == Count(user=5 + 2, driver=(5 + 2) + (2 + 2) + 2)  # tasks; rounds, parts and their loops; iterations
-    table = dict(re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE))
+    table = dict(
+        re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE)
+    )
     assert table == {
         "a round": "K + 3 | 2 K + 7",
         "a round that does not start": "1 | 3",
