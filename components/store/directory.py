@@ -70,11 +70,14 @@ class DirectoryStore(Store):
             return True
 
     def stat(self, key: str) -> Stat | None:
-        try:
-            with self._named(key):
+        with self._named(key):
+            try:
                 return self._stat(key, self.path(key).stat())
-        except Missing:
-            return None
+            except (
+                FileNotFoundError,
+                NotADirectoryError,
+            ):  # here: from Python 3.12 on contextlib keeps what it re-raises
+                return None
 
     def list(self, prefix: str) -> Iterator[Stat]:
         folder, _, _ = prefix.rpartition("/")
