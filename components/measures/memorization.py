@@ -21,9 +21,13 @@ class Closeness:
 
     Attributes:
         nearest, second: positions of the nearest two training images, int64 [M].
-        mq: squared L2 distance to the nearest over the mean of the squared distances to the k nearest,
+        mq: squared L2 distance to the nearest over the mean of the plain squared distances to the k nearest,
             the nearest included (MQ of arXiv 2407.15328): 0 for an exact copy, at most 1. float64 [M].
-        second_ratio: distance to the nearest over distance to the second nearest, not squared, at most 1. float64 [M].
+        second_ratio: distance to the nearest over the plain distance to the nearest other image, not squared, at
+            most 1. float64 [M].
+
+    Augmentation-aware, only the numerator is the least over augmentations: a yardstick that shrank with what it
+    measures would miss noisy copies that the plain ratio finds. So an aware ratio is never above the plain one.
     """
 
     nearest: NDArray[np.int64]
@@ -72,18 +76,25 @@ def closeness(
 
         found = nearest(some, training, stages, config.neighbours, device, report_here)
         for part, neighbours in zip(parts, found, strict=True):
-            part.append(_of(neighbours))
+            part.append(_of(neighbours, plain=found[0]))
     return [_joined(part) for part in parts]
 
 
-def _of(neighbours: Neighbours) -> Closeness:
-    distances = neighbours.distances.astype(np.float64)
-    first, second = distances[:, 0], distances[:, 1]
+def _of(neighbours: Neighbours, plain: Neighbours) -> Closeness:
+    """
+    Args:
+        neighbours: under the stage's transforms.
+        plain: without any.
+    """
+    first = neighbours.distances[:, 0].astype(np.float64)
+    nearest, plain_distances = neighbours.indices[:, 0], plain.distances.astype(np.float64)
+    other = np.where(plain.indices[:, 0] == nearest, plain_distances[:, 1], plain_distances[:, 0])
+    plain_ratio = _ratio(plain_distances[:, 0], plain_distances[:, 1])
     return Closeness(
-        nearest=neighbours.indices[:, 0],
+        nearest=nearest,
         second=neighbours.indices[:, 1],
-        mq=_ratio(first, distances.mean(axis=1)),
-        second_ratio=np.sqrt(_ratio(first, second)),
+        mq=_ratio(first, plain_distances.mean(axis=1)),
+        second_ratio=np.sqrt(np.minimum(plain_ratio, _ratio(first, other))),
     )
 
 

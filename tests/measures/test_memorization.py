@@ -39,7 +39,7 @@ def test_plain_ratios_are_those_of_a_loop_in_float64():
 
 def test_aware_ratios_are_those_of_a_loop_over_every_shift_and_flip():
     queries, training = smooth(2, 8), smooth(3, 20)
-    found = closeness(Held(queries), Held(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)[1]
+    plain, found = closeness(Held(queries), Held(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)
     for number, query in enumerate(queries.astype(np.float64)):
         distances = []
         for image in training.astype(np.float64):
@@ -48,9 +48,26 @@ def test_aware_ratios_are_those_of_a_loop_over_every_shift_and_flip():
                 padded = np.pad(mirrored, ((0, 0), (1, 1), (1, 1)), mode="edge")
                 versions += [padded[:, y : y + 12, x : x + 12] for y in range(3) for x in range(3)]
             distances.append(min(((query - v) ** 2).sum() for v in versions))
-        distances.sort()
-        assert found.mq[number] == pytest.approx(distances[0] / np.mean(distances[:6]), rel=1e-14)
-        assert found.second_ratio[number] == pytest.approx(sqrt(distances[0] / distances[1]), rel=1e-14)
+        unmoved = [((query - image) ** 2).sum() for image in training.astype(np.float64)]
+        nearest = int(np.argmin(distances))
+        mean = np.mean(sorted(unmoved)[:6])  # the plain one: a yardstick must not shrink with what it measures
+        other = min(distance for image, distance in enumerate(unmoved) if image != nearest)
+        assert found.mq[number] == pytest.approx(distances[nearest] / mean, rel=1e-14)
+        ratio = min(sqrt(distances[nearest] / other), plain.second_ratio[number])
+        assert found.second_ratio[number] == pytest.approx(ratio, rel=1e-14)
+
+
+def test_whatever_a_plain_measure_finds_the_aware_one_finds():
+    """Noisy copies, some of them moved: no ratio is above the plain one, so no threshold finds fewer."""
+    draw = np.random.default_rng(8)
+    training = smooth(9, 200)
+    noisy = training[:80].astype(np.int64) + draw.normal(0, 40, training[:80].shape).round().astype(np.int64)
+    copies = np.clip(noisy, 0, 255).astype(np.uint8)
+    copies[::2] = copies[::2, :, :, ::-1]
+    plain, aware = closeness(Held(copies), Held(training), stages(TAA(shift_pixels=2)), CONFIG, CPU)
+    assert (aware.mq <= plain.mq).all()
+    assert (aware.second_ratio <= plain.second_ratio).all()
+    assert aware.below(0.3) > plain.below(0.3) > 0, "the mirrored ones are found too"
 
 
 def test_only_the_aware_measure_finds_planted_copies_that_are_mirrored_and_shifted():
