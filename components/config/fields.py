@@ -264,6 +264,14 @@ class Evaluate(Section):
     """tau of MQ(tau)."""
     second_nearest: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     """Share of images whose nearest-to-second-nearest distance ratio (not squared) is below this."""
+    deciding: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
+        "mq_aware_0.1",
+        "second_nearest_aware",
+    )
+    """Figures that decide the verdict, chosen before the run: mq_T or mq_aware_T with T of thresholds, second_nearest,
+    second_nearest_aware, extraction (which may accuse, not acquit). The others are shown and not judged."""
+    margin: Annotated[float, Field(gt=0, le=0.5)] = 0.02
+    """'No echo' says with 95 % confidence that less than this share of images are copies beyond the floor."""
     extraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """A guess of the extraction attack hits an image when its MQ ratio to it is below this."""
     extraction_alike: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -287,6 +295,15 @@ class Evaluate(Section):
     """Divides them after that."""
     precision_recall_neighbours: Positive = 3
     """k of the k-nearest-neighbour manifolds of precision and recall."""
+
+    @model_validator(mode="after")
+    def _deciding_figures_exist(self) -> Self:
+        mq = [f"mq{kind}_{tau:g}" for kind in ("", "_aware") for tau in self.thresholds]
+        known = [*mq, "second_nearest", "second_nearest_aware", "extraction"]
+        for name in self.deciding:
+            if name not in known:
+                raise ValueError(f"deciding: '{name}' is not one of {', '.join(known)}")
+        return self
 
 
 class Report(Section):

@@ -17,7 +17,7 @@ from ..measures.intervals import Share
 from ..measures.memorization import Closeness, closeness
 from ..measures.quality import Compared, compare
 from ..measures.transforms import stages
-from ..measures.verdict import Memorization, judged, smoke_reason
+from ..measures.verdict import Memorization, beside_floor, judged, smoke_reason
 from ..progress import Progress
 from ..report import history, selection
 from ..report.figures import Figures, Histogram, Quality
@@ -66,8 +66,9 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     measured, floors = measure(generated, 0), measure(held_out, len(generated))
     found = extract(generated, training, held_out, allowed, config.evaluate, computes)
-    attack = judged("extraction", True, config.evaluate.extraction, found.hit, found.floor, found.guesses)
-    memorization = [*_memorization(config, measured, floors), attack]
+    attack = beside_floor("extraction", True, config.evaluate.extraction, found.hit, found.floor, found.guesses)
+    figures_of_all = [*_memorization(config, measured, floors), attack]
+    memorization = judged(figures_of_all, config.evaluate.deciding, config.evaluate.margin)
 
     # quality beside that of real images
     k, qualities = config.evaluate.precision_recall_neighbours, []
@@ -81,9 +82,9 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     # the report
     rounds = history.rounds(run, model)
     source = history.provenance(run, config, packed, model, rounds, len(generated), started, device_name(computes))
-    smoke = smoke_reason(config, len(generated), len(held_out), source.visits, len(training))
+    smoke = smoke_reason(config, len(generated), len(held_out))
     figures = Figures(
-        headline=headline(memorization, qualities[0], smoke),
+        headline=headline(memorization, qualities[0], config.evaluate.margin, smoke),
         memorization=memorization,
         quality=qualities[0],
         further_quality=qualities[1:],
@@ -123,9 +124,9 @@ def _memorization(config: RunConfig, measured: Sequence[Closeness], floors: Sequ
     for aware, (generated, floor) in enumerate(zip(measured, floors, strict=True)):
         for tau in config.evaluate.thresholds:
             close, by_chance = (Share.counted(c.below(tau), len(c.mq)) for c in (generated, floor))
-            figures.append(judged("mq", bool(aware), tau, close, by_chance))
+            figures.append(beside_floor("mq", bool(aware), tau, close, by_chance))
         close, by_chance = (Share.counted(c.far_nearer(bound), len(c.mq)) for c in (generated, floor))
-        figures.append(judged("second_nearest", bool(aware), bound, close, by_chance))
+        figures.append(beside_floor("second_nearest", bool(aware), bound, close, by_chance))
     return figures
 
 

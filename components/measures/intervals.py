@@ -1,8 +1,11 @@
-"""Shares with their binomial intervals, and when two of them differ."""
+"""Shares with their binomial intervals, and tests of one share against another."""
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
@@ -43,3 +46,57 @@ def difference(a: Share, b: Share) -> tuple[float, float]:
         gap - sqrt((a.share - a.low) ** 2 + (b.high - b.share) ** 2),
         gap + sqrt((a.high - a.share) ** 2 + (b.share - b.low) ** 2),
     )
+
+
+def p_above(count: ArrayLike, of: int, floor: ArrayLike, floor_of: int) -> NDArray[np.float64]:
+    """P-value of 'count / of is not above floor / floor_of': Fisher's exact test, one-sided, by mid-P.
+
+    Given both counts together, the first is hypergeometric where the shares are equal (R. A. Fisher, 1934). The
+    probability of what was seen counts half (H. O. Lancaster, 1961), since the exact test is at half its level for
+    counts as small as copies are; that the level holds is simulated in the tests.
+
+    Args:
+        count, floor: one count or many, of the same shape.
+    """
+    from scipy.stats import hypergeom  # a second to import
+
+    count, floor = np.asarray(count), np.asarray(floor)
+    given = (of + floor_of, count + floor, of)
+    return np.asarray(hypergeom.sf(count, *given) + hypergeom.pmf(count, *given) / 2, np.float64)
+
+
+def p_beyond(count: ArrayLike, of: int, floor: ArrayLike, floor_of: int, margin: float) -> NDArray[np.float64]:
+    """P-value of 'count / of is margin or more above floor / floor_of': the score test of non-inferiority.
+
+    Both shares are estimated as likely as they can be with exactly `margin` between them, in closed form
+    (C. P. Farrington and G. Manning, 1990; O. Miettinen and M. Nurminen, 1985); their variance divides the difference.
+
+    Args:
+        count, floor: one count or many, of the same shape.
+        margin: in (0, 1).
+    """
+    from scipy.special import ndtr
+
+    one, two = np.asarray(count) / of, np.asarray(floor) / floor_of
+    ratio = floor_of / of
+    a = 1 + ratio
+    b = -(1 + ratio + one + ratio * two + margin * (ratio + 2))
+    c = margin * margin + margin * (2 * one + ratio + 1) + one + ratio * two
+    d = -one * margin * (1 + margin)
+    v = (b / (3 * a)) ** 3 - b * c / (6 * a * a) + d / (2 * a)
+    u = np.where(v < 0, -1, 1) * np.sqrt(np.maximum((b / (3 * a)) ** 2 - c / (3 * a), 0))
+    cosine = np.divide(v, u**3, out=np.zeros_like(v), where=u != 0)
+    upper = 2 * u * np.cos((np.pi + np.arccos(np.clip(cosine, -1, 1))) / 3) - b / (3 * a)
+    upper = np.clip(upper, margin, 1)
+    lower = np.clip(upper - margin, 0, 1)
+    deviation = np.sqrt(upper * (1 - upper) / of + lower * (1 - lower) / floor_of)
+    return np.asarray(ndtr((one - two - margin) / np.maximum(deviation, 1e-300)), np.float64)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted so that the chance of any false rejection among all stays at the level (S. Holm, 1979)."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted

@@ -1,21 +1,51 @@
-"""What follows from a share beside its floor, figure by figure and for all of them."""
+"""The verdict: a test with known error rates, over few figures that the configuration chose before the run.
+
+'It echoes' where some deciding figure is above its floor: Fisher's exact test (mid-P) on each, Holm's adjustment over
+all, at 5 %. 'No echo' where every deciding figure is less than `evaluate.margin` above its floor: a test of
+non-inferiority on each, at 5 %. Everything else is shown and not judged. What both can tell at a sample size: `power`.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..config import RunConfig
-from .intervals import Share, difference
+from .intervals import Share, difference, holm, p_above, p_beyond
 
-DECIDES_UP_TO: Final = 0.10
-"""A threshold whose floor is above this share decides nothing."""
-MARGIN: Final = 0.01
-"""'At or below the floor': with 95 % confidence at most this much above it."""
-_FEWEST_IMAGES: Final = 100
-_FEWEST_VISITS: Final = 50
+Measure = Literal["mq", "second_nearest", "extraction"]
 Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
-"""`above` or `at_or_below` the floor; `unclear`: too few images to tell; `undecided`: the threshold decides nothing."""
+"""`above` the floor; `at_or_below`: less than the margin above it; `unclear`: the images are too few to tell;
+`undecided`: the figure is shown and not judged."""
+LEVEL: Final = 0.05
+"""How often, at most, a perfect model may be accused; and one that is the margin above its floor be cleared."""
+_FEWEST_IMAGES: Final = 100
+INFORMATIVE_UP_TO: Final = 0.10
+"""A threshold below which more than this share of held-out images lies says little about copies."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is particular to a measure.
+
+    Attributes:
+        name: in words; short: where there is little room.
+        acquits: whether it may clear a model; the attack's sample is the training images, often few.
+    """
+
+    name: str
+    short: str
+    acquits: bool = True
+
+
+KINDS: Final[dict[Measure, Kind]] = {
+    "mq": Kind("MQ", "MQ"),
+    "second_nearest": Kind("nearest / second", "near/2nd"),
+    "extraction": Kind("extraction, MQ", "extracted", acquits=False),
+}
+"""By measure, in the order in which they are shown."""
 
 
 class Memorization(BaseModel):
@@ -23,12 +53,12 @@ class Memorization(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    measure: Literal["mq", "second_nearest", "extraction"]
+    measure: Measure
     """`mq`: squared distance to the nearest over the mean squared distance to the k nearest;
     `second_nearest`: distance to the nearest over distance to the second nearest;
     `extraction`: training images (floor: held-out images) that the extraction attack hits, of all of them."""
     aware: bool
-    """Augmentation-aware: a distance is the least over the invertible augmentations."""
+    """Augmentation-aware: the nearest distance is the least over the invertible augmentations."""
     threshold: float
     """An image whose ratio is below it counts."""
     guesses: int | None = None
@@ -39,29 +69,33 @@ class Memorization(BaseModel):
     difference_low: float
     difference_high: float
     """95 % interval of generated minus floor."""
-    decides: bool
-    """False where the floor is above 10 %: so many real images look like copies that the figure says nothing."""
-    verdict: Verdict
+    decides: bool = False
+    """Chosen by evaluate.deciding; the others are shown and not judged."""
+    p_above: float | None = None
+    """P-value of 'not above the floor', adjusted over the deciding figures (Holm)."""
+    p_beyond: float | None = None
+    """P-value of 'evaluate.margin or more above the floor'."""
+    verdict: Verdict = "undecided"
+
+    @property
+    def informative(self) -> bool:
+        """False where the floor is above 10 %: so many real images look like copies that the figure says little."""
+        return self.floor.share <= INFORMATIVE_UP_TO
+
+    @property
+    def name(self) -> str:
+        """As in evaluate.deciding and in the metrics, such as mq_aware_0.1."""
+        if self.measure == "extraction":
+            return self.measure
+        name = f"{self.measure}_aware" if self.aware else self.measure
+        return f"{name}_{self.threshold:g}" if self.measure == "mq" else name
 
 
-def judged(
-    measure: Literal["mq", "second_nearest", "extraction"],
-    aware: bool,
-    threshold: float,
-    generated: Share,
-    floor: Share,
-    guesses: int | None = None,
+def beside_floor(
+    measure: Measure, aware: bool, threshold: float, generated: Share, floor: Share, guesses: int | None = None
 ) -> Memorization:
-    """A figure beside its floor, with what follows from it."""
+    """A figure beside its floor, not yet judged."""
     low, high = difference(generated, floor)
-    decides = floor.share <= DECIDES_UP_TO
-    verdict: Verdict
-    if not decides:
-        verdict = "undecided"
-    elif low > 0:
-        verdict = "above"
-    else:
-        verdict = "at_or_below" if high <= MARGIN else "unclear"
     return Memorization(
         measure=measure,
         aware=aware,
@@ -71,46 +105,103 @@ def judged(
         floor=floor,
         difference_low=low,
         difference_high=high,
-        decides=decides,
-        verdict=verdict,
     )
 
 
-def cited(memorization: Sequence[Memorization]) -> Memorization:
-    """The figure that speaks for all.
+def judged(figures: Sequence[Memorization], deciding: Sequence[str], margin: float) -> list[Memorization]:
+    """The same figures, those that decide with what follows from them.
 
-    It is one of the augmentation-aware ones that decide: one of them above the floor is an echo, and all must be at
-    or below it for 'no echo'; the strictest threshold that says so is cited. The extraction attack has a say only
-    where it is above: its sample is the training images, and where these are few it may accuse but not acquit.
+    Args:
+        deciding: names of figures, chosen before the run.
+        margin: `evaluate.margin`.
     """
-    aware = sorted((m for m in memorization if m.aware), key=rank)
-    speaking = [m for m in aware if m.decides and (m.measure != "extraction" or m.verdict == "above")]
-    for verdict in ("above", "unclear", "at_or_below"):
-        for figure in speaking:
+    chosen = [figure for figure in figures if figure.name in deciding]
+    adjusted = holm([float(p_above(f.generated.count, f.generated.of, f.floor.count, f.floor.of)) for f in chosen])
+    verdicts = {f.name: _judged(f, above, margin) for f, above in zip(chosen, adjusted, strict=True)}
+    return [verdicts.get(figure.name, figure) for figure in figures]
+
+
+def _judged(figure: Memorization, above: float, margin: float) -> Memorization:
+    generated, floor = figure.generated, figure.floor
+    beyond = float(p_beyond(generated.count, generated.of, floor.count, floor.of, margin))
+    verdict: Verdict = "above" if above < LEVEL else "at_or_below" if beyond < LEVEL else "unclear"
+    return figure.model_copy(update={"decides": True, "p_above": above, "p_beyond": beyond, "verdict": verdict})
+
+
+def cited(figures: Sequence[Memorization]) -> Memorization:
+    """The figure that speaks for all; its verdict is the run's.
+
+    One deciding figure above its floor is an echo: the one that is so most surely. All that may acquit must be within
+    the margin for 'no echo'; else the first that is not.
+    """
+    deciding = sorted((f for f in figures if f.decides), key=rank)
+    above = [f for f in deciding if f.verdict == "above"]
+    if above:
+        return min(above, key=lambda f: f.p_above or 0.0)
+    acquitting = [f for f in deciding if KINDS[f.measure].acquits]
+    for verdict in ("unclear", "at_or_below"):
+        for figure in acquitting:
             if figure.verdict == verdict:
                 return figure
-    return next(m for m in aware if not m.decides)
+    return deciding[0].model_copy(update={"verdict": "unclear"})  # only figures that cannot acquit were chosen
 
 
-def copy_threshold(memorization: Sequence[Memorization], aware: bool) -> float:
-    """The MQ ratio below which an image is taken for a copy: the widest threshold that decides, else the strictest."""
-    mq = [m for m in memorization if m.measure == "mq" and m.aware is aware]
-    return max((m.threshold for m in mq if m.decides), default=min(m.threshold for m in mq))
+def copy_threshold(figures: Sequence[Memorization], aware: bool) -> float:
+    """The MQ ratio below which an image is taken for a copy: the widest informative threshold, else the strictest."""
+    mq = [m for m in figures if m.measure == "mq" and m.aware is aware]
+    return max((m.threshold for m in mq if m.informative), default=min(m.threshold for m in mq))
 
 
 def rank(figure: Memorization) -> tuple[int, float]:
-    """The order in which figures are shown and cited: MQ first, the strictest threshold first."""
-    return ("mq", "second_nearest", "extraction").index(figure.measure), figure.threshold
+    """The order in which figures are shown: MQ first, the strictest threshold first."""
+    return list(KINDS).index(figure.measure), figure.threshold
 
 
-def smoke_reason(config: RunConfig, generated: int, held_out: int, visits: int, train_images: int) -> str | None:
-    """Why a run is too small for its figures to mean anything, or None.
-
-    Args:
-        visits: samples that training saw, with repetition.
-    """
+def smoke_reason(config: RunConfig, generated: int, held_out: int) -> str | None:
+    """Why a run is too small for its figures to mean anything, or None."""
     if generated < _FEWEST_IMAGES or held_out < _FEWEST_IMAGES:
         return f"only {generated} generated and {held_out} held-out images"
-    if config.model.pretrained is None and visits < _FEWEST_VISITS * train_images:
-        return f"each training image was seen {visits / max(1, train_images):.0f} times, too seldom to be memorized"
     return f"preset {config.preset}" if config.preset == "tiny" else None
+
+
+@dataclass(frozen=True)
+class Power:
+    """How often the verdict says what, over models trained anew: shares from 0 to 1.
+
+    Attributes:
+        perfect_accused, perfect_cleared: of a model whose images are as held-out ones.
+        copies_accused: of one of which the share `copies` of images are copies.
+    """
+
+    copies: float
+    perfect_accused: float
+    perfect_cleared: float
+    copies_accused: float
+
+
+def power(
+    generated: int, held_out: int, floor: float, copies: float, margin: float, figures: int = 2, runs: int = 4000
+) -> Power:
+    """What the verdict can and cannot tell, by simulation with a fixed seed.
+
+    Figures are taken for independent of each other: of a perfect model that is the worst case of false accusation.
+
+    Args:
+        generated, held_out: how many images.
+        floor: share of real images that a deciding figure takes for copies.
+        copies: share of the generated images that are copies.
+        figures: how many decide.
+    """
+    draw = np.random.default_rng(0)
+    near = draw.binomial(held_out, floor, (figures, runs))
+    perfect = draw.binomial(generated, floor, (figures, runs))
+    echoing = draw.binomial(generated, floor + copies * (1 - floor), (figures, runs))
+    accused, with_copies = (_accused(counts, generated, near, held_out) for counts in (perfect, echoing))
+    within = (p_beyond(perfect, generated, near, held_out, margin) < LEVEL).all(axis=0)
+    return Power(copies, float(accused.mean()), float((within & ~accused).mean()), float(with_copies.mean()))
+
+
+def _accused(counts: np.ndarray, of: int, near: np.ndarray, held_out: int) -> np.ndarray:
+    """Holm rejects some hypothesis exactly where the least p-value times their number is below the level."""
+    least = p_above(counts, of, near, held_out).min(axis=0)
+    return np.asarray(len(counts) * least < LEVEL)

@@ -136,7 +136,8 @@ class Headline(_Figures):
 class Figures(_Figures):
     """Everything that the report shows but images."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
+    """1: another verdict, and an augmentation-aware mean that shrank with the distance."""
     headline: Headline
     memorization: list[Memorization]
     quality: Quality
@@ -163,10 +164,7 @@ class Figures(_Figures):
         """The figures of the final table by name, for a UI: shares from 0 to 1."""
         metrics: dict[str, float] = {}
         for figure in self.memorization:
-            name = figure.measure + ("_aware" if figure.aware and figure.measure != "extraction" else "")
-            if figure.measure == "mq":
-                name += f"_{figure.threshold:g}"
-            metrics |= {name: figure.generated.share, f"{name}_floor": figure.floor.share}
+            metrics |= {figure.name: figure.generated.share, f"{figure.name}_floor": figure.floor.share}
         for quality in self.qualities:
             frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
             on = "" if quality is self.quality else f"_{quality.features}"

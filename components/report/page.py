@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..measures.verdict import cited, copy_threshold
+from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line
 from .figures import Figures, Pair
 from .tables import figure_groups
@@ -75,6 +75,8 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         cited=cited(figures.memorization),
         attack=next((m for m in figures.memorization if m.measure == "extraction"), None),
         groups=figure_groups(figures),
+        deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],
+        margin=figures.config["evaluate"].get("margin", 0.01),
         histograms=[
             (
                 "augmentation-aware" if h.aware else "plain",

@@ -114,7 +114,7 @@ class Material:
         return shown
 
     def _copies(self, measured: Sequence[Closeness]) -> NDArray[np.bool_]:
-        """Which images some measure takes for a near-copy, at its widest threshold that decides."""
+        """Which images some measure takes for a near-copy, at its widest informative threshold."""
         copies = np.zeros(len(measured[0].mq), np.bool_)
         for aware, found in enumerate(measured):
             tau = copy_threshold(self.memorization, bool(aware))

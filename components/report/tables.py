@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..measures.intervals import Share
-from ..measures.verdict import Memorization, Verdict, rank
+from ..measures.verdict import KINDS, Memorization, Verdict, rank
 from .figures import Figures
 from .wording import percent, short_name
 
-SHORT: Final = {"mq": "MQ", "second_nearest": "near/2nd", "extraction": "extracted"}
-"""Measures of memorization where there is little room."""
 _SHORT_WORDS: Final[dict[Verdict, str]] = {
     "above": "echo",
     "at_or_below": "at floor",
@@ -122,7 +120,7 @@ def figure_table(figures: Figures) -> Table:
 def _memorization(figure: Memorization, kind: str) -> Row:
     return Row(
         name=short_name(figure),
-        short=f"{SHORT[figure.measure]} < {figure.threshold:.2g} {kind}",
+        short=f"{KINDS[figure.measure].short} < {figure.threshold:.2g} {kind}",
         generated=percent(figure.generated.share),
         real=percent(figure.floor.share),
         generated_share=figure.generated,

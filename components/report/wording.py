@@ -4,33 +4,30 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..measures.intervals import Share
-from ..measures.verdict import Memorization, Verdict, cited
+from ..measures.verdict import KINDS, Memorization, Verdict, cited
 from .figures import Headline, Quality
 
 _TITLES: Final[dict[Verdict, str]] = {
     "above": "It echoes",
     "at_or_below": "No echo above the floor",
     "unclear": "Not decided: too few images",
-    "undecided": "Not decided: no threshold tells copies apart",
-}
-_MEANING: Final[dict[Verdict, str]] = {
-    "above": "That is more than chance explains.",
-    "at_or_below": "With 95 % confidence that is at most one percentage point above the floor.",
-    "unclear": "There are too few images to tell the two apart.",
-    "undecided": "Where more than 10 % of real images pass for copies, a figure decides nothing.",
+    "undecided": "Not judged",
 }
 WORDS: Final[dict[Verdict, str]] = {
     "above": "above the floor",
     "at_or_below": "at or below the floor",
     "unclear": "unclear: too few images",
-    "undecided": "decides nothing",
+    "undecided": "shown, not judged",
 }
 
 
-def headline(memorization: Sequence[Memorization], quality: Quality, smoke: str | None) -> Headline:
+def headline(memorization: Sequence[Memorization], quality: Quality, margin: float, smoke: str | None) -> Headline:
     """The run in three sentences.
 
     One figure speaks for all, see `cited`.
+
+    Args:
+        margin: `evaluate.margin`.
     """
     speaker = cited(memorization)
     overall = speaker.verdict
@@ -40,14 +37,20 @@ def headline(memorization: Sequence[Memorization], quality: Quality, smoke: str 
     return Headline(
         verdict=overall,
         title="Smoke run: no verdict" if smoke else title,
-        sentence=_sentence(speaker),
+        sentence=f"{_counted(speaker)}. {_meaning(speaker, margin)}",
         quality=_quality(quality),
         smoke=smoke,
     )
 
 
-def _sentence(cited: Memorization) -> str:
-    return f"{_counted(cited)}. {_MEANING[cited.verdict]}"
+def _meaning(cited: Memorization, margin: float) -> str:
+    beyond = f"{100 * margin:g} percentage points"
+    if cited.verdict == "above":
+        return "That is more than chance explains: a model without copies would be accused in at most 5 % of runs."
+    if cited.verdict == "at_or_below":
+        return f"With 95 % confidence that is less than {beyond} above the floor, as for every figure that decides."
+    low, high = (f"{100 * bound:.1f}" for bound in (cited.difference_low, cited.difference_high))
+    return f"The difference is between {low} and {high} points: too few images to tell it from 0 or from {beyond}."
 
 
 def _counted(cited: Memorization) -> str:
@@ -87,8 +90,7 @@ def measure_name(figure: Memorization) -> str:
 
 def short_name(figure: Memorization) -> str:
     """The same without its kind."""
-    name = {"mq": "MQ", "second_nearest": "nearest / second", "extraction": "extraction, MQ"}[figure.measure]
-    return f"{name} < {figure.threshold:.3g}"
+    return f"{KINDS[figure.measure].name} < {figure.threshold:.3g}"
 
 
 def percent(share: float) -> str:

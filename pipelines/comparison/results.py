@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ...components.config.fields import frozen_difference
 from ...components.failure import Fatal
-from ...components.measures.verdict import Memorization, Verdict, cited, rank
+from ...components.measures.verdict import Measure, Memorization, Verdict, cited, rank
 from ...components.report.figures import Figures, Quality, load_figures
 from ...components.run import Plan, ProxyRecord
 from ...components.run.state import state_of
@@ -30,7 +29,7 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """Over all deciding thresholds, augmentation-aware, as the report says it."""
+        """As the report says it."""
         return cited(self.figures.memorization).verdict
 
 
@@ -53,11 +52,11 @@ class Measured(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    measure: Literal["mq", "second_nearest", "extraction"]
+    measure: Measure
     aware: bool
     threshold: float
-    decides: bool
-    """In every run of the comparison."""
+    informative: bool
+    """Its floor is at most 10 % in every run of the comparison."""
     generated: Spread
     floor: Spread
 
@@ -133,9 +132,9 @@ def result_of(entry: Entry) -> Result | None:
 def summaries(arms: Sequence[Arm], results: Sequence[Result]) -> list[Summary]:
     """One an arm that has results, in the arms' order."""
     by_arm = {arm.name: [r for r in results if r.entry.arm.name == arm.name] for arm in arms}
-    deciding = _deciding(results)
+    informative = _informative(results)
     reference = {r.entry.seed: r for r in by_arm.get(REFERENCE, [])}
-    return [_summary(name, found, reference, deciding) for name, found in by_arm.items() if found]
+    return [_summary(name, found, reference, informative) for name, found in by_arm.items() if found]
 
 
 Key = tuple[str, bool, float]
@@ -145,13 +144,13 @@ def _key(figure: Memorization) -> Key:
     return figure.measure, figure.aware, figure.threshold
 
 
-def _deciding(results: Sequence[Result]) -> set[Key]:
-    """Measures whose floor lets them decide in every run."""
+def _informative(results: Sequence[Result]) -> set[Key]:
+    """Measures whose floor is at most 10 % in every run."""
     figures = [m for r in results for m in r.figures.memorization]
-    return {_key(m) for m in figures} - {_key(m) for m in figures if not m.decides}
+    return {_key(m) for m in figures} - {_key(m) for m in figures if not m.informative}
 
 
-def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], deciding: set[Key]) -> Summary:
+def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], informative: set[Key]) -> Summary:
     figures = [r.figures for r in found]
     verdicts: dict[Verdict, int] = {}
     for result in found:
@@ -167,7 +166,7 @@ def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], d
                 measure=first.measure,
                 aware=first.aware,
                 threshold=first.threshold,
-                decides=_key(first) in deciding,
+                informative=_key(first) in informative,
                 generated=Spread.of([m.generated.share for m in same]),
                 floor=Spread.of([m.floor.share for m in same]),
             )

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...components.report.tables import SHORT, Table
+from ...components.measures.verdict import KINDS
+from ...components.report.tables import Table
 from .arms import REFERENCE
 from .results import Measured, Spread, Summary
 
@@ -35,7 +36,7 @@ def shares(value: Spread) -> str:
 
 def measure(figure: Measured) -> str:
     """A column's head."""
-    return SHORT[figure.measure] + (f"<{figure.threshold:.2g}" if figure.measure == "mq" else "")
+    return KINDS[figure.measure].short + (f"<{figure.threshold:.2g}" if figure.measure == "mq" else "")
 
 
 def verdicts(summary: Summary) -> str:
@@ -46,7 +47,7 @@ def verdicts(summary: Summary) -> str:
 
 def shown_measures(summary: Summary, aware: bool = True) -> list[Measured]:
     """The measures that decide, the same ones for every arm of a comparison."""
-    return [m for m in summary.memorization if m.aware is aware and m.decides]
+    return [m for m in summary.memorization if m.aware is aware and m.informative]
 
 
 def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Table:

@@ -87,11 +87,11 @@ def write(
 
 
 def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tuple[str, Markup]]:
-    """A plot a kind of features: the widest MQ that decides, against the Frechet distance of all generated images."""
-    deciding = [m for m in shown_measures(over_seeds[0]) if m.measure == "mq"]
-    if not deciding:
+    """A plot a kind of features: the widest informative MQ, against the Frechet distance of all generated images."""
+    informative = [m for m in shown_measures(over_seeds[0]) if m.measure == "mq"]
+    if not informative:
         return []
-    widest = max(deciding, key=lambda m: m.threshold)
+    widest = max(informative, key=lambda m: m.threshold)
     drawn = []
     for number, quality in enumerate(over_seeds[0].quality):
         points = [

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
+from scipy.stats import fisher_exact, norm
 
-from unecho.components.measures.intervals import Share, difference, wilson
+from unecho.components.measures.intervals import Share, difference, holm, p_above, p_beyond, wilson
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,51 @@ def test_difference_intervals_have_their_published_values(
     a: tuple[int, int], b: tuple[int, int], low: float, high: float
 ):
     assert difference(Share.counted(*a), Share.counted(*b)) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    "counts", [(0, 100, 0, 50), (17, 2048, 0, 500), (41, 2048, 5, 500), (3, 10, 9, 10), (10, 10, 0, 7)]
+)
+def test_the_test_of_an_echo_is_fishers_by_mid_p(counts: tuple[int, int, int, int]):
+    count, of, floor, floor_of = counts
+    table = [[count, of - count], [floor, floor_of - floor]]
+    exact = fisher_exact(table, alternative="greater").pvalue
+    more = [[count + 1, of - count - 1], [floor - 1, floor_of - floor + 1]]  # the next table with the same margins
+    beyond = fisher_exact(more, alternative="greater").pvalue if min(min(row) for row in more) >= 0 else 0
+    assert p_above(*counts) == pytest.approx((exact + beyond) / 2)  # half of what is as extreme
+
+
+@pytest.mark.parametrize(
+    "counts", [(0, 100, 0, 50), (20, 2048, 5, 500), (60, 2048, 5, 500), (5, 60, 20, 40), (60, 60, 0, 40)]
+)
+def test_the_test_of_non_inferiority_is_the_score_test_whose_shares_a_search_finds(counts: tuple[int, int, int, int]):
+    count, of, floor, floor_of = counts
+    margin = 0.02
+    lower = np.linspace(0, 1 - margin, 2_000_001)[1:-1]
+    upper = lower + margin
+    likely = (
+        count * np.log(upper)
+        + (of - count) * np.log1p(-upper)
+        + floor * np.log(lower)
+        + (floor_of - floor) * np.log1p(-lower)
+    )
+    best = int(np.argmax(likely))
+    p, q = upper[best], lower[best]
+    deviation = np.sqrt(p * (1 - p) / of + q * (1 - q) / floor_of)
+    expected = norm.cdf((count / of - floor / floor_of - margin) / deviation)
+    assert p_beyond(*counts, margin) == pytest.approx(expected, rel=1e-3, abs=1e-12)
+
+
+def test_both_tests_take_many_counts_at_once():
+    counts, floors = np.array([0, 10, 60]), np.array([0, 5, 5])
+    for test in (p_above, lambda *given: p_beyond(*given, 0.02)):
+        together = test(counts, 2048, floors, 500)
+        one_by_one = [float(test(int(c), 2048, int(f), 500)) for c, f in zip(counts, floors, strict=True)]
+        assert together.tolist() == pytest.approx(one_by_one)
+
+
+def test_holm_multiplies_the_least_by_their_number_and_never_falls():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([0.02]) == [0.02]
+    assert holm([]) == []

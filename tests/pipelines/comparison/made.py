@@ -2,7 +2,7 @@
 
 from unecho.components.config import resolve
 from unecho.components.measures.intervals import Share
-from unecho.components.measures.verdict import judged
+from unecho.components.measures.verdict import beside_floor, judged
 from unecho.components.report.figures import Figures, Headline, Provenance, Quality, Round
 from unecho.components.run import Run
 from unecho.pipelines.comparison.arms import Arm, Entry
@@ -39,12 +39,16 @@ def result(
     config = resolve("tiny", variant, settings=(f"seed={seed}",))
     figures = Figures(
         headline=Headline(verdict="unclear", title="", sentence="", quality="", smoke=None),
-        memorization=[
-            judged("mq", True, 0.1, share(copies), share(floor)),
-            judged("mq", True, 0.4, share(copies), share(200)),
-            judged("mq", False, 0.1, share(copies + 5), share(floor)),
-            judged("extraction", True, 0.1, share(copies // 50, 100), share(0), guesses=7),
-        ],
+        memorization=judged(
+            [
+                beside_floor("mq", True, 0.1, share(copies), share(floor)),
+                beside_floor("mq", True, 0.4, share(copies), share(200)),
+                beside_floor("mq", False, 0.1, share(copies + 5), share(floor)),
+                beside_floor("extraction", True, 0.1, share(copies // 50, 100), share(0), guesses=7),
+            ],
+            ("mq_aware_0.1",),
+            0.02,
+        ),
         quality=quality(frechet),
         further_quality=[quality(10 * frechet, "onnx")],
         neighbours=10,

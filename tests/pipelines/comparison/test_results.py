@@ -16,7 +16,7 @@ RESULTS = [
     result("default", 0, 400, 2.0, train_s=100),
     result("iet-agc+", 0, 10, 1.0, train_s=120),
     result("default", 1, 500, 4.0, train_s=100),
-    result("iet-agc+", 1, 20, 3.0, train_s=140),
+    result("iet-agc+", 1, 30, 3.0, train_s=140),
 ]
 
 
@@ -45,10 +45,10 @@ def test_without_plain_training_nothing_is_related_to_it() -> None:
     assert ours.time_of_reference is None
 
 
-def test_a_threshold_decides_only_where_it_does_in_every_run() -> None:
+def test_a_threshold_is_shown_only_where_its_floor_is_low_in_every_run() -> None:
     odd = result("iet-agc+", 2, 10, 1.0, floor=150)
     for found, wanted in ((RESULTS, True), ([*RESULTS, odd], False)):
-        by_key = {(m.measure, m.aware, m.threshold): m.decides for m in summaries(ARMS, found)[0].memorization}
+        by_key = {(m.measure, m.aware, m.threshold): m.informative for m in summaries(ARMS, found)[0].memorization}
         assert by_key["mq", True, 0.1] is wanted
         assert by_key["mq", True, 0.4] is False  # its floor is 20 %
 
@@ -61,7 +61,7 @@ def test_skips_count_as_skipped_only_where_they_are_dropped() -> None:
 def test_verdicts_are_counted_over_seeds() -> None:
     plain, ours = summaries(ARMS, RESULTS)
     assert plain.verdicts == {"above": 2}
-    assert ours.verdicts == {"at_or_below": 1, "unclear": 1}  # 10 and 20 of 1,000 beside a floor of 20
+    assert ours.verdicts == {"at_or_below": 1, "unclear": 1}  # 10 and 30 of 1,000 beside a floor of 20, margin 2 %
 
 
 def test_one_seed_has_no_spread() -> None:
@@ -77,7 +77,7 @@ def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
     assert max(len(line) for line in text) <= 80
     row = next(line for line in text if line.startswith("default"))
     assert row.split()[:3] == ["default", "45.0", "±7.1"]
-    assert "MQ<0.4" not in "".join(text)  # it decides nothing
+    assert "MQ<0.4" not in "".join(text)  # its floor is 20 %
     assert "|  | MQ&lt;0.1 | extracted | at floor |" in [line for table in found for line in markdown(table)]
     assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in [line for table in found for line in markdown(table)]
     plain = next(table for table in found if table.title.startswith("Memorization, plain"))
