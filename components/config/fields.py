@@ -208,6 +208,8 @@ class MSR(Section):
     """Share of the training samples that moves, those with the highest skip rate."""
     start_round: Annotated[int, Field(ge=0)] = 0
     """First round after which samples move."""
+    destination: Literal["spread", "ring"] = "spread"
+    """`spread`: a shard's movers go to all other shards; `ring`: all to the next one, the authors' way."""
 
 
 class TAA(Section):

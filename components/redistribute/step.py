@@ -67,5 +67,6 @@ def _moved(
         config.msr.redistribute_fraction,
         config.seed,
         round,
+        config.msr.destination,
     )
     return after
