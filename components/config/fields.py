@@ -203,7 +203,7 @@ class MSR(Section):
     """Memory samples redistribute: often-skipped samples leave their shard."""
 
     enabled: bool = True
-    """Move samples after every round but the last."""
+    """Move samples after every round. Nothing trains on the move after the last one, unless the run grows."""
     redistribute_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Share of the training samples that moves, those with the highest skip rate."""
     start_round: Annotated[int, Field(ge=0)] = 0

@@ -15,7 +15,9 @@ from ..run.tensors import load_state, state_bytes
 def redistribute(run: Run, round: int, progress: Progress) -> Assignment:
     """Commit assignment `round` + 1: samples moved where MSR says so, flags taken over from the proxies.
 
-    The statistics decide alone: no image and no model is read.
+    The statistics decide alone: no image and no model is read. It does not depend on how many rounds are
+    planned: nothing reads the assignment after the last one until the run grows, and then it is the one that
+    a run planned longer has.
 
     Raises:
         Fatal: a proxy is missing or altered.
@@ -53,9 +55,8 @@ def _moved(
     visits: np.ndarray[tuple[int], np.dtype[np.int64]],
     skips: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    """The shards of the next round; nothing moves without MSR, before its first round and after the last."""
-    last = round + 1 == config.iet.rounds
-    if not config.msr.enabled or last or round < config.msr.start_round:
+    """The shards of the next round; nothing moves without MSR and before its first round."""
+    if not config.msr.enabled or round < config.msr.start_round:
         return shard
     rows = np.flatnonzero(shard >= 0)
     after = shard.copy()
