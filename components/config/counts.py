@@ -27,13 +27,13 @@ def steps_per_round(config: RunConfig, samples: int) -> int:
 
 
 def planned_visits(config: RunConfig, shard_sizes: list[int]) -> int:
-    """Samples seen, with repetition, over all rounds and shards. Steps run through epochs across rounds."""
+    """Samples seen, with repetition, over all rounds and shards. Every round begins an epoch."""
     total = 0
     for samples in shard_sizes:
-        steps, batch = config.iet.rounds * steps_per_round(config, samples), batch_size(config, samples)
-        epochs, more = divmod(steps, steps_per_epoch(config, samples))
-        total += epochs * min(samples, steps_per_epoch(config, samples) * batch) + more * batch
-    return total
+        batch, per_epoch = batch_size(config, samples), steps_per_epoch(config, samples)
+        epochs, more = divmod(steps_per_round(config, samples), per_epoch)
+        total += epochs * min(samples, per_epoch * batch) + more * batch
+    return config.iet.rounds * total
 
 
 def check_counts(config: RunConfig, training: int, held_out: int) -> None:

@@ -136,7 +136,7 @@ class IET(Section):
     local_epochs: Positive | None = None
     """Passes of a proxy over its shard in one round; 100 when neither this nor local_steps is given."""
     local_steps: Positive | None = None
-    """Optimizer steps of a proxy in one round, instead of local_epochs."""
+    """Optimizer steps of a proxy in one round, instead of local_epochs; every round begins an epoch."""
 
     @model_validator(mode="before")
     @classmethod

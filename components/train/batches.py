@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import RunConfig
-from ..config.counts import batch_size, steps_per_epoch
+from ..config.counts import batch_size, steps_per_epoch, steps_per_round
 from ..data import Dataset
 from ..method.augment import Augmenter, randaugment
 
@@ -30,7 +30,12 @@ def seed_of(seed: int, purpose: str, shard: int, number: int) -> int:
 
 
 class Order:
-    """The batches of a shard slot: batch b of epoch e, for every global step of the slot."""
+    """The batches of a shard slot: batch b of epoch e, for every global step of the slot.
+
+    Every round begins an epoch, since its shard may hold other samples than the round before: a round of
+    `local_steps` that ends inside an epoch leaves the rest of it out, so that no sample is seen twice in an
+    epoch, or missed by one that runs to its end.
+    """
 
     def __init__(self, config: RunConfig, shard: int, samples: int) -> None:
         """
@@ -40,10 +45,19 @@ class Order:
         self._seed, self._shard, self._samples = config.seed, shard, samples
         self._batch = batch_size(config, samples)
         self.steps_per_epoch = steps_per_epoch(config, samples)
+        self._steps_per_round = steps_per_round(config, samples)
+        self._epochs_per_round = -(-self._steps_per_round // self.steps_per_epoch)
 
     def epoch(self, step: int) -> int:
-        """The epoch that a global step belongs to."""
-        return step // self.steps_per_epoch
+        """The epoch that a global step belongs to, counted over all rounds."""
+        round, within = divmod(step, self._steps_per_round)
+        return round * self._epochs_per_round + within // self.steps_per_epoch
+
+    def end(self, step: int) -> int:
+        """The first step after the epoch that a global step belongs to."""
+        round, within = divmod(step, self._steps_per_round)
+        after = (within // self.steps_per_epoch + 1) * self.steps_per_epoch
+        return round * self._steps_per_round + min(after, self._steps_per_round)
 
     def generator(self, epoch: int, purpose: str) -> torch.Generator:
         """What an epoch draws from on the CPU."""
@@ -54,8 +68,12 @@ class Order:
         return torch.randperm(self._samples, generator=self.generator(epoch, "order"))
 
     def positions(self, permutation: Tensor, step: int) -> Tensor:
-        """The samples of a step, by position in the shard, int64 [at most batch_size]."""
-        first = step % self.steps_per_epoch * self._batch
+        """The samples of a step, by position in the shard, int64 [at most batch_size].
+
+        Args:
+            permutation: of the epoch that `step` belongs to.
+        """
+        first = step % self._steps_per_round % self.steps_per_epoch * self._batch
         return permutation[first : first + self._batch]
 
 
@@ -102,7 +120,7 @@ class Batches:
         """
         if (epoch := self._order.epoch(step)) != self._epoch:
             self._begin(epoch, step, augment_next)
-        while self._expected < min((epoch + 1) * self.steps_per_epoch, step + AHEAD):
+        while self._expected < min(self._order.end(step), step + AHEAD):
             self._images.expect(self._order.positions(self._permutation, self._expected))
             self._expected += 1
         positions = self._order.positions(self._permutation, step)

@@ -154,7 +154,40 @@ def test_order_is_a_function_of_seed_shard_and_step(tmp_path: Path) -> None:
     assert not torch.equal(order.permutation(5), order.permutation(6))
     assert not torch.equal(order.permutation(5), Order(config, 0, 48).permutation(5))
     permutation = order.permutation(2)
-    assert torch.equal(order.positions(permutation, 7), permutation[16:32])  # step 7 is the second of epoch 2
+    # step 7 is the second of epoch 2
+    assert torch.equal(order.positions(permutation, 7), permutation[16:32])
+
+
+@pytest.mark.parametrize("local_steps", [2, 3, 4, 5, 7])
+def test_a_round_that_ends_inside_an_epoch_is_followed_by_a_new_epoch_of_the_new_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_steps: int
+) -> None:
+    """In a round of s steps a sample is seen floor(s/3) or ceil(s/3) times, an epoch being 3 batches."""
+    spy, run = Spy(monkeypatch), Run.at(str(tmp_path), "a")
+    config = tiny(f"iet.local_steps={local_steps}", "agc.skip_ratio=1.02", "noise.timesteps=5")
+    finish(run, config)
+    assert run.load(Assignment, 1).moved + run.load(Assignment, 2).moved > 0
+    steps = iter(spy.steps)
+    orders = set()
+    for round in range(3):
+        for k in range(2):
+            seen = torch.cat([next(steps)[0] for _ in range(local_steps)])
+            visits = torch.bincount(seen, minlength=48)
+            assert set(visits.tolist()) <= {local_steps // 3, -(-local_steps // 3)}
+            for first in range(0, len(seen), 48):
+                assert len(set(seen[first : first + 48].tolist())) == len(seen[first : first + 48])
+                orders.add((first, tuple(seen[first : first + 16].tolist())))
+            saved = load_state(run.store, run.load(ProxyRecord, round, k).objects["statistics.safetensors"])
+            assert saved["visits"].tolist() == visits.tolist()
+    assert len(orders) == 3 * 2 * -(-local_steps // 3), "no order is drawn twice"
+
+
+def test_epochs_count_on_over_rounds_and_end_where_the_round_ends() -> None:
+    order = Order(tiny("iet.local_steps=7"), shard=0, samples=48)  # 3 batches an epoch
+    assert [order.epoch(step) for step in range(14)] == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5]
+    assert [order.end(step) for step in range(14)] == [3, 3, 3, 6, 6, 6, 7, 10, 10, 10, 13, 13, 13, 14]
+    permutation = order.permutation(3)
+    assert torch.equal(order.positions(permutation, 8), permutation[16:32])
 
 
 def test_without_drop_last_the_last_batch_is_what_is_left() -> None:
