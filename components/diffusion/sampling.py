@@ -1,6 +1,5 @@
 """Images from noise. An image depends on the weights, the seed and its index, not on how work was split."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import RunConfig
+from ..method.streams import generator_of
 from .family import Base, Family
 
 
@@ -40,7 +40,7 @@ def generate(
     for first in range(start, stop, batch_size):
         indices = range(first, min(first + batch_size, stop))
         # drawn on the CPU, so that the noise is the same on every device
-        generators = [torch.Generator("cpu").manual_seed(_image_seed(seed, i)) for i in indices]
+        generators = [image_generator(seed, i) for i in indices]
         images = pipeline(
             batch_size=len(indices), generator=generators, num_inference_steps=steps, output_type="np"
         ).images
@@ -49,8 +49,9 @@ def generate(
     return np.concatenate(batches)
 
 
-def _image_seed(seed: int, index: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"sample {seed} {index}".encode()).digest()[:8], "little") >> 1
+def image_generator(seed: int, index: int) -> torch.Generator:
+    """What image `index` draws its noise from, at the start and at every step: a CPU generator of its own."""
+    return generator_of("sample", seed, index)
 
 
 def preview_strip(

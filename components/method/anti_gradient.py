@@ -54,6 +54,14 @@ def is_skipped(loss: Tensor, bank: Tensor, skip_ratio: float) -> Tensor:
 
 
 def mean_of_kept(loss: Tensor, skipped: Tensor) -> Tensor:
-    """The batch loss: the mean over the samples kept, 0 when none is."""
+    """The batch loss: the mean over the samples kept, 0 when none is.
+
+    A batch without kept samples has a gradient of zero, not none: the optimizer's step still moves the weights,
+    by Adam's momentum (and by the weight decay of AdamW), and the moments decay.
+
+    Args:
+        loss: float32 [B].
+        skipped: bool [B].
+    """
     kept = (~skipped).to(loss.dtype)
     return (loss * kept).sum() / kept.sum().clamp(min=1)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..config.fields import TAA
+from .streams import begin_default
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def randaugment(images: Tensor, seeds: Mapping[int, int]) -> Tensor:
     Args:
         images: uint8 [B, C, H, W], on any device.
         seeds: a seed for each image that is augmented, by its place in the batch. The default CPU
-            generator is left seeded by the last of them.
+            generator is left where the last of them ended.
 
     Returns:
         uint8 [B, C, H, W], on the device of `images`.
@@ -123,6 +124,6 @@ def randaugment(images: Tensor, seeds: Mapping[int, int]) -> Tensor:
     augment = RandAugment()
     images = images.clone()
     for place, seed in seeds.items():
-        torch.manual_seed(seed)
+        begin_default(torch.device("cpu"), "randaugment", seed)
         images[place] = augment(images[place].cpu()).to(images.device)
     return images

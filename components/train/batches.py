@@ -1,6 +1,5 @@
 """Which samples an update sees, with which augmentation, and how their pixels get to the device."""
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -17,16 +16,11 @@ from ..config import RunConfig
 from ..config.counts import batch_size, steps_per_epoch, steps_per_round
 from ..data import Dataset
 from ..method.augment import Augmenter, randaugment
+from ..method.streams import generator_of, seed_of
 
 AHEAD = 4
 """Batches that are read while one trains."""
 _SHARE_OF_MEMORY = 0.25
-
-
-def seed_of(seed: int, purpose: str, shard: int, number: int) -> int:
-    """A seed for torch, a function of its arguments only: never of history, or of how work was split."""
-    digest = hashlib.sha256(f"{purpose} {seed} {shard} {number}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 class Order:
@@ -61,7 +55,7 @@ class Order:
 
     def generator(self, epoch: int, purpose: str) -> torch.Generator:
         """What an epoch draws from on the CPU."""
-        return torch.Generator("cpu").manual_seed(seed_of(self._seed, purpose, self._shard, epoch))
+        return generator_of(purpose, self._seed, self._shard, epoch)
 
     def permutation(self, epoch: int) -> Tensor:
         """The epoch's order of the shard's samples, int64 [n_k] of positions in the shard."""
@@ -142,7 +136,7 @@ class Batches:
         if self._on_host is None:
             return images
         seeds = {
-            place: seed_of(self._seed, f"randaugment {self._epoch}", self._shard, int(position))
+            place: seed_of(f"randaugment {self._epoch}", self._seed, self._shard, int(position))
             for place, position in enumerate(positions)
             if self._on_host[position]
         }

@@ -9,7 +9,8 @@ from ..config.counts import steps_per_round
 from ..diffusion.family import Batch, Family
 from ..method.anti_gradient import is_skipped, mean_of_kept
 from ..method.augment import Augmenter
-from .batches import Batches, seed_of
+from ..method.streams import begin_default
+from .batches import Batches
 from .slot import Slot
 
 
@@ -33,7 +34,7 @@ class Trainer:
         # Batch: which samples, and the augmentation that each has should it be flagged
         picked = self._batches.at(slot.step, slot.augment_next)
         device = picked.samples.device
-        torch.manual_seed(seed_of(config.seed, "step", self._shard, slot.step))
+        begin_default(device, "step", config.seed, self._shard, slot.step)
 
         # Augment the flagged (TAA)
         flagged = slot.augment_next[picked.samples]

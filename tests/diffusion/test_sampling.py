@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from unecho.components.config import resolve
 from unecho.components.diffusion.pixels import Pixels, initial_network, network_config
-from unecho.components.diffusion.sampling import generate
+from unecho.components.diffusion.sampling import generate, image_generator
 from unecho.components.sample.step import part_bounds
 
 
@@ -28,6 +29,17 @@ def test_a_split_at_whole_batches_gives_the_bytes_of_the_whole(sampler: str) -> 
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert len({image.tobytes() for image in whole}) == 11
     assert (generate(pipe, 4, 0, 4, 4, 5) != whole[:4]).any()
+
+
+def test_images_whose_seeds_agree_in_32_bits_have_noise_of_their_own() -> None:
+    """sha256('sample 0 36060') and ('sample 0 58626') agree in the 32 bits that torch keeps of a seed on a CPU."""
+    first, second = (torch.randn(64, generator=image_generator(0, index)) for index in (36060, 58626))
+    assert not torch.isclose(first, second).any()
+
+
+def test_no_two_of_65536_images_share_their_noise() -> None:
+    noise = {torch.rand(16, generator=image_generator(0, index)).numpy().tobytes() for index in range(65_536)}
+    assert len(noise) == 65_536
 
 
 def test_ddpm_draws_its_noise_from_the_images_own_generator_at_every_step() -> None:
