@@ -44,6 +44,13 @@ class Display:
         else:
             self._console.print(text)
 
+    def warn(self, text: str) -> None:
+        """One line that stays, of something one should think about."""
+        if is_json():
+            emit(text, level="warning")
+        else:
+            self._console.print(f"warning: {text}")
+
     @contextmanager
     def step(
         self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]

@@ -1,5 +1,6 @@
 """What a run would do, worked out from its configuration alone."""
 
+import math
 from dataclasses import dataclass, field
 
 from ..components.config import RunConfig
@@ -7,6 +8,8 @@ from ..components.config.counts import planned_visits, shard_sizes, steps_per_ro
 from ..components.diffusion import family_of
 
 _BYTES = 4  # a float32
+_MUCH = 0.01
+"""Share of the first weights in an average, above which it is warned of."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,17 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
         weights_peak=(kept + 1) * model + kept * shards * proxy + 2 * running * proxy,
         weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
         images=(samples + held_out + config.sample.count) * channels * resolution**2,
-        warnings=_warnings(config, samples, held_out, min(sizes)),
+        warnings=warnings_of(config, samples, held_out),
     )
 
 
-def _warnings(config: RunConfig, samples: int, held_out: int, smallest: int) -> list[str]:
-    warnings = []
+def warnings_of(config: RunConfig, samples: int, held_out: int) -> list[str]:
+    """What one should think about before a run, a line each.
+
+    Args:
+        samples: training samples; held_out: the others.
+    """
+    warnings, smallest = [], min(shard_sizes(config, samples))
     if held_out < 2:
         warnings.append(
             f"data.held_out: {held_out} held-out images: there is no floor to compare with; hold out some hundreds"
@@ -94,11 +102,23 @@ def _warnings(config: RunConfig, samples: int, held_out: int, smallest: int) -> 
         warnings.append(
             f"train.drop_last: an epoch leaves out {smallest % config.train.batch_size} of a shard's {smallest} samples"
         )
-    if config.train.ema_decay >= 0.999 and not config.train.ema_warmup and config.sample.weights == "ema":
-        steps = config.iet.rounds * steps_per_round(config, max(1, smallest))
-        if steps < 5 / (1 - config.train.ema_decay):
-            warnings.append(
-                f"train.ema_decay: an average of decay {config.train.ema_decay} still holds much of the first weights "
-                f"after {steps} steps: lower it, or set train.ema_warmup"
-            )
+    if config.sample.weights == "ema" and (share := share_of_first_weights(config, samples)) > _MUCH:
+        steps = config.iet.rounds * steps_per_round(config, smallest)
+        warnings.append(
+            f"train.ema_decay: an average of decay {config.train.ema_decay} still holds much of the first weights "
+            f"after {steps} steps, {share:.0%}: lower it, or set train.ema_warmup"
+        )
     return warnings
+
+
+def share_of_first_weights(config: RunConfig, samples: int) -> float:
+    """How much of the released average is the weights that training began with: the product of all its decays.
+
+    Args:
+        samples: training samples; the smallest shard's slot counts.
+    """
+    steps = config.iet.rounds * steps_per_round(config, max(1, min(shard_sizes(config, samples))))
+    if not config.train.ema_warmup:
+        return config.train.ema_decay**steps
+    longest = min(steps, 1000)  # of the first weights 1e-22 is left by then
+    return math.prod(min(config.train.ema_decay, (1 + step) / (10 + step)) for step in range(longest))

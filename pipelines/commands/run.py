@@ -14,9 +14,10 @@ from ...components.failure import Stopped
 from ...components.log import configure_logging, emit, is_json
 from ...components.report.figures import load_figures
 from ...components.report.tables import aligned, figure_table
-from ...components.run import ReportRecord, Run
+from ...components.run import DatasetRecord, ReportRecord, Run
 from ...components.store.directory import DirectoryStore
 from ..display import Display
+from ..forecast import warnings_of
 from ..local import Local
 from ..loop import Engine, iet
 from .options import add_cluster_arguments, add_root_argument
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
         console.print(f"run {run.url}", soft_wrap=True)
     try:
         with Display(console) as display:
-            iet(_engine(arguments, run, config, display))
+            iet(_Warns(_engine(arguments, run, config, display), run, config, display))
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
@@ -47,6 +48,21 @@ def main(argv: Sequence[str]) -> None:
         emit("done", run=run.url, report=place, model=model, headline=report.headline)
     else:
         show(console, run, report)
+
+
+class _Warns:
+    """An engine, which says what `unecho plan` warns of: once the data set is there, before anything trains."""
+
+    def __init__(self, engine: Engine, run: Run, config: RunConfig, display: Display) -> None:
+        self._engine, self._run, self._config, self._display = engine, run, config, display
+        self.map, self.beside, self.repeat = engine.map, engine.beside, engine.repeat
+
+    def step(self, name: str, round: int | None = None) -> None:
+        self._engine.step(name, round)
+        if name == "prepare":
+            dataset = self._run.load(DatasetRecord)
+            for warning in warnings_of(self._config, dataset.train_samples, dataset.held_out_samples):
+                self._display.warn(warning)
 
 
 def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:

@@ -1,5 +1,6 @@
 """The command line: what a user's mistake prints, and what the commands say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,29 @@ def test_a_run_prints_its_table_its_places_and_the_lines_that_sample(
     assert Path("sample.png").is_file()
     assert main(["run", "--preset", "tiny", "--root", "here"]) == 0
     assert capsys.readouterr().out.splitlines()[-3:] == out.splitlines()[-3:]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_run_warns_once_of_what_plan_warns_of_before_it_trains(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["plan", "--preset", "tiny"]) == 0
+    planned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert len(planned) == 2
+    monkeypatch.setenv("UNECHO_LOG", "json" if form == "json" else "")
+    assert main(["run", "--preset", "tiny", "--root", "here"]) == 0
+    printed = capsys.readouterr()
+    if form == "text":
+        said = [line for line in printed.out.splitlines() if line.startswith("warning: ")]
+    else:
+        lines = [json.loads(line) for line in printed.err.splitlines()]
+        said = ["warning: " + line["message"] for line in lines if line["level"] == "warning"]
+        assert lines.index(next(x for x in lines if x["level"] == "warning")) < next(
+            i for i, x in enumerate(lines) if x.get("step") == "train"
+        )
+    assert said == planned
 
 
 def test_plan_says_what_a_run_would_do_and_writes_nothing(

@@ -1,7 +1,16 @@
 """The dry run's figures, worked out by hand."""
 
+import math
+
+import pytest
+
 from unecho.components.config import resolve
-from unecho.pipelines.forecast import forecast
+from unecho.components.config.counts import shard_sizes, steps_per_round
+from unecho.components.config.resolve import preset_names
+from unecho.pipelines.forecast import forecast, warnings_of
+
+SAMPLES = {"images": 1500, "afhq-dog": 4000, "cifar10": 45_000, "tiny": 96}
+"""Training images of a preset's data set, or few of one's own; 100 in the others."""
 
 
 def test_cifar10_as_the_papers_trained_it() -> None:
@@ -27,3 +36,24 @@ def test_what_one_should_think_about_is_said() -> None:
     warnings = " ".join(forecast(config, samples=96, held_out=0, channels=1, resolution=8).warnings)
     for wanted in ("there is no floor", "MQ saturates", "still holds much of the first weights", "wide intervals"):
         assert wanted in warnings
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("variant", ["default", "iet-agc+"])
+def test_no_preset_releases_an_average_that_holds_much_of_the_first_weights(preset: str, variant: str) -> None:
+    config, samples = resolve(preset, variant), SAMPLES.get(preset, 100)
+    if config.sample.weights == "raw":
+        return
+    left = 1.0
+    for step in range(config.iet.rounds * steps_per_round(config, min(shard_sizes(config, samples)))):
+        decay = config.train.ema_decay
+        left *= min(decay, (1 + step) / (10 + step)) if config.train.ema_warmup else decay
+    assert left < 1e-3
+    assert "first weights" not in " ".join(warnings_of(config, samples, 500))
+
+
+def test_the_share_of_the_first_weights_is_said() -> None:
+    """150 images a shard in batches of 64 are 3 steps an epoch, 3,000 in all: exp(-0.3) = 74 %."""
+    config = resolve("images", "iet-agc+", settings=("train.ema_warmup=false",))
+    assert math.isclose(0.9999**3000, 0.7408, abs_tol=1e-4)
+    assert "after 3000 steps, 74%: lower it, or set train.ema_warmup" in " ".join(warnings_of(config, 1500, 500))
