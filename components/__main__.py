@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .config.command_line import add_config_arguments, config_from
 from .failure import status_of
 from .log import configure_logging
+from .openmp import let_waiting_threads_sleep
 from .progress import Lines
 from .run import Run
 from .steps import STEPS, plan, run_step
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 2 trying again cannot help, 143 stopped after a checkpoint, else 1.
     """
+    let_waiting_threads_sleep()
     return status_of(lambda: _main(argv))
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Final
 
 from ...components.failure import status_of
+from ...components.openmp import let_waiting_threads_sleep
 from ...components.run.records import code_version
 
 COMMANDS: Final = {
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint, else 1.
     """
+    let_waiting_threads_sleep()
     argv = list(sys.argv[1:] if argv is None else argv)
     listing = "\n".join(f"  {name:<11}{says}" for name, says in COMMANDS.items())
     parser = ArgumentParser(
