@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,48 @@ def is_json() -> bool:
     return os.environ.get("UNECHO_LOG") == "json"
 
 
+_SECRETS: Final = (
+    # what signs a request, in an address or in a header, and the identity that is exchanged for keys
+    re.compile(
+        r"((?:X-Amz-(?:Signature|Credential|Security-Token)|WebIdentityToken|Signature|Credential)"
+        r"[\"']?\s*[=:]\s*b?[\"']?)[^&\s\"'<,]+",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(\bBearer )[^\s\"'<,]+"),
+    re.compile(r"(\bAuthorization[\"']?\s*[=:]\s*[\"']?(?:Basic )?)[^\s\"'<,]+", re.IGNORECASE),
+    # http.client repeats a header's value when it cannot send it
+    re.compile(r"(Invalid header value )b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"),
+    # credentials in an address, such as a proxy's
+    re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+(?=@)", re.IGNORECASE),
+)
+
+
+_SECRET_VARIABLES: Final = (
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "MINIO_ROOT_PASSWORD",
+    "MINIO_SECRET_KEY",
+    "secretkey",
+)
+_SHORTEST: Final = 12
+"""Letters of a secret that is looked for in texts; a shorter one may be a word of any line."""
+
+
+def redacted(text: str) -> str:
+    """The text without what signs a request, tokens, the values of headers, credentials in addresses, and the secrets
+    of the environment.
+    """
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***", text)
+    for name in _SECRET_VARIABLES:
+        for part in os.environ.get(name, "").split():
+            text = text.replace(part, "***") if len(part) >= _SHORTEST else text
+    return text
+
+
 def emit(line: str, *, level: str = "info", shown: str | None = None, **fields: Any) -> None:
-    """One line on stderr.
+    """One line on stderr, without secrets.
 
     Args:
         line: the message.
@@ -26,7 +67,7 @@ def emit(line: str, *, level: str = "info", shown: str | None = None, **fields: 
         shown: what people read in its place.
         fields: beside the message, for machines only; those that are None are left out.
     """
-    text = line if shown is None else shown
+    line, text = redacted(line), redacted(line if shown is None else shown)
     if is_json():
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         given = {name: value for name, value in fields.items() if value is not None}
@@ -38,7 +79,7 @@ def write_termination_message(line: str) -> None:
     """Leave a line where Kubernetes looks for a container's end; elsewhere nothing happens."""
     try:
         if TERMINATION_LOG.exists():
-            TERMINATION_LOG.write_bytes(line.encode()[:4096])
+            TERMINATION_LOG.write_bytes(redacted(line).encode(errors="replace")[:4096])
     except OSError:  # not ours to write
         pass
 

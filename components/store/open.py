@@ -29,6 +29,9 @@ def open_store(url: str) -> Store:
 
 def read_object(address: str) -> bytes | None:
     """One object by its whole address, a path or s3://bucket/key; None where there is none."""
+    if address.startswith("s3://"):  # every '/' after the bucket's is part of the key
+        bucket, _, name = address.removeprefix("s3://").partition("/")
+        return _open_s3(f"s3://{bucket}").find(name)
     folder, slash, name = address.rpartition("/")
     return open_store(folder or (slash or ".")).find(name)
 

@@ -55,9 +55,10 @@ class S3:
 
 
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that says nothing of S3."""
+    """An environment that says nothing of S3, nor of proxies."""
     for name in os.environ:
-        if name.startswith(_CLIENT_VARIABLES) or name in _OTHER_VARIABLES:
+        is_proxy = name.lower().endswith("_proxy")
+        if is_proxy or name.startswith(_CLIENT_VARIABLES) or name in _OTHER_VARIABLES:
             monkeypatch.delenv(name)
 
 

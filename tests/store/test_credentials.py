@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.services.s3 import S3, bare
+from tests.store.test_secrets import everything_about
 from unecho.components.failure import Fatal
 from unecho.components.store import open_store
 from unecho.components.store.s3 import credentials
@@ -44,6 +45,16 @@ KFP = {"accesskey": "kfp", "secretkey": "kfp-secret"}
         (MINIO | {"AWS_SESSION_TOKEN": "of another key"}, ("minio", "minio-secret", None)),
         (MINIO | {"AWS_ACCESS_KEY_ID": "half a pair"}, ("minio", "minio-secret", None)),
         ({"AWS_ACCESS_KEY_ID": " key\n", "AWS_SECRET_ACCESS_KEY": "secret\n"}, ("key", "secret", None)),
+        ({name: f"\t{value} \r\n" for name, value in MINIO.items()}, ("minio", "minio-secret", None)),
+        ({name: f"{value}\n" for name, value in ROOT.items()}, ("root", "root-secret", None)),
+        ({name: f"{value}\n" for name, value in KFP.items()}, ("kfp", "kfp-secret", None)),
+        (AWS | {"AWS_SESSION_TOKEN": " token\r\n"}, ("aws", "aws-secret", "token")),
+        (AWS | {"AWS_SESSION_TOKEN": " \n"}, ("aws", "aws-secret", None)),
+        (MINIO | dict.fromkeys(AWS, "\n"), ("minio", "minio-secret", None)),
+        (
+            AWS | {"AWS_SECRET_ACCESS_KEY": "pass phrase of several wörds"},
+            ("aws", "pass phrase of several wörds", None),
+        ),
     ],
 )
 def test_keys_by_the_names_that_clients_use(environment: dict[str, str], expected: tuple[str, str, str | None]) -> None:
@@ -60,6 +71,90 @@ def test_keys_by_the_names_that_clients_use(environment: dict[str, str], expecte
 def test_half_a_pair_is_told_by_what_is_lacking(environment: dict[str, str], line: str) -> None:
     with pytest.raises(Fatal, match=f"^{line}$"):
         found(environment)
+
+
+CANARY = "canary-7f3a"
+
+
+@pytest.mark.parametrize("value", [f"{CANARY}\n{CANARY}", f"{CANARY}\r{CANARY}", f"{CANARY}\u201d", f"{CANARY}\x7f"])
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        (AWS, "AWS_ACCESS_KEY_ID"),
+        (AWS, "AWS_SESSION_TOKEN"),
+        (MINIO, "MINIO_ACCESS_KEY"),
+        (ROOT, "MINIO_ROOT_USER"),
+        (KFP, "accesskey"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/file"}, "AWS_ROLE_ARN"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/"}, "AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+    ],
+)
+def test_what_no_header_can_carry_is_refused_by_the_variables_name_and_never_repeated(
+    environment: dict[str, str], name: str, value: str
+) -> None:
+    with pytest.raises(Fatal) as caught:
+        found(environment | {name: value})
+    assert str(caught.value).startswith(f"credentials: {name}: it has a ")
+    assert CANARY not in everything_about(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"), [(AWS, "AWS_SECRET_ACCESS_KEY"), (MINIO, "MINIO_SECRET_KEY"), (KFP, "secretkey")]
+)
+@pytest.mark.parametrize("value", [f"{CANARY}\n{CANARY}", f"{CANARY}\u200b", f"{CANARY}\udcff"])
+def test_a_secret_key_in_two_lines_is_refused_by_the_variables_name(
+    environment: dict[str, str], name: str, value: str
+) -> None:
+    with pytest.raises(Fatal) as caught:
+        found(environment | {name: value})
+    assert str(caught.value).startswith(f"credentials: {name}: it has a line end or another invisible character")
+    assert CANARY not in everything_about(caught.value)
+
+
+@pytest.mark.parametrize("name", ["accesskey", "secretkey"])
+@pytest.mark.parametrize("value", [b"canary-7f3a\ncanary-7f3a", b"canary-7f3a\xff"])
+def test_a_mounted_secret_with_odd_characters_is_refused_by_its_file(tmp_path: Path, name: str, value: bytes) -> None:
+    for file in ("accesskey", "secretkey"):
+        (tmp_path / file).write_bytes(value if file == name else b"fine\n")
+    with pytest.raises(Fatal) as caught:
+        found({"UNECHO_S3_SECRET_DIR": f"{tmp_path}\n"})
+    assert str(caught.value).startswith(f"credentials: UNECHO_S3_SECRET_DIR ({tmp_path}): {name}: it has a ")
+    assert CANARY not in everything_about(caught.value)
+
+
+def test_a_mounted_secret_may_have_a_session_token(tmp_path: Path) -> None:
+    for file, value in (AWS | {"AWS_SESSION_TOKEN": "token"}).items():
+        (tmp_path / file).write_text(f"{value}\n")
+    assert found({"UNECHO_S3_SECRET_DIR": str(tmp_path)}) == ("aws", "aws-secret", "token")
+
+
+def test_a_web_identity_with_odd_characters_is_refused_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{CANARY}\n{CANARY}")
+    with pytest.raises(Fatal) as caught:
+        found({"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"})
+    assert str(caught.value).startswith(
+        f"credentials: AWS_WEB_IDENTITY_TOKEN_FILE ({tmp_path}/token): it has a line end"
+    )
+    assert CANARY not in everything_about(caught.value)
+
+
+def test_a_profile_with_odd_characters_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text(
+        f"[default]\naws_access_key_id = k\u201d{CANARY}\naws_secret_access_key = s\n"
+    )
+    with pytest.raises(Fatal) as caught:
+        found({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")})
+    assert str(caught.value).startswith(
+        f"credentials: AWS_SHARED_CREDENTIALS_FILE ({tmp_path}/credentials): the access key"
+    )
+    assert CANARY not in everything_about(caught.value)
+
+
+def test_a_profile_that_is_no_configuration_is_refused_without_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text(f"{CANARY}\n")
+    with pytest.raises(Fatal, match=r"it gave no usable access key and secret key$") as caught:
+        found({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")})
+    assert CANARY not in everything_about(caught.value)
 
 
 @pytest.mark.parametrize("names", [("accesskey", "secretkey"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")])

@@ -4,6 +4,7 @@ import gc
 import logging
 import pickle
 import re
+import socket
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 
 from tests.services.proxy import Fault, Proxy
 from tests.services.s3 import BUCKET, S3, bare
+from unecho.components.failure import Fatal
 from unecho.components.store import Store, open_store
+from unecho.components.store.s3.connection import Connection, Retry
+from unecho.components.store.s3.endpoint import Endpoint
 
 CANARY = "canary-7f3a"
 WHAT_SIGNS = re.compile(r"(?i)X-Amz-Signature=[0-9a-f]{8}|Signature=[0-9a-f]{8}|AWS4-HMAC-SHA256 Credential")
@@ -165,3 +169,16 @@ def test_credentials_written_into_an_address_are_refused_unread() -> None:
     with pytest.raises(Exception, match="credentials are taken from the environment") as caught:
         open_store(f"s3://key:{CANARY}@bucket/prefix")
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", [f"{CANARY}\n", f"{CANARY}\u201d", f"{CANARY}\r\nHost: other"])
+def test_a_header_that_cannot_be_sent_is_no_text_of_an_error(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever gets as far as http.client, which repeats it."""
+    bare(monkeypatch)
+    connection = Connection(Endpoint.from_environment({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}))
+    retry = Retry(Endpoint.from_environment({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}), "s3://b", "AWS_ACCESS_KEY_ID")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(Fatal, match=r"^s3://b/k: s3:GetObject: a header or the address has a character") as caught:
+            retry(lambda: connection.urlopen("GET", url, headers={"Authorization": header}), "GetObject", "s3://b/k")
+    assert CANARY not in everything_about(caught.value)

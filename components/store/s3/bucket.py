@@ -42,7 +42,7 @@ class Bucket:
 
     def __init__(self, name: str, prefix: str) -> None:
         self._name, self._prefix = name, f"{prefix}/" if prefix else ""
-        self.url = f"s3://{name}/{prefix}".rstrip("/")
+        self.url = f"s3://{name}/{prefix}" if prefix else f"s3://{name}"
         self.endpoint = Endpoint.from_environment()
         self._open()
 
@@ -63,7 +63,7 @@ class Bucket:
         elif endpoint.addressing == "path":
             self._client.disable_virtual_style_endpoint()
         self._threads = ThreadPoolExecutor(endpoint.connections, thread_name_prefix="s3")
-        self._retry = Retry(endpoint.url, f"s3://{self._name}", provider.source, endpoint.patience_s)
+        self._retry = Retry(endpoint, f"s3://{self._name}", provider.source)
 
     def _open_if_forked(self) -> None:
         if self._process != os.getpid():  # connections and threads are the parent's
@@ -79,21 +79,41 @@ class Bucket:
         return self._name
 
     def object_name(self, key: str) -> str:
-        """Name in the bucket of the object of a key.
+        """Name in the bucket of the object of a key, to be read. An empty part of it is a part like any other.
 
         Raises:
             Fatal: `.` or `..` in the key: HTTP would change them on the way.
         """
-        if key.startswith("/") or not {".", ".."}.isdisjoint(key.split("/")):
-            raise Fatal(f"{key}: a key is a relative path without '.' and '..'")
+        if not {".", ".."}.isdisjoint((self._prefix + key).split("/")):
+            raise Fatal(f"{self.address(key)}: a key is a relative path without '.' and '..'")
         return self._prefix + key
 
-    def key(self, object_name: str) -> str:
-        """The key of an object below the prefix."""
+    def own_name(self, key: str) -> str:
+        """Name in the bucket of an object that is written or removed.
+
+        Raises:
+            Fatal: a part of it is empty: servers on a file system would take it for another key.
+        """
+        name = self.object_name(key)
+        if "" in name.split("/"):
+            raise Fatal(f"{self.address(key)}: a key is a relative path without empty parts (//), which are read only")
+        return name
+
+    def key(self, object_name: str, listed_for: str = "") -> str:
+        """The key of an object below the prefix.
+
+        Raises:
+            Fatal: it does not start as it was asked for: the server takes some keys for others.
+        """
+        if not object_name.startswith(self._prefix + listed_for):
+            raise Fatal(
+                f"{self.url}: {self.endpoint.url} lists {object_name} there: it takes keys with empty parts (//) for "
+                "others, so they cannot be read from it"
+            )
         return object_name.removeprefix(self._prefix)
 
     def address(self, key: str) -> str:
-        return f"{self.url}/{key}"
+        return f"s3://{self._name}/{self._prefix}{key}"
 
     def attempt(self, work: Callable[[], T], action: str, key: str, abandoned: Event | None = None) -> T:
         """What `work` returns, tried again as `Retry` says.
@@ -133,7 +153,7 @@ class Bucket:
             Refusal, HTTPError: for `attempt` to judge.
         """
         url = self._client.get_presigned_url(
-            method, self._name, self.object_name(key), timedelta(hours=1), extra_query_params=dict(query)
+            method, self._name, self.own_name(key), timedelta(hours=1), extra_query_params=dict(query)
         )
         sent = dict(headers)
         if method == "PUT":

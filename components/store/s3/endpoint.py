@@ -4,7 +4,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, cast
 from urllib.parse import urlsplit
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import certifi
 
 from ...failure import Fatal
+from .environment import first_of, value_of
+from .proxies import Proxy, proxy_of
 
 _AWS = "https://s3.amazonaws.com"
 _YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -28,6 +30,7 @@ class Endpoint:
         ca_bundle: file of the certificate authorities that are trusted.
         patience_s: how long a request that fails is tried again.
         connections: most connections that are open at once.
+        environment: where proxies are named.
     """
 
     url: str
@@ -36,6 +39,7 @@ class Endpoint:
     ca_bundle: str
     patience_s: float
     connections: int
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def secure(self) -> bool:
@@ -45,6 +49,14 @@ class Endpoint:
     def host(self) -> str:
         """host[:port]."""
         return self.url.partition("://")[2]
+
+    def proxy(self, url: str | None = None) -> Proxy | None:
+        """The proxy for an address, here or elsewhere; None where the server is asked directly.
+
+        Raises:
+            Fatal: a variable does not name a proxy that can be used.
+        """
+        return proxy_of(url or self.url, self.environment)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -57,13 +69,13 @@ class Endpoint:
             Fatal: a value that cannot be used; names the variable.
         """
         url = _url(environment)
-        region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+        name, region = first_of(environment, "AWS_REGION", "AWS_DEFAULT_REGION")
         if region and not re.fullmatch(r"[A-Za-z0-9_-]+", region):
-            raise Fatal(f"AWS_REGION: '{region}' is no name of a region")
+            raise Fatal(f"{name}: {region!r} is no name of a region")
         at_aws = urlsplit(url).hostname == urlsplit(_AWS).hostname
-        addressing = environment.get("UNECHO_S3_ADDRESSING") or "auto"
+        addressing = value_of(environment, "UNECHO_S3_ADDRESSING") or "auto"
         if addressing not in ("auto", "path", "virtual"):
-            raise Fatal(f"UNECHO_S3_ADDRESSING: '{addressing}': use auto, path or virtual")
+            raise Fatal(f"UNECHO_S3_ADDRESSING: {addressing!r}: use auto, path or virtual")
         return cls(
             url=url,
             region=region or (None if at_aws else "us-east-1"),
@@ -71,16 +83,14 @@ class Endpoint:
             ca_bundle=_ca_bundle(environment, url),
             patience_s=_number(environment, "UNECHO_S3_PATIENCE_S", 300.0, 0),
             connections=int(_number(environment, "UNECHO_S3_CONNECTIONS", 16, 1)),
+            environment=environment,
         )
 
 
 def _url(environment: Mapping[str, str]) -> str:
-    name = next(
-        (name for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MINIO_ENDPOINT") if environment.get(name)), None
-    )
-    if name is None:
+    name, url = first_of(environment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MINIO_ENDPOINT")
+    if not name:
         return _AWS
-    url = environment[name].strip()
     if "://" not in url:
         if name != "MINIO_ENDPOINT":
             raise Fatal(f"{name}: write it with its scheme: https://HOST or http://HOST:PORT")
@@ -90,6 +100,8 @@ def _url(environment: Mapping[str, str]) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise Fatal(f"{name}: not of the form http(s)://HOST[:PORT]") from None
+    if any(letter.isspace() or not letter.isprintable() for letter in url):  # urlsplit drops some of them
+        raise Fatal(f"{name}: it has a blank or a line end in it")
     if parts.username is not None or parts.password is not None:  # not echoed: it is a secret
         raise Fatal(f"{name}: it must hold no credentials: use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.query or parts.fragment:
@@ -98,10 +110,9 @@ def _url(environment: Mapping[str, str]) -> str:
 
 
 def _ca_bundle(environment: Mapping[str, str], url: str) -> str:
-    name = next((name for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE") if environment.get(name)), None)
-    if name is None:
+    name, bundle = first_of(environment, "AWS_CA_BUNDLE", "SSL_CERT_FILE")
+    if not name:
         return certifi.where()
-    bundle = environment[name]
     if not url.startswith("https://"):
         return bundle
     if not Path(bundle).is_file():
@@ -114,18 +125,18 @@ def _ca_bundle(environment: Mapping[str, str], url: str) -> str:
 
 
 def _flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
-    text = environment.get(name, "").strip().lower()
+    text = value_of(environment, name).lower()
     if text and text not in _YES | _NO:
-        raise Fatal(f"{name}: '{text}': use true or false")
+        raise Fatal(f"{name}: {text!r}: use true or false")
     return text in _YES if text else default
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, least: float) -> float:
-    text = environment.get(name, "")
+    text = value_of(environment, name)
     try:
         value = float(text) if text else default
     except ValueError:
         value = float("nan")
     if not least <= value < float("inf"):
-        raise Fatal(f"{name}: '{text}': use a number of at least {least:g}")
+        raise Fatal(f"{name}: {text!r}: use a number of at least {least:g}")
     return value

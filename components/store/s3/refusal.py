@@ -10,6 +10,7 @@ from typing import Self
 from urllib3.response import BaseHTTPResponse
 
 from ...failure import Fatal
+from ...log import redacted
 from ..base import Missing
 
 _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -31,14 +32,6 @@ _FULL = re.compile(r"Quota|StorageFull|InsufficientStorage|NoSpace|DiskFull", re
 _SKEW_S = 300
 """AWS accepts 900 s; a presigned request that is refused for its time is told as AccessDenied."""
 _BODY_LIMIT = 64 << 10
-_SECRET = re.compile(
-    r"((?:X-Amz-(?:Signature|Credential|Security-Token)|WebIdentityToken|Signature)=)[^&\s\"'<]+", re.I
-)
-
-
-def redacted(text: str) -> str:
-    """The text without what signs a request."""
-    return _SECRET.sub(r"\1***", text)
 
 
 @dataclass

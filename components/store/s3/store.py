@@ -30,11 +30,19 @@ class S3Store(Store):
         """Endpoint, credentials and settings come from the environment (`Endpoint`, `credentials`).
 
         Raises:
-            Fatal: a name that S3 does not allow, no credentials, or a setting that cannot be used.
+            Fatal: a name that S3 does not allow, a prefix with '.' or '..', or with '//' at its end, no credentials, or
+                a setting that cannot be used.
         """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
             raise Fatal(f"s3://{bucket}: no name of a bucket: use 3 to 63 lower-case letters, digits, dots and dashes")
-        self._location = bucket, prefix.strip("/")
+        if not {".", ".."}.isdisjoint(prefix.split("/")):
+            raise Fatal(f"s3://{bucket}/{prefix}: an address has no part '.' or '..'")
+        if f"/{prefix}".endswith("//"):
+            raise Fatal(
+                f"s3://{bucket}/{prefix}: an address ends in one '/' at most; without, it has all that stands "
+                "below it, keys with an empty part (//) too"
+            )
+        self._location = bucket, prefix.removesuffix("/")
         self._bucket = Bucket(*self._location)
         self.url = self._bucket.url
         self._create_is_exclusive = False
@@ -92,8 +100,11 @@ class S3Store(Store):
     def list(self, prefix: str) -> Iterator[Stat]:
         return listing(self._bucket, prefix)
 
+    def address(self, key: str) -> str:
+        return self._bucket.address(key)
+
     def delete(self, keys: Iterable[str]) -> None:
-        names = (self._bucket.object_name(key) for key in keys)
+        names = (self._bucket.own_name(key) for key in keys)
         while batch := set(islice(names, _DELETE_BATCH)):
             first = self._bucket.key(min(batch)) + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
             self._bucket.attempt(partial(self._delete, batch), "DeleteObject", first)
@@ -148,8 +159,8 @@ def _in_order_of_server(bucket: Bucket, prefix: str) -> Iterator[Stat]:
     while page := bucket.attempt(next_page, "ListBucket", prefix):
         last = page[-1].key
         for stat in page:
-            if not stat.key.endswith("/"):  # consoles make such objects for folders
-                yield replace(stat, key=bucket.key(stat.key))
+            if stat.size or not stat.key.endswith("/"):  # consoles make empty objects for folders
+                yield replace(stat, key=bucket.key(stat.key, prefix))
 
 
 def _pages(bucket: Bucket, prefix: str, after: str | None) -> Iterator[list[Stat]]:
