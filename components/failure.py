@@ -1,6 +1,8 @@
 """What can go wrong for good, told in one line, and what each end means as an exit status."""
 
+import re
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -8,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from .log import emit, is_json, write_termination_message
+from .log import emit, is_json, redacted, write_termination_message
 
 DONE = 0
 RETRY = 1
@@ -61,14 +63,67 @@ def status_of(work: Callable[[], Any]) -> int:
         return RETRY
     except OSError as error:
         return _end(f"{error}: worth another try", RETRY)
-    except Exception as error:  # a bug: its traceback is wanted
-        line = f"{type(error).__name__}: {error}"
-        write_termination_message(line)
-        if not is_json():
-            raise
-        emit(line, level="error", status=RETRY, traceback=traceback.format_exc())
-        return RETRY
+    except Exception as error:
+        if line := memory_line(error):
+            return _end(line, FATAL)
+        return _end_of_bug(error)
     return DONE
+
+
+def _end_of_bug(error: Exception) -> int:
+    """A bug: its traceback is wanted, without the secrets that texts of libraries hold."""
+    line, text = redacted(f"{type(error).__name__}: {error}"), traceback.format_exc()
+    write_termination_message(line)
+    if is_json():
+        emit(line, level="error", status=RETRY, traceback=redacted(text))
+    elif redacted(text) == text:
+        raise error
+    else:
+        print(redacted(text), end="", file=sys.stderr, flush=True)
+    return RETRY
+
+
+def memory_line(error: BaseException, field: str | None = None, value: object = None) -> str | None:
+    """The line for memory that did not suffice, of the host or of a device; None where that is not what happened.
+
+    By the name of its class, so that nothing is imported: torch.cuda.OutOfMemoryError, numpy's, Python's own. A pod
+    that the kernel kills says nothing; it is worth another try, perhaps on another node.
+
+    Args:
+        field: the field of the configuration to lower, and its value.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = " ".join(str(error).split())
+    on_host = isinstance(error, MemoryError) or "DefaultCPUAllocator" in text
+    if not on_host and "OutOfMemoryError" not in names:
+        return None
+    where, asked = "this machine's" if on_host else "the device's", _ALLOCATION.search(text)
+    cause = f"{where} memory does not suffice" + (f" ({asked[0]})" if asked else "")
+    return f"{cause}: " + (f"{field} is {value}: lower it" if field else "give it more")
+
+
+@contextmanager
+def memory_by_field(field: str | None, value: Callable[[], object]) -> Iterator[None]:
+    """Memory that runs out within the block is told by the field that says how much is needed.
+
+    Args:
+        value: gives the field's value; called only then.
+
+    Raises:
+        Fatal: in place of the error: as much memory is missing at the next try.
+    """
+    try:
+        yield
+    except Exception as error:
+        if memory_line(error) is None:
+            raise
+        line = memory_line(error, field, value() if field else None)
+    else:
+        return
+    raise Fatal(line)  # out of the clause, so that what filled the memory is let go
+
+
+_ALLOCATION = re.compile(r"(?i)(?:tried to allocate|unable to allocate) [\d.,]+ ?(?:[kmgt]i?b|bytes)")
 
 
 @contextmanager

@@ -5,10 +5,11 @@ A pod loads only what its own step needs, so each function here imports the step
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from .config import RunConfig
-from .failure import Fatal
+from .failure import Fatal, memory_by_field
 from .progress import Progress, Silent
 from .run import (
     Assignment,
@@ -103,12 +104,14 @@ class Step:
         record: what it commits.
         record_index: from the round r, the index k and the last model's round to the index of its record.
         on_device: whether it computes on an accelerator where there is one.
+        memory_field: the field of the configuration to lower where memory does not suffice.
     """
 
     function: Callable[..., Record]
     record: type[Record]
     record_index: Callable[[int, int, int], tuple[int, ...]]
     on_device: bool = False
+    memory_field: str | None = None
 
     @property
     def name(self) -> str:
@@ -140,11 +143,11 @@ STEPS: Final[dict[str, Step]] = {
         Step(initialize, ModelRecord, lambda r, k, last: (0,)),
         Step(shard, Assignment, lambda r, k, last: (0,)),
         Step(begin, BeginRecord, lambda r, k, last: (r,)),
-        Step(train, ProxyRecord, lambda r, k, last: (r, k), on_device=True),
+        Step(train, ProxyRecord, lambda r, k, last: (r, k), on_device=True, memory_field="train.batch_size"),
         Step(aggregate, ModelRecord, lambda r, k, last: (r + 1,)),
         Step(redistribute, Assignment, lambda r, k, last: (r + 1,)),
-        Step(sample, SamplesRecord, lambda r, k, last: (last, k), on_device=True),
-        Step(evaluate, ReportRecord, lambda r, k, last: (last,)),
+        Step(sample, SamplesRecord, lambda r, k, last: (last, k), on_device=True, memory_field="sample.batch_size"),
+        Step(evaluate, ReportRecord, lambda r, k, last: (last,), memory_field="sample.count"),
     )
 }
 
@@ -159,8 +162,13 @@ def run_step(
     Raises:
         Fatal: the address is not that of the step, or what the step says.
     """
-    _check_address(STEPS[name], round, index)
-    progress, r, k = progress or Silent(), round or 0, index or 0
+    step = STEPS[name]
+    _check_address(step, round, index)
+    with memory_by_field(step.memory_field, lambda: attrgetter(step.memory_field or "")(run.config())):
+        return _run_step(name, run, round or 0, index or 0, progress or Silent())
+
+
+def _run_step(name: str, run: Run, r: int, k: int, progress: Progress) -> Record:
     match name:
         case "prepare":
             return prepare(run, progress)

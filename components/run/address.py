@@ -69,7 +69,13 @@ class Run:
             root, name = ".", address.rstrip("/").removeprefix("runs/")
         if not root or not name:
             raise Fatal(f"run: '{address}' is not of the form ROOT/runs/NAME")
+        if "://" in root and root.endswith("/"):
+            raise Fatal(f"run: '{address}': an empty part (//) before runs/: no run is kept there")
         return cls.at(root, name)
+
+    def owns(self, key: str) -> bool:
+        """Whether a key is of an object that a record of this run may name, below the run's own prefix."""
+        return is_object(key) and run_of(key) == self.name and {"", ".", ".."}.isdisjoint(key.split("/"))
 
     @property
     def url(self) -> str:
