@@ -2,6 +2,7 @@
 
 import time
 
+from ..failure import Fatal
 from ..progress import Progress
 from ..run import Assignment, BeginRecord, ModelRecord, ProxyRecord, Run, ran_with
 
@@ -14,6 +15,9 @@ def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
     'stop' when a rule has stopped the run, or when model or assignment `round` is missing because the round
     before failed; the latter is no result and is not committed. The record that lists what is retired stands
     before anything is removed, so a begin that was killed in between ends the work when it is repeated.
+
+    Raises:
+        Fatal: a record names weights that are not this run's own; nothing is removed then.
     """
     started = time.time()
     record = run.find(BeginRecord, round)
@@ -33,8 +37,23 @@ def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
             ran_with=ran_with(started),
         )
         record = run.commit(decided, round)
-    run.store.delete(record.retired)
+    run.store.delete(_own(run, record.retired, run.store.address(run.key(BeginRecord, round))))
     return record
+
+
+def _own(run: Run, keys: list[str], record: str) -> list[str]:
+    """The keys, if each is of an object of the run's own.
+
+    Raises:
+        Fatal: one is not: the record was altered, or is another run's.
+    """
+    for key in keys:
+        if not run.owns(key):
+            raise Fatal(
+                f"{record}: altered: it would have {key or 'an empty key'} removed, which is not of run {run.name}: "
+                "nothing was removed"
+            )
+    return keys
 
 
 def _retired_before(run: Run, round: int) -> int:
@@ -48,6 +67,9 @@ def _weights_of(run: Run, rounds: range) -> list[str]:
     keys = []
     for round in rounds:
         shards = len(run.load(Assignment, round).shard_sizes)
+        places = [run.key(ModelRecord, round), *(run.key(ProxyRecord, round, shard) for shard in range(shards))]
         records = [run.find(ModelRecord, round), *(run.find(ProxyRecord, round, shard) for shard in range(shards))]
-        keys += [r.objects[name].key for r in records if r for name in _WEIGHTS if name in r.objects]
+        for place, record in zip(places, records, strict=True):
+            named = [record.objects[name].key for name in _WEIGHTS if name in record.objects] if record else []
+            keys += _own(run, named, run.store.address(place))
     return keys

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ValidationError
 
 from ..data.manifest import ChunkRef, find_manifest, find_prepared
+from ..failure import Fatal
 from ..store import Stat, Store
 from .address import (
     DATASETS,
@@ -111,6 +112,9 @@ def _read(store: Store, key: str) -> _Named:
             return _Named()
         ended = f"{RUNS}{at.run}/checkpoints/{at.index[0]}/{at.index[1]}/" if at.kind is ProxyRecord else None
         retired = frozenset(record.retired) if isinstance(record, BeginRecord) else frozenset[str]()
+        for one in sorted(retired):
+            if not Run(store, at.run).owns(one):
+                raise Fatal(f"{store.address(key)}: altered: it retires {one or 'an empty key'}, not of run {at.run}")
         return _Named(frozenset(ref.key for ref in record.objects.values()), retired, ended)
     if digest := data_manifest_of(key):
         manifest = find_manifest(store, digest)
