@@ -10,7 +10,7 @@ from .commit import (
     put_folder,
     put_object,
 )
-from .open import open_store, read_object
+from .open import local_path, locate_object, open_store, read_object
 
 __all__ = [
     "Missing",
@@ -20,6 +20,8 @@ __all__ = [
     "Store",
     "fetch",
     "find_parsed",
+    "local_path",
+    "locate_object",
     "open_store",
     "parsed",
     "put_folder",
