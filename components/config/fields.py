@@ -39,6 +39,13 @@ class Section(BaseModel):
     def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
             raise ValueError(f": {str(value).lower()} is not allowed: give a value, not true or false")
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            # the bytes of a name that is not UTF-8, which JSON cannot hold
+            shown = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise ValueError(
+                f": '{shown}' is not UTF-8: write it as an address, file:///absolute/path with %NN for a byte, or "
+                "give the file or folder another name"
+            )
         return value
 
 

@@ -1,10 +1,13 @@
 """Preset < variant < config file < `--set`: from what a user gave to one checked `RunConfig`."""
 
+import json
 import re
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, Literal, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -53,7 +56,8 @@ def resolve(
         preset: name of a preset; None starts from the fields' defaults, or from the file's `preset`.
         variant: one of `VARIANTS`; None takes the file's or the preset's, else iet-agc+.
         file: YAML with the same sections; wins over preset and variant.
-        settings: `section.field=value`, the value in YAML; win over the file.
+        settings: `section.field=value`, the value in YAML, or as it is where the field takes any text; win over the
+            file.
         overrides: a tree of fields, as a Kubeflow form gives it; between file and settings.
 
     Raises:
@@ -150,12 +154,50 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     name, sign, text = setting.partition("=")
     if not sign or not name.strip():
         raise Fatal(f"--set: '{setting}' is not of the form section.field=value")
-    value: Any = _read_yaml(f"value: {text}" if text else "value: null", f"--set {name}")["value"]
     *sections, field = name.strip().split(".")
+    kind = _text_kind([*sections, field])
+    value: Any
+    if kind is None:
+        value = _read_yaml(f"value: {text}" if text else "value: null", f"--set {name}")["value"]
+    else:
+        value = _as_text(text.lstrip() if name != name.rstrip() else text, optional=kind == "optional")
     tree = {field: value}
     for section in reversed(sections):
         tree = {section: tree}
     return tree
+
+
+def _text_kind(path: list[str]) -> Literal["text", "optional"] | None:
+    """Whether a field takes any text, or text or nothing; None for all other fields."""
+    kind: Any = RunConfig
+    for name in path:
+        field = kind.model_fields.get(name) if isinstance(kind, type) and issubclass(kind, Section) else None
+        if field is None:
+            return None
+        kind = field.annotation
+    if kind is str:
+        return "text"
+    return "optional" if set(get_args(kind)) == {str, NoneType} else None
+
+
+def _as_text(text: str, optional: bool) -> str | None:
+    """A value as it is typed: a path is no YAML. Quotes around all of it are taken off, as YAML takes them off.
+
+    Args:
+        optional: nothing, and `null`, mean none.
+    """
+    if optional and text in ("", "null"):
+        return None
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
+        return text
+    if text[0] == '"':
+        with suppress(ValueError):  # as a form's JSON has it
+            return str(json.loads(text))
+    with suppress(yaml.YAMLError):
+        value = yaml.safe_load(text)
+        if isinstance(value, str):
+            return value
+    return text[1:-1]
 
 
 def _layer(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -188,6 +230,8 @@ def _one_line(error: ValidationError) -> str:
         joint = "" if message.startswith(":") or not field else "."
         return f"{field}{joint}{message}"
     # a field of several types fails once a type: say all that would have been allowed
+    if kind == "string_type" and value is not None:
+        return f"{field}: {value!r} is not text: put it in quotes"
     allowed = dict.fromkeys(e["msg"][0].lower() + e["msg"][1:] for e in errors if _path(e) == path)
     return f"{field}: {value!r} is not allowed: {', or '.join(allowed)}"
 
