@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 import numpy as np
 from numpy.typing import NDArray
 
-from ..store import Store, open_store
+from ..store import Store
 from .image import BadImage, Fit, decode
 from .manifest import row_digests
 from .sources.source import Decoded
@@ -48,7 +48,7 @@ def decode_keys(
         for items, keys in batches:
             yield _decode_batch(store, items, keys, fit, ahead)
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (store.url, fit, ahead))
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (store, fit, ahead))
     window: deque[Future[Decoded]] = deque()
     try:
         for items, keys in batches:
@@ -92,11 +92,11 @@ def _decode_batch(store: Store, items: range, keys: list[str], fit: Fit, ahead: 
 _worker: tuple[Store, Fit, int]
 
 
-def _start_worker(url: str, fit: Fit, ahead: int) -> None:
+def _start_worker(store: Store, fit: Fit, ahead: int) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker = (open_store(url), fit, ahead)
+    _worker = (store, fit, ahead)
 
 
 def _die_with_parent() -> None:

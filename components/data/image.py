@@ -2,14 +2,19 @@
 
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from .bare import without_metadata
+from .file_kinds import HEAD, kind_of
+
+T = TypeVar("T")
 
 
 class BadImage(Exception):
@@ -107,14 +112,13 @@ def read_header(data: bytes) -> Header:
     Raises:
         BadImage: unreadable or unsupported.
     """
-    with _opened(data) as image:
-        return Header(_is_grey(image), min(image.size))
+    return _tried(data, _header)
 
 
 def decode(data: bytes, fit: Fit) -> NDArray[np.uint8]:
     """Decode an image file: upright by its EXIF orientation, opaque on the background, 8 bits, in the right shape.
 
-    Colour profiles are not applied.
+    Colour profiles are not applied. Metadata that cannot be read do not matter.
 
     Returns:
         uint8 [C, H, W].
@@ -122,10 +126,32 @@ def decode(data: bytes, fit: Fit) -> NDArray[np.uint8]:
     Raises:
         BadImage: unreadable or unsupported.
     """
+    return _tried(data, lambda given: _decoded(given, fit))
+
+
+def _tried(data: bytes, read: Callable[[bytes], T]) -> T:
+    """Read an image; one that fails is read once more without the metadata that nobody needs here."""
+    try:
+        return read(data)
+    except BadImage:
+        bare = without_metadata(data)
+        if bare is None:
+            raise
+        with suppress(BadImage):
+            return read(bare)
+        raise
+
+
+def _header(data: bytes) -> Header:
     with _opened(data) as image:
+        return Header(_is_grey(image), min(image.size))
+
+
+def _decoded(data: bytes, fit: Fit) -> NDArray[np.uint8]:
+    with _opened(data) as image:
+        depth = grey_depth(image, data)
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return fit_image(_flat(upright, image.format, fit.background), fit)
+        return fit_image(_flat(_upright(image), depth, fit.background), fit)
 
 
 @contextmanager
@@ -142,7 +168,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise BadImage("not an image of a supported format") from None
+        kind = kind_of(data[:HEAD])
+        raise BadImage(f"not an image of a supported format{f', but {kind}' if kind else ''}") from None
     except Image.DecompressionBombError:
         raise BadImage(f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # Pillow's readers raise errors of any kind on broken files
@@ -166,14 +193,69 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY_MODES
 
 
-def _flat(image: Image.Image, format: str | None, background: int) -> Image.Image:
-    """An opaque image of mode L or RGB.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.3, tag 0x0112, to what brings the image upright."""
 
-    Args:
-        format: of the file; a 16-bit grey image of some formats arrives in 32 bits.
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Only the orientation is read of EXIF; Pillow's own function also writes EXIF anew, which fails on odd ones."""
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(0x0112, 1))
+    except Exception:  # Pillow's reader raises errors of any kind on broken EXIF
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How the grey levels of a file stand to those that Pillow gives.
+
+    Attributes:
+        white: the level that is white, before it is brought to 8 bits.
+        inverted: 0 is white.
+        clear: the one level that is transparent, by a PNG's tRNS; None for none.
     """
+
+    white: int = 65535
+    inverted: bool = False
+    clear: int | None = None
+
+
+def grey_depth(image: Image.Image, data: bytes) -> Depth:
+    """What a file says about its grey levels, and Pillow does not apply.
+
+    Pillow leaves 12-bit TIFF at 0..4095, does not invert 12 and 16 bits (TIFF 6.0, PhotometricInterpretation 0), and
+    compares a PNG's transparent level with pixels that it has scaled from 1, 2 or 4 bits.
+    """
+    if image.format == "TIFF" and image.mode.startswith("I;16"):
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        bits = tags.get(258, (16,))
+        bits = bits[0] if isinstance(bits, tuple) else bits
+        return Depth(white=2**bits - 1, inverted=tags.get(262) == 0)
+    clear = image.info.get("transparency")
+    if image.format == "PNG":
+        bits = data[24]  # of IHDR, which is the first chunk
+        if isinstance(clear, int) and image.mode in ("1", "L", "I;16"):
+            return Depth(clear=clear if bits == 16 else clear * 255 // (2**bits - 1))
+        if isinstance(clear, tuple) and bits == 16:  # Pillow keeps the upper bytes of the pixels
+            image.info["transparency"] = tuple(level >> 8 for level in clear)
+    return Depth()
+
+
+def _flat(image: Image.Image, depth: Depth, background: int) -> Image.Image:
+    """An opaque image of mode L or RGB."""
     if image.mode.startswith("I"):
-        image = _eight_bits(image)
+        image = _eight_bits(image, depth)
+    elif depth.clear is not None:
+        image = _with_alpha(image.convert("L"), np.asarray(image.convert("L")) == depth.clear)
     elif image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -182,11 +264,18 @@ def _flat(image: Image.Image, format: str | None, background: int) -> Image.Imag
     return image if image.mode == "L" else image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey: 65535 becomes 255, rounded; Pillow's own conversion clips."""
+def _eight_bits(image: Image.Image, depth: Depth) -> Image.Image:
+    """Deep grey as 8-bit grey: white becomes 255, rounded; Pillow's own conversion clips."""
     deep = np.asarray(image).astype(np.uint32)
-    grey = Image.fromarray(((deep + 128) // 257).astype(np.uint8))
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):  # the one grey level that is transparent
-        grey.putalpha(Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8)))
-    return grey
+    level = np.minimum(deep, depth.white)
+    if depth.inverted:
+        level = depth.white - level
+    grey = Image.fromarray(((level * 255 + depth.white // 2) // depth.white).astype(np.uint8))
+    return grey if depth.clear is None else _with_alpha(grey, deep == depth.clear)
+
+
+def _with_alpha(grey: Image.Image, clear: NDArray[np.bool_]) -> Image.Image:
+    opaque = grey.copy()
+    opaque.info.pop("transparency", None)
+    opaque.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    return opaque

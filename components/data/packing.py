@@ -103,13 +103,18 @@ def _pack(
         some = next(decoded)
         if some.bad and data.on_bad_image == "stop":
             number, reason = some.bad[0]
-            raise Fatal(f"{source.address}/{source.name(number)}: {reason}: remove it, or set data.on_bad_image=skip")
+            raise Fatal(f"{source.address}/{source.name(number)}: {reason}{_remedy(reason)}")
         images[rows : rows + len(some.images)] = some.images
         digests += some.digests.tobytes()
         bad += some.bad
         rows, item = rows + len(some.images), some.items.stop
     chunk = put_chunk(store, images[:rows], cut.chunks) if rows else None
     return _PartRecord(first=part.start, count=len(part), chunk=chunk, digests=bytes(digests), bad=bad)
+
+
+def _remedy(reason: str) -> str:
+    """What to do; a reason that says what the file is may say that as well."""
+    return "; or set data.on_bad_image=skip" if ": " in reason else ": remove it, or set data.on_bad_image=skip"
 
 
 def _finished(store: Store, cut: Parting, parts: list[range]) -> dict[int, _PartRecord]:

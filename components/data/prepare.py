@@ -26,7 +26,7 @@ from .sources.layouts import open_source
 from .sources.source import Source
 from .split import check_split, split_samples
 
-_FORM = 1
+_FORM = 2
 """Raised when the same source and configuration shall give other pixels or another split than before."""
 _STAGED_BYTES = 16 << 20
 
@@ -40,7 +40,7 @@ def packed(store: Store, data: Data, workers: int, progress: Progress) -> tuple[
     Raises:
         Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on; one line.
     """
-    source = open_source(data)
+    source = open_source(data, store)
     prepared = _source_hash(source, data)
     manifest = find_prepared(store, prepared)
     if manifest is None:

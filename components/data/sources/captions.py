@@ -1,19 +1,21 @@
-"""Captions as Hugging Face's imagefolder keeps them: metadata.jsonl or metadata.csv with `file_name` and `text`."""
+"""Captions of images: Hugging Face's metadata files, and text files beside images."""
 
-import csv
-import io
-import json
 import posixpath
-from collections.abc import Iterator
-from typing import Any
+import re
+from bisect import bisect_left
 
 import numpy as np
 
 from ...failure import Fatal
 from ...store import Store
-from .keys import Keys
+from ...store.directory import DirectoryStore
+from .keys import Keys, shown
+from .metadata import FILE_COLUMNS, TEXT_COLUMNS, Entry, entries
+from .names import Names
 
-METADATA = frozenset({"metadata.jsonl", "metadata.csv"})
+METADATA = frozenset({"metadata.jsonl", "metadata.csv", "metadata.parquet"})
+_NUMBERS = re.compile(r"[\s\d.,+-]*")
+"""Annotations (YOLO's boxes) are kept in text files beside images, too."""
 
 
 class Captions:
@@ -34,28 +36,79 @@ class Captions:
         start = int(self._start[item])
         return None if start < 0 else self._text[start : start + int(self._length[item])].decode()
 
-    def read(self, store: Store, metadata: list[str], keys: Keys) -> None:
+    def read(self, store: Store, metadata: list[str], keys: Keys) -> list[str]:
         """Take the captions of metadata files; the file nearest to an image has the last word.
+
+        Returns:
+            What a user should know, a line each.
 
         Raises:
             Fatal: a line is malformed, names a file that is not there, or names one a second time; names file and line.
         """
+        names, notes = Names(keys, _roots(store)), []
         for key in sorted(metadata, key=lambda key: (key.count("/"), key)):
             folder, depth = posixpath.dirname(key), key.count("/")
-            for line, entry in _entries(store, key):
-                place = f"{store.address(key)}, line {line}"
-                name, text = entry.get("file_name"), entry.get("text")
-                if not isinstance(name, str) or not name:
-                    raise Fatal(f"{place}: no file_name: every line needs one")
-                if text is not None and not isinstance(text, str):
-                    raise Fatal(f"{place}: text {text!r} is not text")
-                item = keys.find(posixpath.normpath(posixpath.join(folder, name)))
-                if item is None:
-                    raise Fatal(f"{place}: names {name}: no such image")
-                if self._depth[item] == depth:
-                    raise Fatal(f"{place}: names {name} a second time")
-                self._depth[item] = depth
+            columns = dict[str, None]()
+            captioned = False
+            for entry in entries(store, key):
+                columns |= dict.fromkeys(entry.fields)
+                captioned |= self._take(store, key, entry, names, folder, depth)
+            if columns and not captioned:
+                notes.append(
+                    f"{shown(key)}: no column is a caption: it has {', '.join(columns)}; "
+                    f"captions are read from {', '.join(TEXT_COLUMNS)}"
+                )
+        return notes
+
+    def _take(self, store: Store, key: str, entry: Entry, names: Names, folder: str, depth: int) -> bool:
+        """Take one line; says whether it has a column of captions."""
+        place = f"{store.address(key)}, {entry.place}"
+        found = entry.first(FILE_COLUMNS)
+        if found is None or not isinstance(found[1], str) or not found[1].strip():
+            raise Fatal(
+                f"{place}: no {FILE_COLUMNS[0]}: every line needs one; it has the fields "
+                f"{', '.join(entry.fields) or '(none)'}, one of {', '.join(FILE_COLUMNS)} is needed"
+            )
+        name = found[1].strip()
+        text = entry.first(TEXT_COLUMNS)
+        if text is not None and text[1] is not None and not isinstance(text[1], str):
+            raise Fatal(f"{place}: {text[0]} {text[1]!r} is not text")
+        item = names.find(name, folder)
+        if item is None:
+            raise Fatal(f"{place}: names {name}: no such image")
+        if self._depth[item] == depth:
+            raise Fatal(f"{place}: names {name} a second time")
+        self._depth[item] = depth
+        self._set(item, text[1] if text else None)
+        return text is not None
+
+    def read_beside(self, store: Store, texts: list[str], keys: Keys) -> set[str]:
+        """Take x.txt for the caption of x.png, where no metadata file has one and it is not of numbers alone.
+
+        Args:
+            texts: keys of text files, sorted.
+
+        Returns:
+            Those that hold a caption.
+
+        Raises:
+            Fatal: one is not UTF-8 text; names it.
+        """
+        used, ordered = set[str](), [text.encode("utf-8", "surrogateescape") for text in texts]
+        for item in range(len(keys) if texts else 0):
+            key = keys[item]
+            wanted = f"{posixpath.splitext(key)[0]}.txt".encode("utf-8", "surrogateescape")
+            place = bisect_left(ordered, wanted)
+            if self._start[item] >= 0 or place == len(ordered) or ordered[place] != wanted:
+                continue
+            try:
+                text = store.get(texts[place]).decode("utf-8-sig").strip()
+            except UnicodeDecodeError as error:
+                raise Fatal(f"{store.address(texts[place])}: not UTF-8 text: {error.reason}") from None
+            if not _NUMBERS.fullmatch(text):
                 self._set(item, text)
+                used.add(texts[place])
+        return used
 
     def _set(self, item: int, text: str | None) -> None:
         data = (text or "").encode("utf-8", "replace")
@@ -64,27 +117,9 @@ class Captions:
         self._text += data
 
 
-def _entries(store: Store, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and fields of each line of a metadata file."""
-    try:
-        text = store.get(key).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Fatal(f"{store.address(key)}: not UTF-8 text: {error.reason}") from None
-    if key.endswith(".csv"):
-        table = csv.DictReader(io.StringIO(text, newline=""))
-        try:
-            for row in table:
-                yield table.line_num, dict(row) | {"text": row.get("text") or None}
-        except csv.Error as error:
-            raise Fatal(f"{store.address(key)}, line {table.line_num}: not CSV: {error}") from None
-        return
-    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise Fatal(f"{store.address(key)}, line {number}: not JSON: {error}") from None
-        if not isinstance(entry, dict):
-            raise Fatal(f"{store.address(key)}, line {number}: not an object of fields")
-        yield number, entry
+def _roots(store: Store) -> list[str]:
+    """What a whole path or address of an image begins with."""
+    if isinstance(store, DirectoryStore):
+        root = store.path("")
+        return [root.as_posix(), root.resolve().as_posix(), store.url]
+    return [store.url]

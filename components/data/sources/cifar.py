@@ -17,8 +17,11 @@ from ...failure import Fatal
 from ...store import Missing, Stat, Store
 from ..image import Fit
 from .arrays import decode_arrays
+from .contents import found_in
 from .source import Decoded, Fingerprint
+from .tree import SourceTree
 
+Cifar = Literal["cifar10", "cifar100"]
 _PIXELS = 3 * 32 * 32
 
 
@@ -29,17 +32,33 @@ class _Format:
     classes: int
     names: str
     """File beside the records that names the classes, a line each."""
+    most: tuple[int, ...]
+    """Classes by label byte."""
 
 
 _FORMATS = {
-    "cifar10": _Format(re.compile(r"(.*/)?data_batch_\d+\.bin"), 1, 10, "batches.meta.txt"),
-    "cifar100": _Format(re.compile(r"(.*/)?train\.bin"), 2, 100, "fine_label_names.txt"),
+    "cifar10": _Format(re.compile(r"(.*/)?data_batch_\d+\.bin"), 1, 10, "batches.meta.txt", (10,)),
+    "cifar100": _Format(re.compile(r"(.*/)?train\.bin"), 2, 100, "fine_label_names.txt", (20, 100)),
 }
 
 
-def holds_cifar(key: str, layout: Literal["cifar10", "cifar100"]) -> bool:
-    """Whether a file of this name holds training records."""
+def named_cifar(key: str, layout: Cifar) -> bool:
+    """Whether a file is called like one of training records."""
     return _FORMATS[layout].files.fullmatch(key) is not None
+
+
+def is_cifar(store: Store, key: str, layout: Cifar) -> bool:
+    """Whether a file looks like training records: whole ones, their first and last labels in range."""
+    found, form = store.stat(key), _FORMATS[layout]
+    record = form.label_bytes + _PIXELS
+    if found is None or not found.size or found.size % record:
+        return False
+    for place in (0, found.size - record):
+        label = bytearray(form.label_bytes)
+        store.read_into(key, place, memoryview(label))
+        if any(value >= most for value, most in zip(label, form.most, strict=True)):
+            return False
+    return True
 
 
 class CifarSource:
@@ -47,19 +66,22 @@ class CifarSource:
 
     captions: int = 0
 
-    def __init__(self, store: Store, layout: Literal["cifar10", "cifar100"]) -> None:
+    def __init__(self, tree: SourceTree, layout: Cifar) -> None:
         """
         Raises:
             Fatal: no training file, or one that is cut off or holds a label that does not exist; names it.
         """
+        store = tree.store
         self.layout: str = layout
         self.address = store.url
         self._store, self._format = store, _FORMATS[layout]
         self._record = self._format.label_bytes + _PIXELS
-        stats = [stat for stat in store.list("") if holds_cifar(stat.key, layout)]
+        stats = [stat for stat in tree.files() if named_cifar(stat.key, layout)]
         if not stats:
             files = "data_batch_1.bin to data_batch_5.bin" if layout == "cifar10" else "train.bin"
-            raise Fatal(f"data.source: {store.url}: no {files}: data.layout {layout} needs CIFAR's binary files")
+            raise Fatal(
+                f"data.source: {store.url}: no {files}: data.layout {layout} needs CIFAR's binary files{found_in(tree)}"
+            )
         fingerprint = Fingerprint()
         for stat in stats:
             fingerprint.add(stat)
@@ -74,7 +96,7 @@ class CifarSource:
         self.count = int(self._starts[-1])
         self.labels = np.concatenate([self._read_labels(stat) for stat in stats])
         self.label_names = self._read_names()
-        self.notes = ["only the training files are read; held-out images are split off from them"]
+        self.notes = [*tree.notes, "only the training files are read; held-out images are split off from them"]
 
     def native(self) -> tuple[int, int]:
         return 3, 32

@@ -8,23 +8,41 @@ import gzip
 import re
 import zlib
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...failure import Fatal
 from ...store import Stat, Store
+from ..file_kinds import HEAD, kind_of
 from ..image import Fit
 from .arrays import decode_arrays
+from .contents import found_in
 from .source import Decoded, Fingerprint
+from .tree import SourceTree
 
 _IMAGES = re.compile(r"(.*/)?[^/]*images[.-]idx3-ubyte(\.gz)?")
+_MAGIC = bytes([0, 0, 8, 3])
+_GZIP = b"\x1f\x8b"
 _TEST = re.compile(r"(.*/)?(t10k|test|[^/]*-test)[^/]*")
 
 
-def holds_idx(key: str) -> bool:
-    """Whether a file of this name holds images in IDX format."""
+def named_idx(key: str) -> bool:
+    """Whether a file is called like one of images in IDX format."""
     return _IMAGES.fullmatch(key) is not None
+
+
+def is_idx(store: Store, key: str) -> bool:
+    """Whether a file begins like images in IDX format, gzipped or not."""
+    found = store.stat(key)
+    if found is None:
+        return False
+    head = bytearray(min(found.size, 512))
+    store.read_into(key, 0, memoryview(head))
+    with suppress(zlib.error):
+        return _unpacked_head(bytes(head))[:4] == _MAGIC
+    return False
 
 
 class IdxSource:
@@ -33,14 +51,15 @@ class IdxSource:
     layout: str = "idx"
     captions: int = 0
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, tree: SourceTree) -> None:
         """
         Raises:
             Fatal: no training file or several, or one that is not what its name says; names it.
         """
+        store = tree.store
         self.address = store.url
-        objects = {stat.key: stat for stat in store.list("")}
-        images = _training_images(store, objects)
+        objects = {stat.key: stat for stat in tree.files()}
+        images = _training_images(tree, objects)
         labels = _labels_beside(images, objects)
         fingerprint = Fingerprint()
         for stat in filter(None, (images, labels)):
@@ -49,7 +68,7 @@ class IdxSource:
         self._key = images.key
         self._images = _read(store, images.key, 3)[:, None]
         self.count = len(self._images)
-        self.notes = ["only the training file is read; held-out images are split off from it"]
+        self.notes = [*tree.notes, "only the training file is read; held-out images are split off from it"]
         if labels is None:
             self.labels, self.label_names = np.full(self.count, -1, np.int32), []
             self.notes.append(f"{images.key}: no labels beside it")
@@ -72,12 +91,22 @@ class IdxSource:
         return decode_arrays(lambda items: self._images[items.start : items.stop], wanted, fit)
 
 
-def _training_images(store: Store, objects: dict[str, Stat]) -> Stat:
+def _unpacked_head(head: bytes) -> bytes:
+    """The first bytes of a file, less gzip."""
+    while head.startswith(_GZIP):
+        head = zlib.decompressobj(wbits=31).decompress(head, 512)
+    return head
+
+
+def _training_images(tree: SourceTree, objects: dict[str, Stat]) -> Stat:
     """The one training file; a plain one goes before its gzipped copy."""
-    found = [key for key in objects if holds_idx(key) and not _TEST.fullmatch(key)]
+    store = tree.store
+    found = [key for key in objects if named_idx(key) and not _TEST.fullmatch(key)]
     found = [key for key in found if key.removesuffix(".gz") == key or key.removesuffix(".gz") not in found]
     if not found:
-        raise Fatal(f"data.source: {store.url}: no train-images-idx3-ubyte(.gz): data.layout idx needs it")
+        raise Fatal(
+            f"data.source: {store.url}: no train-images-idx3-ubyte(.gz): data.layout idx needs it{found_in(tree)}"
+        )
     if len(found) > 1:
         raise Fatal(
             f"data.source: {store.url}: several IDX files: {', '.join(sorted(found)[:5])}: keep one of them there"
@@ -93,14 +122,18 @@ def _labels_beside(images: Stat, objects: dict[str, Stat]) -> Stat | None:
 
 def _read(store: Store, key: str, dimensions: int) -> NDArray[np.uint8]:
     data = store.get(key)
-    if key.endswith(".gz"):
+    while data.startswith(_GZIP):  # whatever the name says: browsers unpack, and servers pack once more
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise Fatal(f"{store.address(key)}: not a whole gzip file: {error}") from None
     head = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < head:
-        raise Fatal(f"{store.address(key)}: not an IDX file of unsigned bytes in {dimensions} dimensions")
+        kind = kind_of(data[:HEAD])
+        raise Fatal(
+            f"{store.address(key)}: not an IDX file of unsigned bytes in {dimensions} dimensions"
+            f"{f', but {kind}' if kind else ''}"
+        )
     shape = tuple(np.frombuffer(data, ">u4", dimensions, 4).tolist())
     expected = head + int(np.prod(shape, dtype=np.int64))
     if len(data) != expected or 0 in shape:

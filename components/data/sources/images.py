@@ -10,37 +10,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...failure import Fatal
-from ...store import Store
+from ...store import Stat
 from ..decoding import MOST_AHEAD, decode_keys, read_ahead
 from ..image import SUFFIXES, BadImage, Fit, Header, read_header
 from .captions import METADATA, Captions
-from .keys import Keys
+from .contents import found_in
+from .folders import classes_of
+from .keys import Keys, shown
 from .source import Decoded, Fingerprint
+from .tree import PassedOver, SourceTree
 
 LOOKED_AT = 1000
-"""Images whose headers decide about `auto` fields."""
+"""Images whose headers decide about `auto` fields: spread over the whole source, and one of each folder."""
 _AUTO_RESOLUTIONS = (128, 64, 32)
+_FOLDERS_NAMED = 3
 
 
 class ImagesSource:
-    """Images in any nesting of folders. Label = name of the image's own folder; captions from metadata files.
+    """Images in any nesting of folders. Label = name of the image's own folder, or of the one above a split (train,
+    test); captions from metadata files and from text files beside images.
 
     Hidden files and files without an image's suffix are passed over and counted in the notes.
     """
 
     layout: str = "images"
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, tree: SourceTree) -> None:
         """List the source.
 
         Raises:
             Fatal: no image in it, or a metadata file that does not fit; names it.
         """
-        self.address, self._store = store.url, store
+        self._store, self.address, self.notes = tree.store, tree.store.url, list(tree.notes)
         self._keys, self._bytes = Keys(), 0
-        fingerprint, passed_over, metadata = Fingerprint(), Counter[str](), []
+        fingerprint, others, metadata = Fingerprint(), PassedOver(), list[str]()
+        texts = list[Stat]()
         folders, folder_of = dict[str, int](), array("i")
-        for stat in store.list(""):
+        for stat in tree.files():
             kind = _kind(stat.key)
             if kind == "image":
                 self._keys.append(stat.key)
@@ -48,22 +54,24 @@ class ImagesSource:
                 self._bytes += stat.size
             elif kind == "metadata":
                 metadata.append(stat.key)
+            elif kind == ".txt":
+                texts.append(stat)
+                continue
             else:
-                passed_over[kind] += 1
+                others.add(kind, stat.key)
                 continue
             fingerprint.add(stat)
-        self.count, self.fingerprint = len(self._keys), fingerprint.hexdigest()
-        self.notes = [_counted(passed_over)] if passed_over else []
+        self.count = len(self._keys)
         if not self.count:
-            others = f" ({_counted(passed_over)})" if passed_over else ""
-            raise Fatal(f"data.source: {store.url}: no images there{others}: it needs {' '.join(sorted(SUFFIXES))}")
-        self.captions, self._captions = 0, Captions(self.count) if metadata else None
-        if self._captions:
-            self._captions.read(store, metadata, self._keys)
-            self.captions = self._captions.count
-            if missing := self.count - self.captions:
-                self.notes.append(f"{missing} of {self.count} images have no caption")
+            raise Fatal(
+                f"data.source: {self.address}: no images there{found_in(tree)}: it needs {' '.join(sorted(SUFFIXES))}"
+            )
         self._set_labels(list(folders), np.frombuffer(folder_of, np.int32))
+        self._set_captions(metadata, texts, fingerprint, others)
+        self.fingerprint = fingerprint.hexdigest()
+        passed_over = [str(passed) for passed in (tree.passed_over, others) if passed]
+        if passed_over:
+            self.notes.append(f"passed over: {'; '.join(passed_over)}")
 
     def native(self) -> tuple[int, int]:
         headers = self._look()
@@ -81,40 +89,65 @@ class ImagesSource:
         batches = ((items, [self._keys[item] for item in items]) for items in wanted)
         return decode_keys(self._store, batches, fit, workers, self.count, self._bytes)
 
+    def _set_captions(
+        self, metadata: list[str], texts: list[Stat], fingerprint: Fingerprint, others: PassedOver
+    ) -> None:
+        self.captions, self._captions = 0, Captions(self.count) if metadata or texts else None
+        if not self._captions:
+            return
+        self.notes += self._captions.read(self._store, metadata, self._keys)
+        used = self._captions.read_beside(self._store, [text.key for text in texts], self._keys)
+        for text in texts:
+            if text.key in used:
+                fingerprint.add(text)
+            else:
+                others.add(".txt", text.key)
+        if used:
+            self.notes.append(f"{len(used)} captions are text files beside their images")
+        self.captions = self._captions.count
+        if not self.captions:
+            self._captions = None
+        if (missing := self.count - self.captions) and (self.captions or metadata):
+            self.notes.append(f"{missing} of {self.count} images have no caption")
+
     def _set_labels(self, folders: list[str], folder_of: NDArray[np.int32]) -> None:
         """Folders to labels: numbered in order of their names; no labels where one folder holds all."""
-        names = [posixpath.basename(folder) for folder in folders]
-        self.label_names: list[str] = []
-        if len(set(names)) > 1:
-            self.label_names = sorted(set(names) - {""})
-        number = {name: label for label, name in enumerate(self.label_names)}
-        label_of = np.array([number.get(name, -1) for name in names], np.int32)
-        self.labels = label_of[folder_of]
+        classes = classes_of(folders)
+        self._folder_of = folder_of
+        self.label_names = [shown(name) for name in classes.names]
+        self.labels = np.array(classes.label, np.int32)[folder_of]
+        held_out = Counter[str]()
+        for folder, count in enumerate(np.bincount(folder_of, minlength=len(folders)).tolist()):
+            if classes.held_out[folder]:
+                held_out[folders[folder]] += count
+        if held_out and len(held_out) < len(folders):
+            some = ", ".join(shown(folder) for folder in sorted(held_out)[:_FOLDERS_NAMED])
+            more = ", ..." if len(held_out) > _FOLDERS_NAMED else ""
+            self.notes.append(
+                f"{held_out.total()} images lie in folders called like a test split ({some}{more}) and are taken like "
+                "the others: to keep them apart, set data.source to the folder of the training images"
+            )
 
     def _look(self) -> list[Header]:
         headers, first_bad = [], ""
-        keys = [self._keys[item] for item in range(min(self.count, LOOKED_AT))]
+        spread = np.linspace(0, self.count - 1, min(self.count, LOOKED_AT)).astype(np.int64)
+        of_folders = np.unique(self._folder_of, return_index=True)[1]
+        of_folders = of_folders[np.linspace(0, len(of_folders) - 1, min(len(of_folders), LOOKED_AT)).astype(np.int64)]
+        keys = [self._keys[item] for item in np.union1d(spread, of_folders).tolist()]
         for key, data in zip(keys, read_ahead(self._store, keys, MOST_AHEAD), strict=True):
             try:
                 headers.append(read_header(data))
             except BadImage as error:
                 first_bad = first_bad or f"{self._store.address(key)}: {error}"
         if not headers:
-            raise Fatal(f"data.source: none of the first {len(keys)} images can be read; {first_bad}")
+            raise Fatal(f"data.source: none of the {len(keys)} images looked at can be read; {first_bad}")
         return headers
 
 
 def _kind(key: str) -> str:
-    """`image`, `metadata`, or in what way a file is neither."""
+    """`image`, `metadata`, or the suffix of a file that is neither."""
     name = posixpath.basename(key)
-    if any(part.startswith(".") or part == "__MACOSX" for part in key.split("/")):
-        return "hidden"
-    if name in METADATA:
+    if name.lower() in METADATA:
         return "metadata"
     suffix = posixpath.splitext(name)[1].lower()
     return "image" if suffix in SUFFIXES else suffix or "without a suffix"
-
-
-def _counted(passed_over: Counter[str]) -> str:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(passed_over.items()))
-    return f"{passed_over.total()} files are no images and were passed over: {kinds}"

@@ -22,7 +22,7 @@ class Keys:
         return self._raw(item).decode("utf-8", "surrogateescape")
 
     def shown(self, item: int) -> str:
-        """The key for people and JSON: bytes that are not UTF-8 are written as \\xNN."""
+        """The key for people and JSON."""
         return self._raw(item).decode("utf-8", "backslashreplace")
 
     def find(self, key: str) -> int | None:
@@ -38,6 +38,11 @@ class Keys:
 
     def _raw(self, item: int) -> bytes:
         return bytes(self._bytes[self._ends[item] : self._ends[item + 1]])
+
+
+def shown(key: str) -> str:
+    """A key for people and JSON: bytes that are not UTF-8 are written as \\xNN."""
+    return _encode(key).decode("utf-8", "backslashreplace")
 
 
 def _encode(key: str) -> bytes:

@@ -1,22 +1,32 @@
 """From the data section to a source, by its layout."""
 
-from itertools import islice
+import os
+from collections import Counter
+from typing import Literal
 
 from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Store, open_store
 from ...store.directory import DirectoryStore
+from ..file_kinds import HEAD, image_format, kind_of
+from ..image import SUFFIXES
 from .arrays import DigitsSource
-from .cifar import CifarSource, holds_cifar
-from .idx import IdxSource, holds_idx
+from .cifar import CifarSource, is_cifar, named_cifar
+from .idx import IdxSource, is_idx, named_idx
 from .images import ImagesSource
 from .source import Source
+from .tree import SourceTree
 
-_LOOKED_AT = 1000
+Layout = Literal["images", "cifar10", "cifar100", "idx"]
+_TRIED = 20
+"""Files of each layout's names whose content is looked at."""
 
 
-def open_source(data: Data) -> Source:
+def open_source(data: Data, root: Store | None = None) -> Source:
     """Open what data.source names.
+
+    Args:
+        root: the store that the run keeps its own data in; nothing of that is ever an image.
 
     Raises:
         Fatal: it does not exist, holds nothing, or is not of its layout; one line.
@@ -26,26 +36,72 @@ def open_source(data: Data) -> Source:
             raise Fatal(f"data.layout: digits is scikit-learn's own: set data.source=digits, not '{data.source}'")
         return DigitsSource()
     store = open_store(data.source)
-    if isinstance(store, DirectoryStore) and not store.path("").is_dir():
-        raise Fatal(f"data.source: {data.source}: no such directory (looked at {store.path('')})")
-    match data.layout if data.layout != "auto" else _found_layout(store):
+    if isinstance(store, DirectoryStore):
+        _check_directory(data, store)
+    tree = SourceTree(store, root)
+    match data.layout if data.layout != "auto" else _found_layout(tree):
         case "cifar10":
-            return CifarSource(store, "cifar10")
+            return CifarSource(tree, "cifar10")
         case "cifar100":
-            return CifarSource(store, "cifar100")
+            return CifarSource(tree, "cifar100")
         case "idx":
-            return IdxSource(store)
+            return IdxSource(tree)
         case _:
-            return ImagesSource(store)
+            return ImagesSource(tree)
 
 
-def _found_layout(store: Store) -> str:
-    """By the names of the first files."""
-    for stat in islice(store.list(""), _LOOKED_AT):
-        if holds_cifar(stat.key, "cifar10"):
-            return "cifar10"
-        if holds_cifar(stat.key, "cifar100"):
-            return "cifar100"
-        if holds_idx(stat.key):
-            return "idx"
-    return "images"
+def _check_directory(data: Data, store: DirectoryStore) -> None:
+    path = store.path("")
+    try:
+        is_directory = path.is_dir()
+        if is_directory or not path.exists():
+            kind = None
+        else:
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                head = file.read(HEAD) or b""
+            kind = kind_of(head) or image_format(head) or "a file"
+    except OSError as error:
+        raise Fatal(f"data.source: {store.url}: {(error.strerror or str(error)).lower()}") from None
+    if kind is not None:
+        raise Fatal(f"data.source: {store.url}: not a directory, but {kind}; a directory of images is needed")
+    if not is_directory:
+        raise Fatal(f"data.source: {data.source}: no such directory (looked at {store.url})")
+
+
+def _found_layout(tree: SourceTree) -> Layout:
+    """By the names of all files, and the content of those that are called like another layout's."""
+    images, named = 0, dict[Layout, list[str]]()
+    for stat in tree.files():
+        if layout := _named_layout(stat.key):
+            named.setdefault(layout, []).append(stat.key)
+        elif os.path.splitext(stat.key)[1].lower() in SUFFIXES:
+            images += 1
+    held = Counter[Layout](
+        {layout: len(keys) for layout, keys in named.items() if any(_is(tree.store, layout, k) for k in keys[:_TRIED])}
+    )
+    if not held:
+        # without an image, a file that is called like another layout's is named as what it is not
+        return "images" if images or not named else next(iter(named))
+    (layout, count), *others = held.most_common()
+    for other, files in others:
+        tree.notes.append(f"{files} files of {other}'s layout are passed over: data.layout={other} reads them")
+    if images > count:
+        tree.notes.append(f"{count} files of {layout}'s layout are passed over: data.layout={layout} reads them")
+        return "images"
+    if images:
+        tree.notes.append(f"{images} image files are passed over: data.layout=images reads them")
+    return layout
+
+
+def _named_layout(key: str) -> Layout | None:
+    if named_cifar(key, "cifar10"):
+        return "cifar10"
+    if named_cifar(key, "cifar100"):
+        return "cifar100"
+    return "idx" if named_idx(key) else None
+
+
+def _is(store: Store, layout: Layout, key: str) -> bool:
+    if layout == "idx":
+        return is_idx(store, key)
+    return layout != "images" and is_cifar(store, key, layout)

@@ -58,7 +58,10 @@ def test_hidden_and_other_files_are_passed_over_and_counted(prepare, tree, noise
     }
     done = prepare(tree(files), *ALL)
     assert done.names() == ["a.png", "b.PNG"]
-    assert done.record.notes[0] == ("5 files are no images and were passed over: 1 .db, 3 hidden, 1 without a suffix")
+    assert done.record.notes == [
+        "passed over: 2 hidden or system files (.c.png, Thumbs.db); 2 hidden or system folders (.git, __MACOSX); "
+        "1 without a suffix (README)"
+    ]
 
 
 class TestCaptions:
@@ -132,7 +135,7 @@ class TestBadImages:
     def test_stop_with_their_name(self, prepare, tree, noise) -> None:
         source = tree({"a.png": noise(1)[0], "x/b.png": b"not one", "x/c.png": b""})
         with pytest.raises(
-            Fatal, match=r"source/x/b\.png: not an image of a supported format: remove it, or set data\.on"
+            Fatal, match=r"source/x/b\.png: not an image of a supported format, but text: remove it, or set data\.on"
         ):
             prepare(source, *ALL)
 
@@ -144,11 +147,11 @@ class TestBadImages:
         assert (done.images()[:, 0] == [images[name] for name in done.names()]).all()
         assert done.dataset.manifest.skipped_samples == 2
         assert [(one.name, one.reason) for one in done.dataset.manifest.skipped] == [
-            ("3.png", "not an image of a supported format"),
+            ("3.png", "not an image of a supported format, but text"),
             ("8.png", "an empty file"),
         ]
         assert (
-            "2 bad images were skipped: 3.png: not an image of a supported format; 8.png: an empty file"
+            "2 bad images were skipped: 3.png: not an image of a supported format, but text; 8.png: an empty file"
             in done.record.notes
         )
 
@@ -169,12 +172,12 @@ class TestSource:
             prepare(tmp_path / "nowhere")
 
     def test_without_images(self, prepare, tree) -> None:
-        with pytest.raises(Fatal, match=r"data\.source: .*no images there \(1 files are no images.*1 \.txt\)"):
+        with pytest.raises(Fatal, match=r"data\.source: .*no images there \(found a\.txt: text\)"):
             prepare(tree({"a.txt": "x"}))
 
     def test_of_which_nothing_can_be_read(self, prepare, tree) -> None:
         source = tree({"a.png": b"x", "b.png": b"y"})
-        with pytest.raises(Fatal, match=r"none of the first 2 images can be read; .*a\.png: not an image"):
+        with pytest.raises(Fatal, match=r"none of the 2 images looked at can be read; .*a\.png: not an image"):
             prepare(source, "data.on_bad_image=skip")
         with pytest.raises(Fatal, match="none of its 2 images can be read"):
             prepare(source, "data.on_bad_image=skip", "data.resolution=8", "data.channels=1")
