@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ..components import progress as told
 from ..components.log import emit, is_json
+from ..components.progress import Lines
+from ..components.progress import Progress as StepProgress
 
 
 class Display:
@@ -52,9 +53,7 @@ class Display:
             self._console.print(f"warning: {text}")
 
     @contextmanager
-    def step(
-        self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]
-    ) -> Iterator[told.Progress]:
+    def step(self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> Iterator[StepProgress]:
         """Show a step while the block runs.
 
         Args:
@@ -63,7 +62,7 @@ class Display:
         label = _label(name, round, index, sizes)
         started = time.monotonic()
         if self._bars is None:
-            yield told.Lines(label, step=name, round=round, index=index)
+            yield Lines(label, step=name, round=round, index=index)
             if (seconds := time.monotonic() - started) >= 1:
                 self.note(f"{label}: done in {seconds:.0f} s")
             return

@@ -17,7 +17,7 @@ class Images(Protocol):
         """uint8 [n, C, H, W], in the order of `positions`."""
 
 
-class Held:
+class InMemory:
     """Images in memory, uint8 [n, C, H, W]."""
 
     def __init__(self, images: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""Threshold-aware augmentation: which samples are augmented, how, and what the network is told."""
+"""Threshold-aware augmentation: when a sample is flagged, how it is augmented, which number the network is told."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,6 +89,16 @@ class Augmenter:
         if self._always_flip:
             flip = flip ^ (torch.rand(len(images), device=images.device) < 0.5)
         return flip_and_shift(images, flip, self._down[condition], self._right[condition])
+
+
+def is_flagged(loss: Tensor, bank: Tensor, augment_below: float) -> Tensor:
+    """Whether a sample comes close to being skipped, bool [B]: loss_i < augment_below * m[t_i].
+
+    Args:
+        loss: float32 [B].
+        bank: m[t_i] as it was before this batch, float32 [B].
+    """
+    return loss < augment_below * bank
 
 
 def flip_and_shift(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..config import RunConfig
 from ..data import Dataset
-from ..measures.images import Held, Rows
+from ..measures.images import InMemory, Rows
 from ..measures.memorization import Closeness, closeness
 from ..measures.transforms import stages
 from ..measures.verdict import Memorization, copy_threshold
@@ -103,7 +103,7 @@ class Material:
         strips = {number: split_strip(png, self.dataset.channels) for number, png in pngs.items()}
         hidden = np.zeros(sum(len(images) for images in strips.values()), np.bool_)
         if withhold and len(hidden):
-            every = Held(np.concatenate(list(strips.values())))
+            every = InMemory(np.concatenate(list(strips.values())))
             allowed = stages(self.config.taa)
             hidden = self._copies(closeness(every, self.training, allowed, self.config.evaluate, self.device))
         shown, first = {}, 0

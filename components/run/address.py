@@ -107,7 +107,8 @@ class Run:
         """
         record = self.find(kind, *index)
         if record is None:
-            raise Fatal(f"{self.store.address(self.key(kind, *index))}: missing: step {kind.made_by} has not made it")
+            step = kind.made_first_by if kind.made_first_by and not any(index) else kind.made_by
+            raise Fatal(f"{self.store.address(self.key(kind, *index))}: missing: step {step} has not made it")
         return record
 
     def put(self, kind: type[Record], index: tuple[int, ...], name: str, data: Buffer) -> ObjectRef:

@@ -43,6 +43,8 @@ class Record(BaseModel):
     """Key below the run, with `{}` for the round, then the index."""
     made_by: ClassVar[str]
     """Name of the step."""
+    made_first_by: ClassVar[str | None] = None
+    """Name of the step that makes number 0, where that is another."""
 
     objects: dict[str, ObjectRef] = Field(default_factory=dict)
     ran_with: RanWith | None = None
@@ -83,7 +85,8 @@ class Assignment(Record):
     """
 
     address = "assignments/{}.json"
-    made_by = "redistribute"  # assignment 0: shard
+    made_by = "redistribute"
+    made_first_by = "shard"
     round: int
     shard_sizes: list[int]
     moved: int = 0
@@ -120,7 +123,8 @@ class ModelRecord(Record):
     """
 
     address = "models/{}.json"
-    made_by = "aggregate"  # model 0: initialize
+    made_by = "aggregate"
+    made_first_by = "initialize"
     round: int
     """How many rounds of training it has had."""
     stop: str | None = None
@@ -207,7 +211,7 @@ def ran_with(started: float, device: str | None = None) -> RanWith:
 
     Args:
         started: `time.time()` at its start.
-        device: name of the device model it computed on, see `unecho.components.diffusion.device_name`.
+        device: name of the device model it computed on, see `diffusion.device.device_name`.
     """
     return RanWith(
         code=code_version(),

@@ -55,7 +55,7 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
 
 
 def part_bounds(config: RunConfig, part: int) -> tuple[int, int]:
-    """First and last-but-one image index of a part: its even share of the whole batches."""
+    """Index of a part's first image and of the one after its last: its even share of the whole batches."""
     size, parts = config.sample.batch_size, config.sample.parts
     batches = -(-config.sample.count // size)
     first, end = part * batches // parts, (part + 1) * batches // parts

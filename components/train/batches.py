@@ -78,12 +78,12 @@ class Picked:
     Attributes:
         samples: positions in the shard, int64 [B].
         images: uint8 [B, C, H, W]; flagged samples whose augmentation is RandAugment have it already.
-        condition: the augmentation that each gets if it is flagged, by number; int64 [B].
+        if_flagged: the augmentation that each gets should it be flagged, by number; int64 [B].
     """
 
     samples: Tensor
     images: Tensor
-    condition: Tensor
+    if_flagged: Tensor
 
 
 class Batches:

@@ -8,7 +8,7 @@ from ..config import RunConfig
 from ..config.counts import steps_per_round
 from ..diffusion.family import Batch, Family
 from ..method.anti_gradient import is_skipped, mean_of_kept
-from ..method.augment import Augmenter
+from ..method.augment import Augmenter, is_flagged
 from ..method.streams import begin_default
 from .batches import Batches
 from .slot import Slot
@@ -27,18 +27,18 @@ class Trainer:
     def update(self) -> None:
         """One update: batch, augmentation, forward, skip, backward, rate, moving average, counts.
 
-        Nothing in it waits for the device.
+        Nothing in it waits for the device, but for RandAugment, which runs on the host.
         """
         config, slot = self._config, self._slot
 
-        # Batch: which samples, and the augmentation that each has should it be flagged
+        # Batch: which samples, and the augmentation that each has should it be flagged (RandAugment is applied there)
         picked = self._batches.at(slot.step, slot.augment_next)
         device = picked.samples.device
         begin_default(device, "step", config.seed, self._shard, slot.step)
 
-        # Augment the flagged (TAA)
+        # What follows draws from here on: flips, timesteps, noise, dropout. Augment the flagged (TAA)
         flagged = slot.augment_next[picked.samples]
-        condition = torch.where(flagged, picked.condition, 0)
+        condition = torch.where(flagged, picked.if_flagged, 0)
         x0 = self._family.x0(self._augmenter.apply(picked.images, condition))
 
         # Forward: a loss for each (sample, timestep) pair
@@ -50,16 +50,16 @@ class Trainer:
         skipped = torch.zeros_like(flagged)
         if config.keeps_bank:
             with torch.no_grad():
-                level = slot.bank.at(t)
-                skipped = is_skipped(loss, level, config.agc.skip_ratio)
+                bank = slot.bank.at(t)
+                skipped = is_skipped(loss, bank, config.agc.skip_ratio)
                 if config.taa.enabled:
-                    slot.augment_next[picked.samples] = loss < config.taa.augment_below * level
+                    slot.augment_next[picked.samples] = is_flagged(loss, bank, config.taa.augment_below)
                 slot.bank.update(t, loss)
 
-        # Backward
-        total = mean_of_kept(loss, skipped) if config.agc.enabled else loss.mean()
+        # Backward; without AGC skips are counted (MSR reads them) and no gradient is dropped
+        batch_loss = mean_of_kept(loss, skipped) if config.agc.enabled else loss.mean()
         slot.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        batch_loss.backward()  # type: ignore[no-untyped-call]
         if config.train.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(slot.parameters, config.train.grad_clip)
 
@@ -69,7 +69,7 @@ class Trainer:
             group["lr"] = rate
         slot.optimizer.step()
 
-        # Moving average of the weights
+        # Moving average of the weights; its warm-up goes by the slot's steps, those of before a resume included
         slot.ema.optimization_step = slot.step
         slot.ema.step(slot.parameters)
 

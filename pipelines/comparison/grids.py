@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...components.measures.images import Held, Rows
+from ...components.measures.images import InMemory, Rows
 from ...components.measures.memorization import closeness
 from ...components.measures.transforms import stages
 from ...components.measures.verdict import copy_threshold
@@ -61,7 +61,7 @@ def _grid(result: Result) -> Grid:
     generated = generated_images(run, config, run.last_model(config).round, dataset)
     images = generated.take(np.arange(min(_IMAGES, len(generated))))
     training = Rows(dataset, dataset.train_rows)
-    aware = closeness(Held(images), training, stages(config.taa), config.evaluate, torch.device("cpu"))[-1]
+    aware = closeness(InMemory(images), training, stages(config.taa), config.evaluate, torch.device("cpu"))[-1]
     copies = aware.copies(copy_threshold(result.figures.memorization, True), config.evaluate.second_nearest)
     withheld = copies & (config.report.images != "all")
     return Grid(

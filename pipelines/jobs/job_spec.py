@@ -1,4 +1,4 @@
-"""Names and labels of what a run has in a cluster."""
+"""A step, or a step for every index, as one Indexed Job: its name, labels, pods, and which failures count."""
 
 import copy
 import hashlib

@@ -1,4 +1,4 @@
-"""What a cluster shows of a run: its pods, how far they say they are, and what is problem."""
+"""What a cluster shows of a run: its pods, how far they say they are, and what is wrong."""
 
 import json
 from dataclasses import dataclass

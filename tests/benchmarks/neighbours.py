@@ -5,7 +5,7 @@ import torch
 
 from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work, in_turns
-from unecho.components.measures.images import Held
+from unecho.components.measures.images import InMemory
 from unecho.components.measures.neighbours import nearest
 from unecho.components.measures.transforms import IDENTITY
 
@@ -31,7 +31,7 @@ def _random(count: int, channels: int, side: int, seed: int) -> np.ndarray:
 
 
 def _search(queries: np.ndarray, training: np.ndarray) -> Work:
-    return lambda: nearest(queries, Held(training), ((IDENTITY,),), K, CPU)
+    return lambda: nearest(queries, InMemory(training), ((IDENTITY,),), K, CPU)
 
 
 def _ready(queries: int, training: int) -> Work:

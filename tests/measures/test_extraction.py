@@ -5,7 +5,7 @@ import torch
 
 from unecho.components.config.fields import TAA, Evaluate
 from unecho.components.measures.extraction import Extraction, centres, extract
-from unecho.components.measures.images import Held
+from unecho.components.measures.images import InMemory
 from unecho.components.measures.transforms import stages
 
 RANDOM = np.random.default_rng(7)
@@ -23,7 +23,9 @@ def repeated(images: np.ndarray, times: int) -> np.ndarray:
 
 
 def attack(generated: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> Extraction:
-    return extract(Held(generated), Held(training), Held(held_out), stages(TAA()), CONFIG, torch.device("cpu"))
+    return extract(
+        InMemory(generated), InMemory(training), InMemory(held_out), stages(TAA()), CONFIG, torch.device("cpu")
+    )
 
 
 def test_training_images_that_come_again_and_again_are_extracted_each_counted_once() -> None:

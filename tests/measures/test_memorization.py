@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unecho.components.config.fields import TAA, Evaluate
-from unecho.components.measures.images import Held
+from unecho.components.measures.images import InMemory
 from unecho.components.measures.memorization import closeness
 from unecho.components.measures.transforms import IDENTITY, stages
 
@@ -31,7 +31,7 @@ def reference_ratios(queries: np.ndarray, training: np.ndarray, k: int) -> tuple
 
 def test_plain_ratios_are_those_of_a_loop_in_float64():
     queries, training = smooth(0, 15), smooth(1, 30)
-    found = closeness(Held(queries), Held(training), ((IDENTITY,),), CONFIG, CPU)[0]
+    found = closeness(InMemory(queries), InMemory(training), ((IDENTITY,),), CONFIG, CPU)[0]
     mq, second = reference_ratios(queries, training, 6)
     np.testing.assert_allclose(found.mq, mq, rtol=1e-14)
     np.testing.assert_allclose(found.second_ratio, second, rtol=1e-14)
@@ -39,7 +39,7 @@ def test_plain_ratios_are_those_of_a_loop_in_float64():
 
 def test_aware_ratios_are_those_of_a_loop_over_every_shift_and_flip():
     queries, training = smooth(2, 8), smooth(3, 20)
-    plain, found = closeness(Held(queries), Held(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)
+    plain, found = closeness(InMemory(queries), InMemory(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)
     for number, query in enumerate(queries.astype(np.float64)):
         distances = []
         for image in training.astype(np.float64):
@@ -64,7 +64,7 @@ def test_whatever_a_plain_measure_finds_the_aware_one_finds():
     noisy = training[:80].astype(np.int64) + draw.normal(0, 40, training[:80].shape).round().astype(np.int64)
     copies = np.clip(noisy, 0, 255).astype(np.uint8)
     copies[::2] = copies[::2, :, :, ::-1]
-    plain, aware = closeness(Held(copies), Held(training), stages(TAA(shift_pixels=2)), CONFIG, CPU)
+    plain, aware = closeness(InMemory(copies), InMemory(training), stages(TAA(shift_pixels=2)), CONFIG, CPU)
     assert (aware.mq <= plain.mq).all()
     assert (aware.second_ratio <= plain.second_ratio).all()
     assert aware.below(0.3) > plain.below(0.3) > 0, "the mirrored ones are found too"
@@ -77,7 +77,7 @@ def test_only_the_aware_measure_finds_planted_copies_that_are_mirrored_and_shift
     shifted = np.pad(training[9], ((0, 0), (1, 0), (0, 1)), mode="edge")[:, :12, 1:]
     both = np.pad(training[11, :, :, ::-1], ((0, 0), (0, 1), (1, 0)), mode="edge")[:, 1:, :12]
     planted = np.stack([training[5], mirrored, shifted, both])
-    plain, aware = closeness(Held(planted), Held(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)
+    plain, aware = closeness(InMemory(planted), InMemory(training), stages(TAA(shift_pixels=1)), CONFIG, CPU)
     assert plain.below(0.5) == plain.far_nearer(1 / 3) == 1  # the plain copy alone
     assert aware.mq.tolist() == aware.second_ratio.tolist() == [0.0] * 4
     assert aware.nearest.tolist() == [5, 7, 9, 11]
@@ -90,7 +90,7 @@ def test_mq_counts_what_is_strictly_below_the_threshold():
     training[0, 0, 0, 0] = 1
     training[1, 0, 0, :3] = 1
     found = closeness(
-        Held(np.zeros((1, 1, 8, 8), np.uint8)), Held(training), ((IDENTITY,),), Evaluate(neighbours=2), CPU
+        InMemory(np.zeros((1, 1, 8, 8), np.uint8)), InMemory(training), ((IDENTITY,),), Evaluate(neighbours=2), CPU
     )[0]
     assert found.mq.tolist() == [0.5]
     assert (found.below(0.5), found.below(0.500001)) == (0, 1)
@@ -99,16 +99,16 @@ def test_mq_counts_what_is_strictly_below_the_threshold():
 
 def test_a_copy_of_an_image_that_the_training_set_holds_many_times_is_a_copy():
     training = np.repeat(smooth(5, 1), 8, axis=0)
-    found = closeness(Held(training[:1]), Held(training), ((IDENTITY,),), CONFIG, CPU)[0]
+    found = closeness(InMemory(training[:1]), InMemory(training), ((IDENTITY,),), CONFIG, CPU)[0]
     assert found.mq.tolist() == found.second_ratio.tolist() == [0.0]
 
 
 def test_images_measured_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch):
     queries, training = smooth(6, 10), smooth(7, 12)
-    whole = closeness(Held(queries), Held(training), stages(TAA()), CONFIG, CPU)
+    whole = closeness(InMemory(queries), InMemory(training), stages(TAA()), CONFIG, CPU)
     monkeypatch.setattr("unecho.components.measures.memorization._AT_ONCE_BYTES", 4 * 144)
     done: list[int] = []
-    parts = closeness(Held(queries), Held(training), stages(TAA()), CONFIG, CPU, done.append)
+    parts = closeness(InMemory(queries), InMemory(training), stages(TAA()), CONFIG, CPU, done.append)
     assert done == [4, 8, 10]
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(a.mq, b.mq)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unecho.components.measures.images import Held
+from unecho.components.measures.images import InMemory
 from unecho.components.measures.neighbours import nearest
 from unecho.components.measures.transforms import IDENTITY, Transform
 
@@ -46,7 +46,7 @@ def brute(queries: np.ndarray, training: np.ndarray, transforms, k: int) -> tupl
 
 def test_plain_and_augmentation_aware_distances_are_those_of_a_loop_in_float64():
     queries, training = images(0, 9), images(1, 23)
-    plain, aware = nearest(queries, Held(training), SHIFTS_AND_FLIP, 5, CPU)
+    plain, aware = nearest(queries, InMemory(training), SHIFTS_AND_FLIP, 5, CPU)
     for found, transforms in ((plain, SHIFTS_AND_FLIP[0]), (aware, SHIFTS_AND_FLIP[0] + SHIFTS_AND_FLIP[1])):
         distances, indices = brute(queries, training, transforms, 5)
         np.testing.assert_array_equal(found.distances, distances)
@@ -57,9 +57,9 @@ def test_plain_and_augmentation_aware_distances_are_those_of_a_loop_in_float64()
 def test_block_sizes_do_not_matter(query_rows: int, training_rows: int):
     queries, training = images(2, 11), images(3, 50)
     training[30:40] = training[:10]  # ties across blocks
-    whole = nearest(queries, Held(training), SHIFTS_AND_FLIP, 8, CPU)
+    whole = nearest(queries, InMemory(training), SHIFTS_AND_FLIP, 8, CPU)
     blocked = nearest(
-        queries, Held(training), SHIFTS_AND_FLIP, 8, CPU, query_rows=query_rows, training_rows=training_rows
+        queries, InMemory(training), SHIFTS_AND_FLIP, 8, CPU, query_rows=query_rows, training_rows=training_rows
     )
     for a, b in zip(whole, blocked, strict=True):
         np.testing.assert_array_equal(a.distances, b.distances)
@@ -68,10 +68,10 @@ def test_block_sizes_do_not_matter(query_rows: int, training_rows: int):
 
 def test_panels_of_queries_do_not_matter(monkeypatch: pytest.MonkeyPatch):
     queries, training = images(4, 10), images(5, 20)
-    whole = nearest(queries, Held(training), PLAIN, 3, CPU)
+    whole = nearest(queries, InMemory(training), PLAIN, 3, CPU)
     monkeypatch.setattr("unecho.components.measures.neighbours._PANEL_BYTES", 3 * 4 * queries[0].size)
     done: list[int] = []
-    parts = nearest(queries, Held(training), PLAIN, 3, CPU, done.append)
+    parts = nearest(queries, InMemory(training), PLAIN, 3, CPU, done.append)
     assert done == [3, 6, 9, 10]
     np.testing.assert_array_equal(whole[0].distances, parts[0].distances)
     np.testing.assert_array_equal(whole[0].indices, parts[0].indices)
@@ -79,7 +79,7 @@ def test_panels_of_queries_do_not_matter(monkeypatch: pytest.MonkeyPatch):
 
 def test_equal_distances_come_in_order_of_index():
     training = np.repeat(images(6, 4), 5, axis=0)[::-1].copy()
-    found = nearest(training[:1], Held(training), PLAIN, 7, CPU, training_rows=3)[0]
+    found = nearest(training[:1], InMemory(training), PLAIN, 7, CPU, training_rows=3)[0]
     assert found.distances[0, :5].tolist() == [0] * 5
     assert found.indices[0, :5].tolist() == [0, 1, 2, 3, 4]
 
@@ -91,7 +91,7 @@ def test_an_exact_copy_has_distance_zero_and_one_grey_level_has_distance_one():
     training[2] = images(7, 1, 3, 64)[0]
     almost = training[0].copy()
     almost[2, 63, 63] = 254
-    found = nearest(np.stack([training[2], almost]), Held(training), PLAIN, 2, CPU)[0]
+    found = nearest(np.stack([training[2], almost]), InMemory(training), PLAIN, 2, CPU)[0]
     assert found.distances[:, 0].tolist() == [0, 1]
     assert found.indices[:, 0].tolist() == [2, 0]
     assert found.distances[1, 1] == 3 * 64 * 64 - 1
@@ -99,4 +99,4 @@ def test_an_exact_copy_has_distance_zero_and_one_grey_level_has_distance_one():
 
 def test_the_largest_possible_distance_is_exact():
     black, white = np.zeros((1, 3, 128, 128), np.uint8), np.full((1, 3, 128, 128), 255, np.uint8)
-    assert nearest(black, Held(white), PLAIN, 1, CPU)[0].distances[0, 0] == 3 * 128 * 128 * 255**2
+    assert nearest(black, InMemory(white), PLAIN, 1, CPU)[0].distances[0, 0] == 3 * 128 * 128 * 255**2

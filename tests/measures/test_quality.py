@@ -4,7 +4,7 @@ import scipy.linalg
 import torch
 
 from unecho.components.measures.features import Pixels
-from unecho.components.measures.images import Held
+from unecho.components.measures.images import InMemory
 from unecho.components.measures.quality import (
     Moments,
     compare,
@@ -76,9 +76,11 @@ def test_a_copy_lies_in_the_manifold_also_of_images_that_are_all_the_same():
 def test_generated_and_training_images_enter_in_equal_numbers_and_copies_of_the_training_set_have_its_quality():
     rng = np.random.default_rng(6)
     training, reference = (rng.integers(0, 256, (n, 1, 4, 4), dtype=np.uint8) for n in (24, 60))
-    compared = compare(Held(np.concatenate([training, training])), Held(training), Held(reference), Pixels(CPU), 3)
+    compared = compare(
+        InMemory(np.concatenate([training, training])), InMemory(training), InMemory(reference), Pixels(CPU), 3
+    )
     assert (compared.images, compared.reference, compared.manifold) == (24, 60, 24)
-    again = compare(Held(training), Held(training), Held(reference), Pixels(CPU), 3)
+    again = compare(InMemory(training), InMemory(training), InMemory(reference), Pixels(CPU), 3)
     assert again.generated == again.real
 
 
@@ -104,7 +106,7 @@ def test_pooled_moments_are_those_of_all_points_at_once():
 
 def test_all_generated_images_count_once_and_a_set_is_as_large_as_the_training_split():
     real = np.random.default_rng(0).integers(0, 256, (90, 1, 4, 4), dtype=np.uint8)
-    generated, training, reference = Held(real[:50]), Held(real[50:62]), Held(real[62:])
+    generated, training, reference = InMemory(real[:50]), InMemory(real[50:62]), InMemory(real[62:])
     found = compare(generated, training, reference, Pixels(CPU), 3)
     assert (found.images, found.sets) == (12, 4)
 
