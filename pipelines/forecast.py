@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from ..components.config import RunConfig
 from ..components.config.counts import planned_visits, shard_sizes, steps_per_round
 from ..components.diffusion import family_of
+from ..components.measures.verdict import Power, power
 
 _BYTES = 4  # a float32
 _MUCH = 0.01
 """Share of the first weights in an average, above which it is warned of."""
+FLOOR, COPIES, _OFTEN = 0.01, 0.02, 0.9
+"""What the verdict's power is told for: a floor, a share of copies; and what is often enough."""
+_SHARES_OF_COPIES = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class Forecast:
         weights_peak: most bytes of weights, optimizer state and checkpoints in the store at once.
         weights_without_retention: the same if nothing were retired.
         images: bytes of the packed and of the generated images.
+        verdict: what it can tell of so many images at a floor of 1 %, of a model of which 2 % are copies; None without
+            held-out images.
+        seen_from: least share of copies, of a few that were tried, that it accuses in 90 % of runs; None for none.
         warnings: what one should think about, a line each.
     """
 
@@ -38,6 +45,8 @@ class Forecast:
     weights_peak: int
     weights_without_retention: int
     images: int
+    verdict: Power | None
+    seen_from: float | None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -74,8 +83,23 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
         weights_peak=(kept + 1) * model + kept * shards * proxy + 2 * running * proxy,
         weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
         images=(samples + held_out + config.sample.count) * channels * resolution**2,
+        verdict=verdict_power(config, held_out),
+        seen_from=next((share for share in _SHARES_OF_COPIES if _accused(config, held_out, share) >= _OFTEN), None),
         warnings=warnings_of(config, samples, held_out),
     )
+
+
+def verdict_power(config: RunConfig, held_out: int, copies: float = COPIES) -> Power | None:
+    """What the verdict can tell of the planned images at a floor of 1 %; None without held-out images."""
+    if held_out < 2:
+        return None
+    figures = len([name for name in config.evaluate.deciding if name != "extraction"])
+    return power(config.sample.count, held_out, FLOOR, copies, config.evaluate.margin, max(1, figures))
+
+
+def _accused(config: RunConfig, held_out: int, copies: float) -> float:
+    found = verdict_power(config, held_out, copies)
+    return found.copies_accused if found else 0.0
 
 
 def warnings_of(config: RunConfig, samples: int, held_out: int) -> list[str]:
@@ -89,15 +113,18 @@ def warnings_of(config: RunConfig, samples: int, held_out: int) -> list[str]:
         warnings.append(
             f"data.held_out: {held_out} held-out images: there is no floor to compare with; hold out some hundreds"
         )
-    elif held_out < 500:
-        warnings.append(f"data.held_out: {held_out} held-out images make a coarse floor; some hundreds are better")
     if config.evaluate.neighbours * 4 > samples:
         warnings.append(
             f"evaluate.neighbours: {config.evaluate.neighbours} of {samples} training images are a large share: "
             "MQ saturates; lower it"
         )
-    if config.sample.count < 500:
-        warnings.append(f"sample.count: {config.sample.count} images make wide intervals")
+    found = verdict_power(config, held_out)
+    if found and min(found.perfect_cleared, found.copies_accused) < _OFTEN:
+        warnings.append(
+            f"sample.count, data.held_out: with {config.sample.count:,} generated and {held_out:,} held-out images the "
+            f"verdict clears a perfect model in {found.perfect_cleared:.0%} of runs and accuses one with "
+            f"{COPIES:.0%} copies in {found.copies_accused:.0%} (floor {FLOOR:.0%}): more of both are better"
+        )
     if config.train.drop_last and smallest % min(config.train.batch_size, smallest) > smallest // 4:
         warnings.append(
             f"train.drop_last: an epoch leaves out {smallest % config.train.batch_size} of a shard's {smallest} samples"

@@ -10,7 +10,7 @@ from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.counts import check_counts
 from ...components.data.prepare import survey
-from ..forecast import Forecast, forecast
+from ..forecast import FLOOR, Forecast, forecast
 from ..units import size
 
 
@@ -45,6 +45,13 @@ def show(config: RunConfig, plan: Forecast) -> None:
         peak += f"; {size(plan.weights_without_retention)} if none were retired (execution.keep_rounds)"
     table.add_row("weights in the store", peak)
     table.add_row("images in the store", size(plan.images))
+    if plan.verdict:
+        can = (
+            f"accuses {plan.verdict.copies:.0%} copies in {plan.verdict.copies_accused:.0%} of runs, clears a perfect "
+        )
+        table.add_row("the verdict", f"{can}model in {plan.verdict.perfect_cleared:.0%} (at a floor of {FLOOR:.0%})")
+        if plan.seen_from:
+            table.add_row("copies are seen", f"from {plan.seen_from:.1%} on, in 90% of runs")
     console = Console(highlight=False, markup=False)
     console.print(table)
     for warning in plan.warnings:
