@@ -19,9 +19,7 @@ def when_torch_is_loaded(tmp_path: Path, words: str, **environment: str) -> str:
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
     command = [sys.executable, "-P", "-m", *words.split()]
     environment = clean | {"PYTHONPATH": path} | environment
-    ended = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
-    )
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     return ended.stdout.strip()
 
 

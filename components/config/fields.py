@@ -70,6 +70,8 @@ class Data(Section):
     """Class labels stratify the shards. `auto`: the folder's name, or what the format holds; `none`: ignore them."""
     held_out: Share = 0.1
     """Share of the images that is split off before training: the floor and the quality reference."""
+    official_test: bool = False
+    """Hold out the records of the test file that CIFAR and IDX sources have, and nothing else, in place of held_out."""
     train_limit: Positive | None = None
     """At most so many training images (a fixed choice, stratified by nothing); the rest is left out."""
     held_out_limit: Positive | None = None

@@ -73,7 +73,8 @@ def pack_source(
         raise Fatal(
             f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
         )
-    kept, held_out = split_samples(packed.digests, data)
+    test = None if source.test is None else source.test[packed.items]
+    kept, held_out = split_samples(packed.digests, data, test)
     items = packed.items[kept]
     labelled = data.labels == "auto"
     samples = Samples(
@@ -104,15 +105,21 @@ def _fit(source: Source, data: Data) -> Fit:
 
 def _source_hash(source: Source, data: Data) -> str:
     """Hash of all that the data set is made from; where the source lies and the size of chunks is not part of it."""
-    fields = data.model_dump(mode="json", exclude={"source", "chunk_mib"}) | {"layout": source.layout, "form": _FORM}
+    fields = _fields(data, "source", "chunk_mib") | {"layout": source.layout, "form": _FORM}
     text = json.dumps(fields, sort_keys=True) + source.fingerprint
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _prepare_config(data: Data, fit: Fit) -> dict[str, Any]:
     """The fields that say what the data set is: where it came from and how it is cut is left out."""
-    fields = data.model_dump(mode="json", exclude={"source", "layout", "on_bad_image", "chunk_mib"})
+    fields = _fields(data, "source", "layout", "on_bad_image", "chunk_mib")
     return fields | {"channels": fit.channels, "resolution": fit.resolution, "form": _FORM}
+
+
+def _fields(data: Data, *left_out: str) -> dict[str, Any]:
+    """The fields that count. `official_test` came later and counts where it is set: what was prepared before stands."""
+    fields = data.model_dump(mode="json", exclude=set(left_out))
+    return fields if data.official_test else {name: fields[name] for name in fields if name != "official_test"}
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,8 @@ def survey(data: Data) -> Survey:
     source = open_source(data)
     native = source.native() if "auto" in (data.channels, data.resolution) else (0, 0)
     held_out = max(1, round(data.held_out * source.count)) if data.held_out else 0
+    if source.test is not None:
+        held_out = int(source.test.sum())
     train = source.count - held_out
     train, held_out = min(train, data.train_limit or train), min(held_out, data.held_out_limit or held_out)
     check_split(source.count, train, held_out, data)

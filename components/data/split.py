@@ -10,7 +10,9 @@ from ..config.fields import Data
 from ..failure import Fatal
 
 
-def split_samples(digests: NDArray[np.uint8], data: Data) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def split_samples(
+    digests: NDArray[np.uint8], data: Data, test: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Split off the held-out part and apply the limits.
 
     The choice depends on each sample's pixels and data.split_seed alone, so exact duplicates fall on one side
@@ -19,6 +21,7 @@ def split_samples(digests: NDArray[np.uint8], data: Data) -> tuple[NDArray[np.bo
 
     Args:
         digests: uint8 [n, 32], SHA-256 of each sample's pixels.
+        test: bool [n], the samples of an official test file: they are the held-out ones then, and no other.
 
     Returns:
         kept bool [n] (within the limits), held_out bool [n].
@@ -29,8 +32,8 @@ def split_samples(digests: NDArray[np.uint8], data: Data) -> tuple[NDArray[np.bo
     count = len(digests)
     rank = _ranks(digests, data.split_seed)
     order = np.argsort(rank, kind="stable")
-    held_out = np.zeros(count, np.bool_)
-    target = max(1, round(data.held_out * count)) if data.held_out else 0
+    held_out = np.zeros(count, np.bool_) if test is None else test
+    target = max(1, round(data.held_out * count)) if data.held_out and test is None else 0
     for first, size in _chosen_groups(rank[order], target):
         held_out[order[first : first + size]] = True
     kept = np.zeros(count, np.bool_)
@@ -75,6 +78,11 @@ def _chosen_groups(ranks: NDArray[np.uint64], target: int) -> Iterator[tuple[int
 
 def check_split(count: int, train: int, held_out: int, data: Data) -> None:
     """Raises `Fatal` where nothing is left to train on, or too little to compare with."""
+    if data.official_test and (not train or held_out < 2):
+        raise Fatal(
+            f"data.official_test: the test file's records leave {train} of {count} images to train on and {held_out} "
+            "held out, at least 1 and 2 are needed: set data.official_test=false, or mend the limits"
+        )
     if not train:
         raise Fatal(f"data.held_out: {data.held_out:g} of {count} images leaves none to train on: lower it")
     if data.held_out and held_out < 2:

@@ -48,6 +48,7 @@ class DigitsSource:
     layout: str = "digits"
     address: str = "digits"
     captions: int = 0
+    test: NDArray[np.bool_] | None = None
 
     def __init__(self) -> None:
         table = _read_table()

@@ -2,7 +2,8 @@
 
 A record is one label byte (CIFAR-100: a coarse and a fine one, the fine one is taken) and 3 x 32 x 32 bytes, red
 then green then blue, each row by row. Only the training files are read: the held-out part is split off from them as
-from any other source, and the test file stays untouched for whoever wants to test on it.
+from any other source, and the test file stays untouched for whoever wants to test on it. With `data.official_test`
+its records come after the others, and are the held-out part.
 """
 
 import re
@@ -28,6 +29,7 @@ _PIXELS = 3 * 32 * 32
 @dataclass(frozen=True)
 class _Format:
     files: re.Pattern[str]
+    test: re.Pattern[str]
     label_bytes: int
     classes: int
     names: str
@@ -37,8 +39,22 @@ class _Format:
 
 
 _FORMATS = {
-    "cifar10": _Format(re.compile(r"(.*/)?data_batch_\d+\.bin"), 1, 10, "batches.meta.txt", (10,)),
-    "cifar100": _Format(re.compile(r"(.*/)?train\.bin"), 2, 100, "fine_label_names.txt", (20, 100)),
+    "cifar10": _Format(
+        re.compile(r"(.*/)?data_batch_\d+\.bin"),
+        re.compile(r"(.*/)?test_batch\.bin"),
+        1,
+        10,
+        "batches.meta.txt",
+        (10,),
+    ),
+    "cifar100": _Format(
+        re.compile(r"(.*/)?train\.bin"),
+        re.compile(r"(.*/)?test\.bin"),
+        2,
+        100,
+        "fine_label_names.txt",
+        (20, 100),
+    ),
 }
 
 
@@ -62,26 +78,33 @@ def is_cifar(store: Store, key: str, layout: Cifar) -> bool:
 
 
 class CifarSource:
-    """Training records of CIFAR, read range by range."""
+    """Training records of CIFAR, and where asked those of the test file after them; read range by range."""
 
     captions: int = 0
 
-    def __init__(self, tree: SourceTree, layout: Cifar) -> None:
+    def __init__(self, tree: SourceTree, layout: Cifar, official_test: bool = False) -> None:
         """
         Raises:
-            Fatal: no training file, or one that is cut off or holds a label that does not exist; names it.
+            Fatal: no training file, no test file where it is asked for, or one that is cut off or holds a label that
+                does not exist; names it.
         """
         store = tree.store
         self.layout: str = layout
         self.address = store.url
         self._store, self._format = store, _FORMATS[layout]
         self._record = self._format.label_bytes + _PIXELS
-        stats = [stat for stat in tree.files() if named_cifar(stat.key, layout)]
+        listed = list(tree.files())
+        stats = [stat for stat in listed if named_cifar(stat.key, layout)]
         if not stats:
             files = "data_batch_1.bin to data_batch_5.bin" if layout == "cifar10" else "train.bin"
             raise Fatal(
                 f"data.source: {store.url}: no {files}: data.layout {layout} needs CIFAR's binary files{found_in(tree)}"
             )
+        tests = [stat for stat in listed if official_test and self._format.test.fullmatch(stat.key)]
+        if official_test and not tests:
+            file = "test_batch.bin" if layout == "cifar10" else "test.bin"
+            raise Fatal(f"data.official_test: {store.url}: no {file}: put it there, or set data.official_test=false")
+        training, stats = len(stats), stats + tests
         fingerprint = Fingerprint()
         for stat in stats:
             fingerprint.add(stat)
@@ -97,6 +120,10 @@ class CifarSource:
         self.labels = np.concatenate([self._read_labels(stat) for stat in stats])
         self.label_names = self._read_names()
         self.notes = [*tree.notes, "only the training files are read; held-out images are split off from them"]
+        self.test: NDArray[np.bool_] | None = None
+        if official_test:
+            self.notes[-1] = "the held-out images are the test file's"
+            self.test = np.arange(self.count) >= self._starts[training]
 
     def native(self) -> tuple[int, int]:
         return 3, 32

@@ -1,7 +1,7 @@
 """IDX files, the format of MNIST and its descendants such as Fashion-MNIST (http://yann.lecun.com/exdb/mnist/).
 
 Big-endian: two zero bytes, the type (8 is unsigned bytes), the number of dimensions, each dimension in four bytes,
-then the values. Plain or gzipped. Only the training file is read, as with CIFAR.
+then the values. Plain or gzipped. Only the training file is read, or the test file after it, as with CIFAR.
 """
 
 import gzip
@@ -51,38 +51,52 @@ class IdxSource:
     layout: str = "idx"
     captions: int = 0
 
-    def __init__(self, tree: SourceTree) -> None:
+    def __init__(self, tree: SourceTree, official_test: bool = False) -> None:
         """
         Raises:
-            Fatal: no training file or several, or one that is not what its name says; names it.
+            Fatal: no training file or several, no test file or several where it is asked for, or one that is not what
+                its name says; names it.
         """
         store = tree.store
         self.address = store.url
         objects = {stat.key: stat for stat in tree.files()}
-        images = _training_images(tree, objects)
-        labels = _labels_beside(images, objects)
+        files = [_images_file(tree, objects, test=False)]
+        if official_test:
+            files.append(_images_file(tree, objects, test=True))
+        beside = [_labels_beside(images, objects) for images in files]
         fingerprint = Fingerprint()
-        for stat in filter(None, (images, labels)):
-            fingerprint.add(stat)
+        for images, labels in zip(files, beside, strict=True):
+            for stat in filter(None, (images, labels)):
+                fingerprint.add(stat)
         self.fingerprint = fingerprint.hexdigest()
-        self._key = images.key
-        self._images = _read(store, images.key, 3)[:, None]
+        read = [_read(store, images.key, 3)[:, None] for images in files]
+        if read[0].shape[1:] != read[-1].shape[1:]:
+            raise Fatal(
+                f"{store.address(files[-1].key)}: images of {read[-1].shape[2:]} pixels, "
+                f"{files[0].key} has {read[0].shape[2:]}"
+            )
+        self._keys, self._starts = [images.key for images in files], np.cumsum([0, *map(len, read)])
+        self._images = np.concatenate(read) if official_test else read[0]
         self.count = len(self._images)
         self.notes = [*tree.notes, "only the training file is read; held-out images are split off from it"]
-        if labels is None:
-            self.labels, self.label_names = np.full(self.count, -1, np.int32), []
-            self.notes.append(f"{images.key}: no labels beside it")
-            return
-        self.labels = _read(store, labels.key, 1).astype(np.int32)
-        if len(self.labels) != self.count:
-            raise Fatal(f"{store.address(labels.key)}: {len(self.labels)} labels for {self.count} images")
+        self.test: NDArray[np.bool_] | None = None
+        if official_test:
+            self.notes[-1] = "the held-out images are the test file's"
+            self.test = np.arange(self.count) >= len(read[0])
+        given = [
+            np.full(len(images), -1, np.int32) if labels is None else _labels(store, labels, len(images))
+            for images, labels in zip(read, beside, strict=True)
+        ]
+        self.notes += [f"{i.key}: no labels beside it" for i, labels in zip(files, beside, strict=True) if not labels]
+        self.labels = np.concatenate(given)
         self.label_names = [str(label) for label in range(int(self.labels.max(initial=-1)) + 1)]
 
     def native(self) -> tuple[int, int]:
         return 1, min(self._images.shape[2:])
 
     def name(self, item: int) -> str:
-        return f"{self._key}#{item}"
+        file = int(np.searchsorted(self._starts, item, "right")) - 1
+        return f"{self._keys[file]}#{item - int(self._starts[file])}"
 
     def caption(self, item: int) -> str | None:
         return None
@@ -98,11 +112,16 @@ def _unpacked_head(head: bytes) -> bytes:
     return head
 
 
-def _training_images(tree: SourceTree, objects: dict[str, Stat]) -> Stat:
-    """The one training file; a plain one goes before its gzipped copy."""
+def _images_file(tree: SourceTree, objects: dict[str, Stat], test: bool) -> Stat:
+    """The one training or test file; a plain one goes before its gzipped copy."""
     store = tree.store
-    found = [key for key in objects if named_idx(key) and not _TEST.fullmatch(key)]
+    found = [key for key in objects if named_idx(key) and (_TEST.fullmatch(key) is not None) == test]
     found = [key for key in found if key.removesuffix(".gz") == key or key.removesuffix(".gz") not in found]
+    if not found and test:
+        raise Fatal(
+            f"data.official_test: {store.url}: no t10k-images-idx3-ubyte(.gz): put it there, or set "
+            "data.official_test=false"
+        )
     if not found:
         raise Fatal(
             f"data.source: {store.url}: no train-images-idx3-ubyte(.gz): data.layout idx needs it{found_in(tree)}"
@@ -112,6 +131,13 @@ def _training_images(tree: SourceTree, objects: dict[str, Stat]) -> Stat:
             f"data.source: {store.url}: several IDX files: {', '.join(sorted(found)[:5])}: keep one of them there"
         )
     return objects[found[0]]
+
+
+def _labels(store: Store, labels: Stat, images: int) -> NDArray[np.int32]:
+    read = _read(store, labels.key, 1).astype(np.int32)
+    if len(read) != images:
+        raise Fatal(f"{store.address(labels.key)}: {len(read)} labels for {images} images")
+    return read
 
 
 def _labels_beside(images: Stat, objects: dict[str, Stat]) -> Stat | None:

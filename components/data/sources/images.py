@@ -34,6 +34,7 @@ class ImagesSource:
     """
 
     layout: str = "images"
+    test: NDArray[np.bool_] | None = None
 
     def __init__(self, tree: SourceTree) -> None:
         """List the source.

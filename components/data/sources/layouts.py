@@ -34,6 +34,7 @@ def open_source(data: Data, root: Store | None = None) -> Source:
     if data.layout == "digits" or (data.layout == "auto" and data.source == "digits"):
         if data.source != "digits":
             raise Fatal(f"data.layout: digits is scikit-learn's own: set data.source=digits, not '{data.source}'")
+        _refuse_test(data, "digits")
         return DigitsSource()
     store = open_store(data.source)
     if isinstance(store, DirectoryStore):
@@ -41,12 +42,13 @@ def open_source(data: Data, root: Store | None = None) -> Source:
     tree = SourceTree(store, root)
     match data.layout if data.layout != "auto" else _found_layout(tree):
         case "cifar10":
-            return CifarSource(tree, "cifar10")
+            return CifarSource(tree, "cifar10", data.official_test)
         case "cifar100":
-            return CifarSource(tree, "cifar100")
+            return CifarSource(tree, "cifar100", data.official_test)
         case "idx":
-            return IdxSource(tree)
+            return IdxSource(tree, data.official_test)
         case _:
+            _refuse_test(data, "images")
             return ImagesSource(tree)
 
 
@@ -105,3 +107,11 @@ def _is(store: Store, layout: Layout, key: str) -> bool:
     if layout == "idx":
         return is_idx(store, key)
     return layout != "images" and is_cifar(store, key, layout)
+
+
+def _refuse_test(data: Data, layout: str) -> None:
+    if data.official_test:
+        raise Fatal(
+            f"data.official_test: true needs a test file, layout {layout} has none (cifar10, cifar100 and idx have): "
+            "set data.official_test=false and data.held_out"
+        )

@@ -41,6 +41,7 @@ class Source(Protocol):
         label_names: name of label i.
         captions: samples that have a caption.
         notes: what a user should know about the source, a line each.
+        test: bool [count], the records of an official test file; None where the source was opened without it.
     """
 
     layout: str
@@ -51,6 +52,7 @@ class Source(Protocol):
     label_names: list[str]
     captions: int
     notes: list[str]
+    test: NDArray[np.bool_] | None
 
     def native(self) -> tuple[int, int]:
         """Channels and resolution that the data set has where they are `auto`."""

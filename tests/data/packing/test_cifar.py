@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unecho.components.config import resolve
+from unecho.components.data.prepare import survey
 from unecho.components.failure import Fatal
 
 ALL = ("data.held_out=0",)
@@ -46,6 +48,30 @@ def test_cifar10_is_its_training_files_in_order(prepare, cifar10, layout: str) -
     assert done.dataset.label_names == [f"class {label}" for label in range(10)]
     assert done.names()[8] == "cifar-10-batches-bin/data_batch_2.bin#1"
     assert "only the training files are read" in done.record.notes[0]
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.5])
+def test_the_official_test_file_is_the_held_out_part_and_all_training_records_train(
+    prepare, cifar10, held_out: float
+) -> None:
+    source, images, labels = cifar10
+    done = prepare(source, f"data.held_out={held_out}", "data.official_test=true", "data.chunk_mib=0.01")
+    _, test_images, test_labels = records(5, 9)
+    assert done.dataset.held_out.tolist() == [False] * 21 + [True] * 5
+    assert (done.images() == np.concatenate([images, test_images])).all()
+    assert done.dataset.labels.tolist() == labels + [label for (label,) in test_labels]
+    assert done.names()[22] == "cifar-10-batches-bin/test_batch.bin#1"
+    assert done.record.notes[0] == "the held-out images are the test file's"
+    planned = survey(resolve(settings=(f"data.source={source}", "data.official_test=true")).data)
+    assert (planned.train_samples, planned.held_out_samples) == (21, 5)
+
+
+def test_a_test_file_that_is_asked_for_and_not_there_is_named(prepare, tree, noise) -> None:
+    with pytest.raises(Fatal, match=r"^data.official_test: .*: no test_batch\.bin: put it there, or set"):
+        prepare(tree({"data_batch_1.bin": records(4, 0)[0]}), "data.official_test=true")
+    for source, layout in (("digits", "digits"), (tree({"0.png": noise(1)[0]}, "pictures"), "images")):
+        with pytest.raises(Fatal, match=f"^data.official_test: true needs a test file, layout {layout} has none"):
+            prepare(source, "data.official_test=true")
 
 
 def test_cifar100_takes_the_fine_label(prepare, tree) -> None:

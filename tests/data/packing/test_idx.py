@@ -35,6 +35,21 @@ def test_the_training_file_is_taken_with_its_labels(prepare, tree, form: str) ->
     assert done.names()[3] == f"raw/train-images-idx3-ubyte{'.gz' if form == 'gzip' else ''}#3"
 
 
+def test_the_official_test_file_is_the_held_out_part(prepare, tree) -> None:
+    files = {"train-images-idx3-ubyte": idx(IMAGES), "train-labels-idx1-ubyte": idx(LABELS)}
+    files |= {
+        "t10k-images-idx3-ubyte.gz": gzip.compress(idx(255 - IMAGES[:3])),
+        "t10k-labels-idx1-ubyte": idx(LABELS[:3]),
+    }
+    done = prepare(tree(files), "data.official_test=true")
+    assert done.dataset.held_out.tolist() == [False] * 11 + [True] * 3
+    assert (done.images()[:, 0] == np.concatenate([IMAGES, 255 - IMAGES[:3]])).all()
+    assert done.dataset.labels.tolist() == [*LABELS, *LABELS[:3]]
+    assert done.names()[12] == "t10k-images-idx3-ubyte.gz#1"
+    with pytest.raises(Fatal, match=r"^data.official_test: .*: no t10k-images-idx3-ubyte\(\.gz\)"):
+        prepare(tree({"train-images-idx3-ubyte": idx(IMAGES)}, "alone"), "data.official_test=true")
+
+
 def test_without_labels_it_has_none(prepare, tree) -> None:
     done = prepare(tree({"my-images.idx3-ubyte": idx(IMAGES)}), *ALL)
     assert done.dataset.labels.tolist() == [-1] * 11
