@@ -42,15 +42,28 @@ def test_the_papers_variant_has_the_papers_augmentation_whatever_the_preset_says
 
 
 def test_the_paper_presets_hold_the_papers_settings() -> None:
-    c = resolve("cifar10")
+    c = resolve("cifar10-paper")
     assert (c.model.block_out_channels, c.model.layers_per_block, c.model.dropout) == ((128, 256, 256, 256), 2, 0.1)
     assert (c.noise.timesteps, c.noise.beta_start, c.noise.beta_end) == (1000, 1e-4, 0.02)
     assert (c.train.learning_rate, c.train.warmup_epochs, c.train.batch_size) == (2e-4, 15, 128)
     assert (c.train.ema_decay, c.train.ema_warmup, c.train.grad_clip) == (0.9999, False, 1.0)
     assert (c.iet.shards, c.iet.rounds, c.iet.local_epochs, c.agc.skip_ratio) == (10, 10, 100, 2.0)
-    assert (c.sample.count, c.sample.weights) == (65536, "raw")
-    dog = resolve("afhq-dog")
+    assert (c.sample.count, c.sample.weights, c.sample.sampler, c.sample.steps) == (65536, "raw", "ddim", 50)
+    assert (c.data.official_test, c.train.horizontal_flip, c.msr.destination) == (True, True, "ring")
+    assert (c.taa.augment_conditioning, c.taa.augment_below) == (False, 0.75)
+    dog = resolve("afhq-dog-paper")
+    assert (dog.sample.weights, dog.sample.sampler, dog.sample.steps) == ("raw", "ddim", 50)
+    assert (dog.train.horizontal_flip, dog.msr.destination) == (False, "ring")
     assert (dog.model.block_out_channels, dog.train.batch_size) == ((128, 256, 256, 256, 512), 60)
+
+
+@pytest.mark.parametrize("preset", ["cifar10", "afhq-dog"])
+def test_the_presets_without_paper_are_what_one_would_run_today(preset: str) -> None:
+    c, paper = resolve(preset), resolve(f"{preset}-paper")
+    assert (c.data.official_test, c.data.held_out) == (False, 0.1)
+    assert (c.train.ema_warmup, c.sample.weights, c.taa.augment_conditioning) == (True, "ema", True)
+    assert c.msr.destination == "spread"
+    assert (c.model, c.noise, c.iet, c.agc) == (paper.model, paper.noise, paper.iet, paper.agc)
 
 
 def test_a_later_source_wins(tmp_path: Path) -> None:

@@ -78,7 +78,10 @@ def test_the_options_say_what_the_form_says() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"preset": "digit"}, "preset: 'digit' is not one of afhq-dog, cifar10, digits, digits-memorizing, "),
+        (
+            {"preset": "digit"},
+            "preset: 'digit' is not one of afhq-dog, afhq-dog-paper, cifar10, cifar10-paper, digits, ",
+        ),
         ({"variant": "agc+"}, "variant: 'agc+' is not one of"),
         ({"shards": -2}, "iet.shards: -2 is not allowed"),
         ({"shards": 2.5}, "iet.shards: 2.5 is not allowed"),

@@ -14,7 +14,7 @@ SAMPLES = {"images": 1500, "afhq-dog": 4000, "cifar10": 45_000, "tiny": 96}
 
 
 def test_cifar10_as_the_papers_trained_it() -> None:
-    plan = forecast(resolve("cifar10", "iet-agc"), samples=50_000, held_out=0, channels=3, resolution=32)
+    plan = forecast(resolve("cifar10-paper", "iet-agc"), samples=50_000, held_out=10_000, channels=3, resolution=32)
     assert plan.parameters == 35_746_307  # DDPM's CIFAR-10 network (Ho et al. 2020: 35.7 million)
     assert plan.steps_per_round == 100 * (5_000 // 128)
     assert plan.visits == 10 * 10 * 100 * 39 * 128
