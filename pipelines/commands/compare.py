@@ -39,6 +39,10 @@ def main(argv: Sequence[str]) -> None:
         raise Fatal(f"--seeds: {arguments.seeds}: at least 1")
     if arguments.parallel is not None and arguments.parallel < 1:
         raise Fatal(f"--parallel: {arguments.parallel}: at least 1")
+    if arguments.engine == "jobs":
+        from ..jobs.cluster import connect  # takes half a second, and not everybody has a cluster
+
+        connect(arguments.context, arguments.namespace)  # one line now, not one in each run's log
     console = Console(highlight=False, markup=False)
     store = open_store(arguments.root)
     given = given_fields(arguments.config, tuple(arguments.set))

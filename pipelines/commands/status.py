@@ -57,8 +57,9 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
     """What is shown, and whether the run is done."""
     status = run_status(run)
     in_cluster, note = _look(run, arguments)
-    if status is None and in_cluster is None and note is None:
-        raise Fatal(f"{run.url}: no such run: it has no plan, and no cluster was asked")
+    if status is None and in_cluster is None and not (note and (arguments.namespace or arguments.context)):
+        asked = f"no cluster was asked ({note})" if note else "no cluster was asked"
+        raise Fatal(f"{run.url}: no such run: it has no plan, and {asked}")
     parts: list[RenderableType] = []
     if status is None:
         parts.append(Text(f"run {run.name}: no plan yet"))
@@ -71,14 +72,23 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
 
 
 def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str | None]:
-    """What the cluster shows; a note where it was asked for and does not."""
+    """What the cluster shows; a note where it does not, though it was asked for or there is one.
+
+    Raises:
+        NotUsable: it was asked for, and the kubeconfig cannot be used.
+    """
     from ..jobs.cluster import Unreachable, connect
+    from ..jobs.kubeconfig import NotThere, NotUsable
     from ..jobs.pod_status import cluster_status
 
     asked = arguments.namespace or arguments.context
     try:
         cluster = connect(arguments.context, arguments.namespace, patience_s=_PATIENCE_S)
         in_cluster = cluster_status(cluster, run)
+    except NotUsable as error:
+        if asked:
+            raise
+        return None, None if isinstance(error, NotThere) else str(error)
     except (Fatal, Unreachable) as error:
         return None, str(error) if asked else None
     if not in_cluster.pods and not in_cluster.problems:

@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
+import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError, SSLError
 
 from ...components.failure import Fatal
+from .kubeconfig import Access, NotUsable, load
 
 Note = Callable[[str], None]
 
@@ -27,18 +31,35 @@ class Unreachable(OSError):
     """The API server stayed away: worth another try."""
 
 
+class OverQuota(Exception):
+    """A quota of the namespace has no room for what was to be made. The text is the API server's."""
+
+
 class Cluster:
     """One namespace of a cluster.
 
     Every method waits for an API server that is away, up to five minutes, and tells so.
 
     Raises (every method):
-        Fatal: refused (RBAC), or the request is not valid; names what was asked for.
+        Fatal: refused (RBAC), the request is not valid, or the namespace is not there or is going; names what was
+            asked for.
+        NotUsable: the credentials are not accepted.
         Unreachable: the API server stayed away.
     """
 
-    def __init__(self, api: client.ApiClient, namespace: str, inside: bool, patience_s: float = _PATIENCE_S) -> None:
-        self.namespace, self.inside = namespace, inside
+    def __init__(
+        self,
+        api: client.ApiClient,
+        namespace: str,
+        inside: bool,
+        patience_s: float = _PATIENCE_S,
+        source: str = "the kubeconfig",
+    ) -> None:
+        """
+        Args:
+            source: what says how to ask it, for messages.
+        """
+        self.namespace, self.inside, self._source = namespace, inside, source
         self.note: Note = lambda line: None
         self._api, self._patience_s = api, patience_s
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
@@ -62,9 +83,13 @@ class Cluster:
         return self._ask(f"get configmap {name}", self._core.read_namespaced_config_map, name, self.namespace)
 
     def create_config_map(self, body: dict[str, Any]) -> Any | None:
-        """A new ConfigMap; None where one of its name is there already."""
+        """A new ConfigMap; None where one of its name is there already.
+
+        Raises:
+            OverQuota: no room for one more.
+        """
         what = f"create configmap {body['metadata']['name']}"
-        return self._ask(what, self._core.create_namespaced_config_map, self.namespace, body)
+        return self._create(what, self._core.create_namespaced_config_map, body)
 
     def patch_config_map(self, name: str, body: dict[str, Any]) -> Any | None:
         """Merge into a ConfigMap; None where it has gone, or is another by now."""
@@ -75,9 +100,13 @@ class Cluster:
         return self._ask(f"get job {name}", self._batch.read_namespaced_job, name, self.namespace)
 
     def create_job(self, body: dict[str, Any]) -> Any | None:
-        """A new Job; None where one of its name is there already."""
+        """A new Job; None where one of its name is there already.
+
+        Raises:
+            OverQuota: no room for one more.
+        """
         what = f"create job {body['metadata']['name']}"
-        return self._ask(what, self._batch.create_namespaced_job, self.namespace, body)
+        return self._create(what, self._batch.create_namespaced_job, body)
 
     def delete_job(self, job: Any) -> None:
         """Remove this very Job and its pods, if it is still there."""
@@ -135,38 +164,101 @@ class Cluster:
             "lastTimestamp": now,
             "count": 1,
         }
-        self._ask("create event", self._core.create_namespaced_event, self.namespace, event)
+        with suppress(OverQuota):
+            self._create("create event", self._core.create_namespaced_event, event)
 
-    def _list(self, kind: str, call: Callable[..., Any], **selector: str) -> list[Any]:
+    def _list(self, kind: str, call: Callable[..., Any], **selector: Any) -> list[Any]:
         found = self._ask(f"list {kind}", call, self.namespace, **selector)
         return list(found.items) if found else []
 
-    def _ask(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any | None:
+    def _create(self, what: str, call: Callable[..., Any], body: dict[str, Any]) -> Any | None:
+        """Make an object; None where one of its name is there already."""
+        return self._ask(what, call, self.namespace, body, creates=True)
+
+    def _ask(
+        self, what: str, call: Callable[..., Any], *args: Any, creates: bool = False, **options: Any
+    ) -> Any | None:
         """Make one call to its end; None when the object is not there, or is not the one that was meant."""
         began, silent = time.monotonic(), True
         while True:
             try:
                 return call(*args, **options, _request_timeout=_TIMEOUT_S)
             except ApiException as error:
-                if error.status in (404, 409):
+                if error.status == 409 or (error.status == 404 and not creates):
                     return None
+                lasts = time.monotonic() - began > _REFUSED_S
+                if failure := self._failure(error, what, lasts):
+                    raise failure from None
                 reason = _message(error)
-                refused = error.status in (401, 403)
-                if not refused and error.status not in (0, 429) and error.status < 500:
-                    raise Fatal(f"cluster: {what}: {reason}") from None
-                if refused and time.monotonic() - began > _REFUSED_S:
-                    raise Fatal(
-                        f"cluster: {what} in namespace {self.namespace}: refused: {reason}: "
-                        "manifests/base/rbac.yaml has the rights that are needed"
-                    ) from None
+            except config.ConfigException as error:  # a token has expired and cannot be renewed
+                raise NotUsable(f"{self._source}: {' '.join(str(error).split())}: log in anew") from None
             except (HTTPError, OSError) as error:
-                reason = f"the API server does not answer ({type(error).__name__})"
+                if hopeless := self._hopeless(error):
+                    raise hopeless from None
+                reason = f"the API server does not answer ({type(error).__name__}){self._by_way}"
+            except (ValueError, TypeError) as error:  # http.client repeats a header that it cannot send
+                odd = type(error).__name__
+                break
             if time.monotonic() - began > self._patience_s:
                 raise Unreachable(f"cluster: {what}: {reason}, for {self._patience_s:.0f} s")
             if silent and time.monotonic() - began > 2:
                 silent = False
                 self.note(f"cluster: {what}: {reason}: waiting")
             time.sleep(1)
+        raise NotUsable(f"{self._source}: cluster: {what}: cannot be asked ({odd}): check its credentials")
+
+    def _failure(self, error: ApiException, what: str, lasts: bool) -> Exception | None:
+        """What an answer means where another try does not help; None where it may.
+
+        Args:
+            lasts: whether it has been refused for some time: an API server that has just started refuses all.
+        """
+        reason, within = _message(error), f"cluster: {what} in namespace {self.namespace}"
+        if error.status == 404:  # there was nothing to find
+            return Fatal(
+                f"namespace {self.namespace}: not there, or not any more ({what}): "
+                f"kubectl create namespace {self.namespace}, or give --namespace"
+            )
+        if error.status == 403 and ("NamespaceTerminating" in _causes(error) or "is being terminated" in reason):
+            return Fatal(
+                f"namespace {self.namespace}: is being deleted ({what}): when it has gone, "
+                "make it anew and start again, or give --namespace"
+            )
+        if error.status == 403 and "exceeded quota" in reason:
+            return OverQuota(reason)
+        if error.status in (401, 403):
+            if not lasts:
+                return None
+            if error.status == 401:
+                return NotUsable(
+                    f"{self._source}: the API server does not accept its credentials ({what}: {reason}): "
+                    "they may have expired: log in anew"
+                )
+            return Fatal(f"{within}: refused: {reason}: manifests/base/rbac.yaml has the rights that are needed")
+        if error.status not in (0, 429) and error.status < 500:
+            return Fatal(f"cluster: {what}: {reason}")
+        return None
+
+    @property
+    def _by_way(self) -> str:
+        proxy = self._api.configuration.proxy
+        return f" by way of the proxy {proxy}" if proxy else ""
+
+    def _hopeless(self, error: Exception) -> Fatal | None:
+        """What no connection means where another try does not help."""
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ProxyError) and re.search(r"Tunnel connection failed: 40[137]", str(reason)):
+            return NotUsable(
+                f"{self._source}: the proxy {self._api.configuration.proxy} does not let the request through "
+                f"({' '.join(str(reason.original_error).split())}): check its user and password, or NO_PROXY"
+            )
+        cause = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NotUsable(
+                f"{self._source}: the API server's certificate is not trusted ({cause.verify_message}): "
+                "check certificate-authority"
+            )
+        return None
 
 
 def connect(context: str | None = None, namespace: str | None = None, patience_s: float = _PATIENCE_S) -> Cluster:
@@ -178,27 +270,33 @@ def connect(context: str | None = None, namespace: str | None = None, patience_s
         patience_s: how long the API server may stay away.
 
     Raises:
-        Fatal: there is no cluster to talk to, or no such context.
+        NotUsable: there is no cluster to talk to, or the kubeconfig or its context cannot be used.
     """
-    inside = context is None and not os.environ.get("KUBECONFIG") and "KUBERNETES_SERVICE_HOST" in os.environ
+    inside = context is None and not os.environ.get("KUBECONFIG") and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+    access = _own_cluster() if inside else load(context)
+    access.settings.retries = 0  # the waiting is done here
+    return Cluster(client.ApiClient(access.settings), namespace or access.namespace, inside, patience_s, access.source)
+
+
+def _own_cluster() -> Access:
+    """The cluster of this pod, by its service account. Its API server is near: no proxy is asked."""
     settings = client.Configuration()
+    source = "this pod's service account"
     try:
-        if inside:
-            config.load_incluster_config(client_configuration=settings)
-            here = _NAMESPACE_FILE.read_text().strip()
-        else:
-            config.load_kube_config(os.environ.get("KUBECONFIG"), context, client_configuration=settings)
-            here = _context_namespace(context)
+        config.load_incluster_config(client_configuration=settings)
+        here = _NAMESPACE_FILE.read_text().strip()
     except (config.ConfigException, OSError) as error:
-        raise Fatal(f"cluster: {error}: set KUBECONFIG, or give --context") from None
-    settings.retries = 0  # the waiting is done here
-    return Cluster(client.ApiClient(settings), namespace or here, inside, patience_s)
+        raise NotUsable(f"{source}: {error}: give the pod a token, or set KUBECONFIG") from None
+    settings.proxy = settings.no_proxy = settings.proxy_headers = None
+    return Access(settings, source, here)
 
 
-def _context_namespace(name: str | None) -> str:
-    contexts, active = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))
-    chosen: Sequence[Any] = [entry for entry in contexts if entry["name"] == name] if name else [active]
-    return str(chosen[0]["context"].get("namespace") or "default")
+def _causes(error: ApiException) -> list[str]:
+    """The reasons that the API server gives for programs."""
+    try:
+        return [str(cause.get("reason")) for cause in json.loads(error.body)["details"]["causes"]]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return []
 
 
 def _message(error: ApiException) -> str:

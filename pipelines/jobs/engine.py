@@ -17,9 +17,9 @@ from ...components.steps import committed
 from ...components.store.directory import DirectoryStore
 from ..display import Display
 from ..local import Local
-from .cluster import Cluster
+from .cluster import Cluster, OverQuota
 from .diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
-from .job_spec import SPEC, TRIES, StepJob, template_of
+from .job_spec import APP, SPEC, TRIES, StepJob, is_of, template_of
 from .owner import owner
 
 HERE: Final = ("plan", "begin")
@@ -125,6 +125,12 @@ class _RunningJob:
             return True
         if job is None:
             self._make()
+        elif not is_of(job, self._run):
+            raise Fatal(
+                f"job {self._name}: is there and not of this run: it has no label {APP}=unecho or not the address "
+                f"{self._run.url}: remove it (kubectl -n {self._cluster.namespace} delete job {self._name}), or take "
+                "another --name"
+            )
         elif not job.metadata.deletion_timestamp:
             self._look_at(job)
         return False
@@ -139,7 +145,11 @@ class _RunningJob:
 
     def _make(self) -> None:
         job = self._wanted()
-        made = self._cluster.create_job(job)
+        try:
+            made = self._cluster.create_job(job)
+        except OverQuota as error:  # room may come: it waits as a Job waits whose pods have no room
+            self._report_waiting(f"job {self._name}: {error}")
+            return
         if made is not None:
             self._watched = made.metadata.uid
 

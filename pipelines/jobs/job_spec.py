@@ -17,6 +17,9 @@ SPEC: Final = "unecho/spec"
 ADDRESS: Final = "unecho/address"
 """Annotation: the run's address, ROOT/runs/NAME."""
 
+APP: Final = "app.kubernetes.io/name"
+"""Label of all that a run has; its value is "unecho"."""
+
 _LONGEST = 57  # a Job's name and a dash and its index name a pod's host: 63 letters
 
 
@@ -26,17 +29,24 @@ def owner_name(run: str) -> str:
 
 
 def job_name(run: str, step: str, round: int | None) -> str:
-    """Deterministic and at most 57 letters: RUN-STEP-ROUND, a long run's name shortened to a hash."""
-    end = f"-{step}" if round is None else f"-{step}-{round}"
-    if len(run) + len(end) <= _LONGEST:
-        return run + end
+    """Deterministic and at most 57 letters: unecho-RUN-STEP-ROUND, a long run's name shortened to a hash."""
+    start, end = "unecho-", f"-{step}" if round is None else f"-{step}-{round}"
+    room = _LONGEST - len(start) - len(end)
+    if len(run) <= room:
+        return start + run + end
     digest = hashlib.sha256(run.encode()).hexdigest()[:8]
-    return f"{run[: _LONGEST - len(end) - 9].rstrip('-')}-{digest}{end}"
+    return f"{start}{run[: room - 9].rstrip('-')}-{digest}{end}"
+
+
+def is_of(job: Any, run: Run) -> bool:
+    """Whether a Job was made for a run, by this program. No other is gone on with, removed or counted."""
+    labels, annotations = job.metadata.labels or {}, job.metadata.annotations or {}
+    return bool(labels.get(APP) == "unecho" and annotations.get(ADDRESS) == run.url)
 
 
 def job_labels(run: str, step: str, round: int | None) -> dict[str, str]:
     """Of a Job and its pods."""
-    found = {"app.kubernetes.io/name": "unecho", RUN: run, STEP: step}
+    found = {APP: "unecho", RUN: run, STEP: step}
     return found if round is None else found | {ROUND: str(round)}
 
 

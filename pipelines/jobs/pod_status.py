@@ -1,4 +1,4 @@
-"""What a cluster shows of a run: its pods, how far they say they are, and what is wrong."""
+"""What a cluster shows of a run: its pods, how far they say they are, and what is wrong with them."""
 
 import json
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from typing import Any
 
 from ...components.run import Run
 from .cluster import Cluster
+from .coordinator import coordinators
 from .diagnose import end_of, holds, index_of, pods_of, refused, waits_for
-from .job_spec import ADDRESS, ROUND, RUN, STEP
+from .job_spec import APP, ROUND, RUN, STEP, is_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def cluster_status(cluster: Cluster, run: Run) -> ClusterStatus:
     Raises:
         Fatal: the API server refuses; Unreachable: it does not answer.
     """
-    jobs = [job for job in cluster.jobs(f"{RUN}={run.name}") if _is_of(job, run)]
+    jobs = [job for job in cluster.jobs(f"{APP}=unecho,{RUN}={run.name}") if is_of(job, run)]
     seen, problems = [], []
-    for job in jobs + cluster.jobs("unecho/coordinator=true"):
+    for job in jobs + coordinators(cluster, run):
         if holds(job, "Complete"):
             continue
         newest = {index_of(pod): pod for pod in pods_of(cluster, job)}
@@ -84,7 +85,3 @@ def _progress(log: str) -> dict[str, Any]:
         if isinstance(found, dict) and "done" in found and "total" in found:
             return found
     return {}
-
-
-def _is_of(job: Any, run: Run) -> bool:
-    return (job.metadata.annotations or {}).get(ADDRESS) == run.url

@@ -54,7 +54,7 @@ def test_an_image_that_cannot_be_pulled(namespace: Namespace, root: str) -> None
     namespace.kubectl("apply", "-k", str(overlay))
     coordinator = Outside(namespace, root)
     coordinator.told("waits: prepare", "image registry.invalid/unecho:none cannot be pulled")
-    shown(namespace, root, "a-prepare-0-", "waits: image registry.invalid/unecho:none cannot be pulled")
+    shown(namespace, root, "unecho-a-prepare-0-", "waits: image registry.invalid/unecho:none cannot be pulled")
     assert coordinator.end() == 130
 
 
@@ -85,7 +85,7 @@ def test_a_gpu_that_no_node_has_and_then_one_has(namespace: Namespace, root: str
         2 * MINUTE_S,  # the steps before it included
     )[0]
     assert "no node for it" in line
-    shown(namespace, root, "a-train-0-", "waits: no node for it", "Insufficient nvidia.com/gpu")
+    shown(namespace, root, "unecho-a-train-0-", "waits: no node for it", "Insufficient nvidia.com/gpu")
     node = namespace.get("nodes")[0]["metadata"]["name"]
     patch = '{"status": {"capacity": {"nvidia.com/gpu": "%s"}}}'
     resource = ["patch", "node", node, "--subresource=status", "--type=merge", "--patch"]
@@ -139,7 +139,7 @@ def test_a_step_for_which_another_try_cannot_help(namespace: Namespace, root: st
     assert not complete
     last = json.loads(log.splitlines()[-1])
     assert last["status"] == 2
-    assert last["message"].startswith("prepare (pod a-prepare-0-")
+    assert last["message"].startswith("prepare (pod unecho-a-prepare-0-")
     assert "no-such-bucket" in last["message"]
     assert len(namespace.pods(step="prepare")) == 1, "nobody tried again"
     events = [event for event in namespace.get("events") if event["reason"] == "StepFailed"]
@@ -152,8 +152,8 @@ def test_a_quota_that_leaves_no_room(namespace: Namespace, root: str) -> None:
     namespace.kubectl("create", "quota", "none", "--hard=pods=0")
     namespace.kubectl("apply", "-k", str(namespace.overlay(CONFIG, root, "a", base="pods")))
     coordinator = Outside(namespace, root)
-    coordinator.told("waits: job a-prepare: FailedCreate", "exceeded quota: none")
-    shown(namespace, root, "job a-prepare: FailedCreate", "exceeded quota: none")
+    coordinator.told("waits: job unecho-a-prepare: FailedCreate", "exceeded quota: none")
+    shown(namespace, root, "job unecho-a-prepare: FailedCreate", "exceeded quota: none")
     assert coordinator.end() == 130
     # under Kueue nothing starts before the queue says so
     queue = {
@@ -162,8 +162,8 @@ def test_a_quota_that_leaves_no_room(namespace: Namespace, root: str) -> None:
     }
     namespace.kubectl("apply", "-k", str(namespace.overlay(CONFIG, root, "a", base="pods", patches=[SMALL, queue])))
     coordinator = Outside(namespace, root)
-    coordinator.told("job a-prepare: was made with other settings: made anew")
-    coordinator.told("waits: job a-prepare: suspended: waits in queue q")
+    coordinator.told("job unecho-a-prepare: was made with other settings: made anew")
+    coordinator.told("waits: job unecho-a-prepare: suspended: waits in queue q")
     job = namespace.get("jobs")[0]
     assert job["spec"]["suspend"] is True
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "q"
@@ -172,6 +172,7 @@ def test_a_quota_that_leaves_no_room(namespace: Namespace, root: str) -> None:
 
 def test_a_name_that_is_taken_by_a_run_at_another_root(namespace: Namespace, root: str) -> None:
     namespace.kubectl("create", "configmap", "unecho-run-a", "--from-literal=run=s3://elsewhere/runs/a")
+    namespace.kubectl("label", "configmap", "unecho-run-a", "app.kubernetes.io/name=unecho")
     namespace.kubectl("apply", "-k", str(namespace.overlay(CONFIG, root, "a", base="pods")))
     process = namespace.outside(CONFIG, root, "a")
     output = process.communicate(timeout=120)[0]

@@ -34,7 +34,7 @@ def training(namespace: Namespace, root: str, round: int) -> str:
 def listening(namespace: Namespace, root: str) -> str | None:
     """Name of a pod of round 0 that has kept something itself: before Python is up, process 1 ignores SIGTERM."""
     names = namespace.running(step="train", round="0")
-    return next((name for name in names if checkpointed(root, 0, name.split("-")[3])), None)
+    return next((name for name in names if checkpointed(root, 0, name.split("-")[4])), None)
 
 
 def test_training_pods_killed_terminated_deleted_and_drained(

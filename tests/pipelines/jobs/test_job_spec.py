@@ -58,7 +58,7 @@ def test_exit_status_2_ends_the_job_and_a_pod_that_was_asked_to_leave_is_not_cou
 def test_a_job_belongs_to_the_runs_configmap_and_tells_what_it_was_made_of(tmp_path: Path) -> None:
     one, other = (job(StepJob("train", 0, 2), tmp_path, parallelism=p) for p in (1, 2))
     assert one["metadata"]["ownerReferences"][0]["uid"] == "1-2-3"
-    assert one["metadata"]["name"] == other["metadata"]["name"] == "a-train-0"
+    assert one["metadata"]["name"] == other["metadata"]["name"] == "unecho-a-train-0"
     assert one["metadata"]["annotations"][SPEC] != other["metadata"]["annotations"][SPEC]
     assert one == job(StepJob("train", 0, 2), tmp_path, parallelism=1), "the same each time"
 
@@ -69,6 +69,7 @@ def test_a_pods_host_name_fits_whatever_the_run_is_called(length: int, step: str
     names = {job_name(letter * (length - 1) + end, step, round) for letter in "ab" for end in "xy"}
     assert len(names) == 4, "each run its own"
     for name in names:
+        assert name.startswith("unecho-")
         assert len(f"{name}-99999") <= 63
         assert name.endswith(f"-{step}" if round is None else f"-{step}-{round}")
 
@@ -76,7 +77,7 @@ def test_a_pods_host_name_fits_whatever_the_run_is_called(length: int, step: str
 def pod(status: dict[str, Any]) -> Any:
     """A pod as the client reads it."""
     body = {
-        "metadata": {"name": "a-train-0-0-x"},
+        "metadata": {"name": "unecho-a-train-0-0-x"},
         "spec": {"containers": [{"name": "step", "image": "i", "resources": {"limits": {"memory": "3Gi"}}}]},
         "status": status,
     }
