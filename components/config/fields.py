@@ -72,6 +72,12 @@ class Data(Section):
     """Share of the images that is split off before training: the floor and the quality reference."""
     official_test: bool = False
     """Hold out the records of the test file that CIFAR and IDX sources have, and nothing else, in place of held_out."""
+    split_by: Literal["auto", "folder", "none"] = "auto"
+    """What is never on both sides of the split. `auto`: duplicates and near duplicates; `folder`: also the images of
+    one folder (a patient, a burst); `none`: equal images alone."""
+    near_duplicate: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    """Images are near duplicates when their squared distance, mean levels taken out and mirroring allowed, is below
+    this share of that of unrelated images (0.03: 15 grey levels at a usual contrast); 0 for equal ones alone."""
     train_limit: Positive | None = None
     """At most so many training images (a fixed choice, stratified by nothing); the rest is left out."""
     held_out_limit: Positive | None = None
@@ -306,6 +312,10 @@ class Evaluate(Section):
     """Divides them after that."""
     precision_recall_neighbours: Positive = 3
     """k of the k-nearest-neighbour manifolds of precision and recall."""
+    kid_subsets: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Subsets over which the kernel distance (KID) is averaged."""
+    kid_subset_size: Annotated[int, Field(ge=2, le=10_000)] = 1000
+    """Images of such a subset; fewer where one of the two sets holds fewer."""
 
     @model_validator(mode="after")
     def _deciding_figures_exist(self) -> Self:

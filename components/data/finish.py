@@ -51,6 +51,7 @@ def commit_dataset(
     prepare: dict[str, Any],
     bad: list[tuple[int, str]],
     left_out: int,
+    grouped: list[str],
 ) -> DatasetManifest:
     """Write index and names, then the manifest.
 
@@ -58,6 +59,7 @@ def commit_dataset(
         prepare: the fields that pixels, labels and split depend on.
         bad: (number in the source, reason) of skipped images.
         left_out: samples that the limits dropped.
+        grouped: what is to be said of the groups that the split keeps whole, a line each.
 
     Returns:
         the manifest that stands: an earlier one's, where the same data set was prepared before.
@@ -86,7 +88,7 @@ def commit_dataset(
         skipped_samples=len(bad),
         skipped=skipped,
         duplicates=duplicates,
-        notes=[*source.notes, *_notes(len(bad), skipped, duplicates, left_out)],
+        notes=[*source.notes, *_notes(len(bad), skipped, duplicates, left_out), *grouped],
     )
     if store.create(manifest_key(digest), manifest.model_dump_json(indent=1).encode()):
         return manifest

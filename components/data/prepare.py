@@ -11,7 +11,9 @@ from ..config.fields import Data
 from ..failure import Fatal
 from ..progress import Progress
 from ..store import Missing, Store
+from .chunk_rows import ChunkRows
 from .finish import Samples, commit_dataset
+from .grouping import group_samples
 from .image import Fit
 from .manifest import (
     CHUNKS,
@@ -74,7 +76,14 @@ def pack_source(
             f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
         )
     test = None if source.test is None else source.test[packed.items]
-    kept, held_out = split_samples(packed.digests, data, test)
+    grouping = group_samples(
+        ChunkRows(store, packed.chunks, fit.shape),
+        packed.digests,
+        lambda sample: source.name(int(packed.items[sample])),
+        data,
+        lambda done, of: progress.update(done, of, "images compared"),
+    )
+    kept, held_out = split_samples(packed.digests, grouping.number, data, test)
     items = packed.items[kept]
     labelled = data.labels == "auto"
     samples = Samples(
@@ -86,7 +95,9 @@ def pack_source(
         chunks=repack(store, packed.chunks, kept, fit, rows) if limited else packed.chunks,
     )
     left_out = len(packed.items) - len(items)
-    manifest = commit_dataset(store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out)
+    manifest = commit_dataset(
+        store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out, grouping.notes
+    )
     for note in manifest.notes:
         progress.note(note)
     store.create(source_key(prepared), PreparedSource(digest=manifest.digest).model_dump_json().encode())

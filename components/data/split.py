@@ -1,7 +1,6 @@
 """Which samples are held out, and which are left out."""
 
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +10,40 @@ from ..failure import Fatal
 
 
 def split_samples(
-    digests: NDArray[np.uint8], data: Data, test: NDArray[np.bool_] | None = None
+    digests: NDArray[np.uint8], groups: NDArray[np.int64], data: Data, test: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Split off the held-out part and apply the limits.
 
-    The choice depends on each sample's pixels and data.split_seed alone, so exact duplicates fall on one side
-    and adding an image moves few others. Of n samples round(held_out * n) are held out, at least one; fewer only
-    where sets of duplicates leave no way to reach that count.
+    The choice depends on the groups, on each sample's pixels and on data.split_seed alone: a group falls on one side,
+    and adding an image moves few others. Of n samples as near to round(held_out * n) are held out as groups allow.
 
     Args:
         digests: uint8 [n, 32], SHA-256 of each sample's pixels.
+        groups: int64 [n], the same number for samples of a group; equal samples are of one.
         test: bool [n], the samples of an official test file: they are the held-out ones then, and no other.
 
     Returns:
         kept bool [n] (within the limits), held_out bool [n].
 
     Raises:
-        Fatal: no training image is left, or fewer than 2 held-out ones.
+        Fatal: all samples are one group, no training image is left, or fewer than 2 held-out ones.
     """
     count = len(digests)
     rank = _ranks(digests, data.split_seed)
-    order = np.argsort(rank, kind="stable")
-    held_out = np.zeros(count, np.bool_) if test is None else test
-    target = max(1, round(data.held_out * count)) if data.held_out and test is None else 0
-    for first, size in _chosen_groups(rank[order], target):
-        held_out[order[first : first + size]] = True
+    number, group, size = _in_order(rank, groups)
+    if test is None:
+        target = max(1, round(data.held_out * count)) if data.held_out else 0
+        if target and count > 1 and len(size) == 1:
+            raise Fatal(
+                f"data.held_out: all {count} images are one group (duplicates, near duplicates by data.near_duplicate "
+                f"{data.near_duplicate:g}, or a folder by data.split_by {data.split_by}), and groups are not split: "
+                "add other images, or lower data.near_duplicate"
+            )
+        held_out = _chosen_groups(size, target)[group]
+    else:
+        held_out = test
     kept = np.zeros(count, np.bool_)
+    order = np.lexsort((number, rank))
     for limit, side in ((data.train_limit, ~held_out), (data.held_out_limit, held_out)):
         kept[order[side[order]][:limit]] = True
     check_split(count, int((kept & ~held_out).sum()), int((kept & held_out).sum()), data)
@@ -54,26 +61,84 @@ def _ranks(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     return ranks
 
 
-def _chosen_groups(ranks: NDArray[np.uint64], target: int) -> Iterator[tuple[int, int]]:
-    """Stretches of sets of equal ranks, from the lowest on, that together hold `target` samples: (first place, size).
+def _in_order(
+    rank: NDArray[np.uint64], groups: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Groups in the order of their lowest rank.
 
-    A set that would be too much is passed over.
+    Returns:
+        each sample's own position, each sample's group, and the size of each group.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    lowest = np.full(int(group.max(initial=-1)) + 1, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(lowest, group, rank)
+    place = np.empty(len(lowest), np.int64)
+    place[np.argsort(lowest, kind="stable")] = np.arange(len(lowest))
+    return np.arange(len(rank)), place[group], np.bincount(place[group], minlength=len(lowest))
+
+
+def _chosen_groups(sizes: NDArray[np.int64], target: int) -> NDArray[np.bool_]:
+    """Groups that together hold as near to `target` samples as any choice does, the first ones where that is equal.
+
+    One that would be too much is passed over; where those left do not reach the target, sizes are combined anew.
 
     Args:
-        ranks: ascending.
+        sizes: of each group, in order of preference.
+
+    Returns:
+        bool [groups].
     """
-    starts = np.flatnonzero(np.concatenate([[True], ranks[1:] != ranks[:-1]]))
-    ends = np.concatenate([starts[1:], [len(ranks)]])
-    fitting = int(np.searchsorted(ends, target, "right"))  # so many sets fit one after another
+    chosen = np.zeros(len(sizes), np.bool_)
+    ends = np.cumsum(sizes)
+    fitting = int(np.searchsorted(ends, target, "right"))  # so many fit one after another
+    chosen[:fitting] = True
     reached = int(ends[fitting - 1]) if fitting else 0
-    yield 0, reached
-    for group in range(fitting, len(starts)):
+    for group, size in enumerate(sizes[fitting:].tolist(), start=fitting):
         if reached == target:
-            return
-        size = int(ends[group] - starts[group])
+            return chosen
         if reached + size <= target:
-            reached += size
-            yield int(starts[group]), size
+            reached, chosen[group] = reached + size, True
+    return chosen if reached == target else _nearest_sum(sizes, target, chosen)
+
+
+def _nearest_sum(sizes: NDArray[np.int64], target: int, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The choice whose sum is nearest to `target`, above 0 and below all; the lesser of two that are as near.
+
+    A sum over bits of whole numbers (bounded knapsack): bit t says that a sum of t can be reached.
+
+    Args:
+        chosen: a choice below the target, kept where none is nearer; else as many of each size as near to it as can be.
+    """
+    reached, total = int(sizes[chosen].sum()), int(sizes.sum())
+    if len(sizes) < 2:
+        return chosen
+    most = min(max(2 * target, int(sizes.min())), total - 1)
+    kinds, counts = np.unique(sizes, return_counts=True)
+    sums, mask = [1], (1 << (most + 1)) - 1
+    for size, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+        can, step = sums[-1], 1
+        while count:
+            step = min(step, count)
+            can |= (can << (step * size)) & mask
+            count, step = count - step, 2 * step
+        sums.append(can)
+    nearest = next(
+        sum_
+        for away in range(total)
+        for sum_ in (target - away, target + away)
+        if 0 < sum_ <= most and sums[-1] >> sum_ & 1
+    )
+    if reached and abs(nearest - target) == target - reached:
+        return chosen
+    better, left = np.zeros_like(chosen), nearest
+    for size, can in zip(kinds.tolist()[::-1], sums[-2::-1], strict=True):
+        of_size = np.flatnonzero(sizes == size)
+        wanted = int(chosen[of_size].sum())
+        numbers = range(min(len(of_size), left // size) + 1)
+        number = min((n for n in numbers if can >> (left - n * size) & 1), key=lambda n: abs(n - wanted))
+        better[of_size[:number]] = True
+        left -= number * size
+    return better
 
 
 def check_split(count: int, train: int, held_out: int, data: Data) -> None:

@@ -34,9 +34,7 @@ class Synthetic:
 
     def decode(self, wanted: Iterable[range], fit, workers: int) -> Iterator:
         def read(items: range) -> np.ndarray:
-            images = np.zeros((len(items), 3, 32, 32), np.uint8)
-            images.reshape(len(items), -1)[:, :8] = np.array(items, np.int64)[:, None].view(np.uint8)
-            return images
+            return np.random.default_rng(items.start).integers(0, 256, (len(items), 3, 32, 32), dtype=np.uint8)
 
         return decode_arrays(read, wanted, fit)
 

@@ -1,17 +1,25 @@
 """The held-out part."""
 
 import hashlib
+import io
+from itertools import combinations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unecho.components.config.fields import Data
-from unecho.components.data.split import split_samples
+from unecho.components.data.split import split_samples as split_groups
 from unecho.components.failure import Fatal
 
 
 def digests(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 32), dtype=np.uint8)
+
+
+def split_samples(samples: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Without groups beside those of equal samples."""
+    return split_groups(samples, np.unique(samples, axis=0, return_inverse=True)[1].reshape(-1), data)
 
 
 @pytest.mark.parametrize(("count", "share", "expected"), [(100, 0.1, 10), (99, 0.5, 50), (1000, 0.0, 0), (30, 0.05, 2)])
@@ -81,7 +89,7 @@ def test_a_split_that_leaves_too_little_says_so(count: int, data: Data, says: st
 
 
 def test_samples_that_are_all_equal_cannot_be_split() -> None:
-    with pytest.raises(Fatal, match="holds out 0, at least 2 are needed"):
+    with pytest.raises(Fatal, match="all 20 images are one group"):
         split_samples(digests(1)[np.zeros(20, int)], Data(held_out=0.5))
 
 
@@ -104,3 +112,113 @@ def test_a_prepared_data_set_keeps_the_two_parts_apart(prepare, tree, noise, lim
         len(dataset.train_rows),
         len(dataset.held_out_rows),
     )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_as_near_to_the_share_as_any_choice_of_groups_comes_and_never_nobody(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    sizes = random.integers(3, 12, 7)
+    groups = np.repeat(np.arange(7), sizes)
+    share = float(random.uniform(0.02, 0.6))
+    target = max(1, round(share * len(groups)))
+    _, held_out = split_groups(digests(len(groups), seed), groups, Data(held_out=share))
+    choices = [sum(some) for many in range(1, 7) for some in combinations(sizes.tolist(), many)]
+    assert abs(held_out.sum() - target) == min(abs(total - target) for total in choices)
+    assert not set(groups[held_out]) & set(groups[~held_out])
+
+
+def smooth(count: int, size: int = 32) -> np.ndarray:
+    """RGB pictures of random blots: uint8 [count, size, size, 3]."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)) for image in coarse]
+    )
+
+
+def encoded(image: np.ndarray) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=70)
+    return np.asarray(Image.open(file))
+
+
+def scaled(image: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((24, 24)).resize(image.shape[:2]))
+
+
+def noisy(image: np.ndarray) -> np.ndarray:
+    return (image + np.random.default_rng(1).integers(-4, 5, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+ALTERED = {
+    "encoded anew": encoded,
+    "scaled down and up": scaled,
+    "with noise": noisy,
+    "brighter": lambda image: (image.astype(int) + 12).clip(0, 255).astype(np.uint8),
+    "mirrored": lambda image: image[:, ::-1],
+    "mirrored and encoded anew": lambda image: encoded(image[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+def test_near_duplicates_fall_on_one_side_and_the_notes_count_them(prepare, tree, altered: str) -> None:
+    images = smooth(40)
+    copies = {f"copy/{number:02}.png": ALTERED[altered](images[number]) for number in range(20)}
+    source = tree({f"{number:02}.png": image for number, image in enumerate(images)} | copies)
+    done = prepare(source, "data.held_out=0.5", "data.resolution=32", "data.labels=none")
+    side = dict(zip(done.names(), done.dataset.held_out.tolist(), strict=True))
+    assert [side[f"copy/{number:02}.png"] for number in range(20)] == [side[f"{number:02}.png"] for number in range(20)]
+    assert sum(side.values()) == 30
+    assert any(
+        note.startswith("40 samples are near duplicates, in 20 groups, 2 in the largest;") for note in done.record.notes
+    )
+
+
+def test_images_that_are_not_alike_are_no_group_also_pale_ones_and_ones_with_a_shared_outline(prepare, tree) -> None:
+    images = smooth(60).astype(float)
+    pale = 200 + (images[:20] - 128) / 30
+    outline = images[0] * 0.75 + images[20:40] * 0.2
+    many = np.concatenate([pale, outline, images[40:]]).clip(0, 255).astype(np.uint8)
+    done = prepare(tree({f"{n:02}.png": image for n, image in enumerate(many)}), "data.resolution=32")
+    assert not [note for note in done.record.notes if "near duplicates" in note]
+
+
+def test_nearly_all_digits_stand_alone(prepare) -> None:
+    done = prepare("digits")
+    (note,) = [note for note in done.record.notes if "near duplicates" in note]
+    assert note.startswith("10 samples are near duplicates, in 5 groups, 2 in the largest;")
+    assert done.record.held_out_samples == 180  # round(0.1 * 1797)
+
+
+def test_a_folder_is_on_one_side_where_asked_and_near_duplicates_join_folders(prepare, tree) -> None:
+    images = smooth(40)
+    files = {f"p{number // 4}/{number:02}.png": image for number, image in enumerate(images)}
+    files["p0/again.png"] = noisy(images[39])  # of p9
+    done = prepare(tree(files), "data.held_out=0.3", "data.resolution=32", "data.split_by=folder", "data.labels=none")
+    sides: dict[str, set[bool]] = {}
+    for name, held_out in zip(done.names(), done.dataset.held_out.tolist(), strict=True):
+        sides.setdefault(name.partition("/")[0], set()).add(held_out)
+    assert all(len(side) == 1 for side in sides.values())
+    assert sides["p0"] == sides["p9"]
+    assert done.record.held_out_samples in (12, 13)  # of 41: round(12.3) from folders of 4, one of them of 9
+    assert "10 folders: none is on both sides of the split" in done.record.notes
+
+
+def test_one_folder_cannot_be_split_by_folder(prepare, tree, noise) -> None:
+    files = {f"only/{number}.png": image for number, image in enumerate(noise(12))}
+    with pytest.raises(Fatal, match=r"data\.split_by: folder: all 12 images lie in one folder: set data"):
+        prepare(tree(files), "data.resolution=8", "data.split_by=folder")
+
+
+def test_near_duplicates_are_parted_where_only_equal_ones_count(prepare, tree) -> None:
+    images = smooth(12)
+    files = {
+        f"{number:02}{side}.png": noisy(image) if side else image
+        for number, image in enumerate(images)
+        for side in ("", "b")
+    }
+    parted = []
+    for setting in ("data.split_by=none", "data.near_duplicate=0"):
+        done = prepare(tree(files), "data.resolution=32", "data.held_out=0.5", setting)
+        side = dict(zip(done.names(), done.dataset.held_out.tolist(), strict=True))
+        parted.append(any(side[f"{n:02}.png"] != side[f"{n:02}b.png"] for n in range(12)))
+    assert parted == [True, True]
