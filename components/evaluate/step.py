@@ -71,13 +71,14 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     memorization = judged(figures_of_all, config.evaluate.deciding, config.evaluate.margin)
 
     # quality beside that of real images
-    k, qualities = config.evaluate.precision_recall_neighbours, []
+    qualities = []
     for features in compared_by:
 
         def report(done: int, of: int, unit: str = f"images by {features.name}") -> None:
             progress.update(done, of, unit)
 
-        qualities.append(_quality(compare(generated, training, held_out, features, k, report), features, k))
+        compared = compare(generated, training, held_out, features, config.evaluate, report)
+        qualities.append(_quality(compared, features, config.evaluate.precision_recall_neighbours))
 
     # the report
     rounds = history.rounds(run, model)
@@ -142,6 +143,14 @@ def _quality(compared: Compared, features: Features, neighbours: int) -> Quality
         frechet=generated.frechet,
         frechet_all=generated.frechet_all,
         frechet_real=real.frechet,
+        frechet_training=compared.frechet_training,
+        kernel_name=features.kernel,
+        kernel=generated.kernel.mean,
+        kernel_std=generated.kernel.std,
+        kernel_real=real.kernel.mean,
+        kernel_real_std=real.kernel.std,
+        kernel_subsets=generated.kernel.subsets,
+        kernel_subset_size=generated.kernel.size,
         images=compared.images,
         sets=compared.sets,
         reference=compared.reference,

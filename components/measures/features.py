@@ -29,6 +29,7 @@ class Features(Protocol):
     Attributes:
         name: as in `evaluate.features`.
         frechet: what the Frechet distance on them is called; only Inception's may be called FID.
+        kernel: what the kernel distance on them is called; only Inception's may be called KID.
         digest: SHA-256 of the file that the map was read from; None where there is none.
     """
 
@@ -37,6 +38,9 @@ class Features(Protocol):
 
     @property
     def frechet(self) -> str: ...
+
+    @property
+    def kernel(self) -> str: ...
 
     @property
     def digest(self) -> str | None: ...
@@ -52,6 +56,7 @@ class Pixels:
     device: torch.device
     name: str = "pixels"
     frechet: str = "Frechet distance (pixels)"
+    kernel: str = "kernel distance (pixels)"
     digest: str | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
@@ -66,6 +71,7 @@ class Inception:
 
     name = "inception"
     frechet = "FID"
+    kernel = "KID"
     digest = None  # there is one such file
 
     def __init__(self, weights: str, device: torch.device) -> None:
@@ -170,6 +176,7 @@ class Onnx:
         assert config.onnx_model is not None  # the configuration has seen to it
         self._path = config.onnx_model
         self.frechet = f"Frechet distance ({PurePath(self._path).stem})"
+        self.kernel = f"kernel distance ({PurePath(self._path).stem})"
         data = read(self._path)
         if data is None:
             raise self._wrong("no such file")

@@ -9,20 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..config.fields import Evaluate
 from .features import Features
 from .images import Images
+from .kernel import KernelDistance, kernel_distance
 
 _ROWS = 1024
 _MANIFOLD = 10_000
-"""Most images of a manifold: precision and recall compare all with all."""
+"""Most images of a manifold: precision and recall compare all with all. Also of a set that kernel subsets come from."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean [F] and unbiased covariance [F, F] of a set of features, float64."""
+    """Mean [F] and unbiased covariance [F, F] of a set of `count` features, float64."""
 
     mean: Tensor
     covariance: Tensor
+    count: int
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class SetQuality:
     Attributes:
         frechet: squared Frechet distance, in the features' unit squared; the mean over sets.
         frechet_all: the same of all sets together.
+        kernel: kernel distance, of at most 10,000 evenly spaced images of all sets.
         within_reference: images in the reference's manifold, a count (precision).
         covered: reference images in the images' manifold, a count (recall).
     """
 
     frechet: float
     frechet_all: float
+    kernel: KernelDistance
     within_reference: int
     covered: int
 
@@ -52,6 +57,8 @@ class Compared:
         sets: how many disjoint sets of generated images; `generated.frechet` is their mean.
         reference: how many reference images the Frechet distance saw.
         manifold: how many images of each set precision and recall saw.
+        frechet_training: squared Frechet distance of all generated images to all training images: what papers publish.
+            A copy of the training set has 0.
     """
 
     generated: SetQuality
@@ -60,6 +67,7 @@ class Compared:
     sets: int
     reference: int
     manifold: int
+    frechet_training: float
 
 
 def compare(
@@ -67,10 +75,10 @@ def compare(
     training: Images,
     reference: Images,
     features: Features,
-    neighbours: int,
+    config: Evaluate,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Compared:
-    """Frechet distance, precision and recall of both sets.
+    """Frechet and kernel distance, precision and recall of both sets.
 
     The Frechet distance of a sample depends on its size, so generated images enter in as many as there are
     training images, once for each such set that they hold: the mean has the same bias and less noise. That hides
@@ -78,39 +86,51 @@ def compare(
     three sets are equal for precision and recall: evenly spaced ones of the larger sets.
 
     Args:
-        neighbours: k of the manifolds; below `manifold_size`.
+        config: `precision_recall_neighbours`, k of the manifolds, is below `manifold_size`.
         on_progress: called with images done and images in all.
     """
-    images = min(len(generated), len(training))
+    images, neighbours = min(len(generated), len(training)), config.precision_recall_neighbours
     sets = len(generated) // images
     manifold = manifold_size(len(generated), len(training), len(reference))
-    total, done = (sets + 1) * images + len(reference), 0
+    total, done = len(generated) + len(training) + len(reference), 0
 
-    def collected(source: Images, positions: NDArray[np.int64]) -> tuple[Moments, Tensor]:
+    def collected(source: Images, positions: NDArray[np.int64], most: int = _MANIFOLD) -> _Gather:
         nonlocal done
-        gather = _Gather(spread(len(positions), manifold))
+        gather = _Gather(spread(len(positions), manifold), spread(len(positions), min(len(positions), most)))
         for some in _blocks(source, positions):
             gather.add(features(some))
             done += len(some)
             on_progress(done, total)
-        return gather.moments(), gather.chosen()
+        return gather
 
-    reference_moments, reference_points = collected(reference, np.arange(len(reference)))
+    gathered = collected(reference, np.arange(len(reference)))
+    reference_moments, reference_points, reference_many = gathered.moments(), gathered.chosen(), gathered.chosen(1)
     reference_radii = radii(reference_points, neighbours)
     root = _square_root(reference_moments.covariance)
 
-    def judged(source: Images, sets: int) -> SetQuality:
+    def judged(source: Images, sets: int) -> tuple[SetQuality, Moments]:
         evenly = spread(len(source), sets * images)
-        found = [collected(source, evenly[first::sets]) for first in range(sets)]
-        points, each = found[0][1], [moments for moments, _ in found]
-        return SetQuality(
+        found = [collected(source, evenly[first::sets], max(1, _MANIFOLD // sets)) for first in range(sets)]
+        points, each = found[0].chosen(), [gather.moments() for gather in found]
+        rest = np.setdiff1d(np.arange(len(source)), evenly)
+        every = each + ([collected(source, rest, 0).moments()] if len(rest) else [])
+        quality = SetQuality(
             frechet=fmean(_frechet(moments, reference_moments, root) for moments in each),
-            frechet_all=_frechet(pooled(each, images), reference_moments, root),
+            frechet_all=_frechet(pooled(each), reference_moments, root),
+            kernel=kernel_distance(
+                torch.cat([gather.chosen(1) for gather in found]),
+                reference_many,
+                config.kid_subsets,
+                config.kid_subset_size,
+            ),
             within_reference=within(points, reference_points, reference_radii),
             covered=within(reference_points, points, radii(points, neighbours)),
         )
+        return quality, pooled(every)
 
-    return Compared(judged(generated, sets), judged(training, 1), images, sets, len(reference), manifold)
+    (made, made_moments), (real, real_moments) = judged(generated, sets), judged(training, 1)
+    published = frechet_distance(made_moments, real_moments)
+    return Compared(made, real, images, sets, len(reference), manifold, published)
 
 
 def manifold_size(generated: int, training: int, reference: int) -> int:
@@ -148,13 +168,13 @@ def _square_root(covariance: Tensor) -> Tensor:
 class _Gather:
     """Moments of features that come in blocks, and the rows that were asked for."""
 
-    def __init__(self, positions: NDArray[np.int64]) -> None:
+    def __init__(self, *positions: NDArray[np.int64]) -> None:
         """
         Args:
-            positions: which rows to keep, ascending, counted over all blocks.
+            positions: which rows to keep, ascending, counted over all blocks; once for each choice.
         """
-        self._positions = torch.from_numpy(positions)
-        self._kept: list[Tensor] = []
+        self._positions = [torch.from_numpy(some) for some in positions]
+        self._kept: list[list[Tensor]] = [[] for _ in positions]
         self._count = 0
 
     def add(self, features: Tensor) -> None:
@@ -164,8 +184,9 @@ class _Gather:
             self._origin = values.mean(dim=0)  # near the mean, so that little cancels in the covariance
             self._sum = torch.zeros_like(self._origin)
             self._products = values.new_zeros(values.shape[1], values.shape[1])
-        here = (self._positions >= self._count) & (self._positions < self._count + len(values))
-        self._kept.append(features[(self._positions[here] - self._count).to(features.device)])
+        for positions, kept in zip(self._positions, self._kept, strict=True):
+            here = (positions >= self._count) & (positions < self._count + len(values))
+            kept.append(features[(positions[here] - self._count).to(features.device)])
         values = values - self._origin
         self._sum += values.sum(dim=0)
         self._products.addmm_(values.T, values)
@@ -174,23 +195,26 @@ class _Gather:
     def moments(self) -> Moments:
         mean = self._sum / self._count
         spread = self._products - self._count * torch.outer(mean, mean)
-        return Moments(self._origin + mean, spread / max(1, self._count - 1))
+        return Moments(self._origin + mean, spread / max(1, self._count - 1), self._count)
 
-    def chosen(self) -> Tensor:
+    def chosen(self, choice: int = 0) -> Tensor:
         """float32 [rows asked for, F]."""
-        return torch.cat(self._kept)
+        return torch.cat(self._kept[choice])
 
 
-def pooled(sets: Sequence[Moments], size: int) -> Moments:
-    """Moments of several sets of `size` together."""
-    mean = torch.stack([m.mean for m in sets]).mean(dim=0)
-    products = torch.stack([(size - 1) * m.covariance + size * torch.outer(m.mean - mean, m.mean - mean) for m in sets])
-    return Moments(mean, products.sum(dim=0) / max(1, size * len(sets) - 1))
+def pooled(sets: Sequence[Moments]) -> Moments:
+    """Moments of several sets together."""
+    count = sum(m.count for m in sets)
+    mean = torch.stack([m.count * m.mean for m in sets]).sum(dim=0) / count
+    products = torch.zeros_like(sets[0].covariance)
+    for m in sets:
+        products += (m.count - 1) * m.covariance + m.count * torch.outer(m.mean - mean, m.mean - mean)
+    return Moments(mean, products / max(1, count - 1), count)
 
 
 def moments(features: Tensor) -> Moments:
     """Moments of features that are all there, [n, F]."""
-    gather = _Gather(np.empty(0, np.int64))
+    gather = _Gather()
     gather.add(features)
     return gather.moments()
 

@@ -27,6 +27,19 @@ class Quality(_Figures):
     frechet_all: float | None = None
     """Of all sets together: below `frechet_real` where the model has more to give than its training images."""
     frechet_real: float
+    frechet_training: float | None = None
+    """All generated images against all training images: what papers publish. It rewards copying."""
+    kernel_name: str = ""
+    """KID only with Inception features."""
+    kernel: float | None = None
+    """Unbiased squared MMD to the held-out images, the mean over subsets; beside it that of training images."""
+    kernel_std: float | None = None
+    """Over the subsets."""
+    kernel_real: float | None = None
+    kernel_real_std: float | None = None
+    kernel_subsets: int = 0
+    kernel_subset_size: int = 0
+    """Images of each set in a subset, of generated ones."""
     images: int
     """Images of such a set, and training images beside it, in the Frechet distance."""
     sets: int = 1
@@ -43,6 +56,11 @@ class Quality(_Figures):
     recall_real: Share
     poor: bool
     """Precision below half of that of real images."""
+
+    @property
+    def frechet_training_name(self) -> str:
+        """It is never to be taken for the distance to the held-out images."""
+        return f"{self.frechet_name} against the training set (published protocol)"
 
 
 class Histogram(_Figures):
@@ -167,11 +185,15 @@ class Figures(_Figures):
             metrics |= {figure.name: figure.generated.share, f"{figure.name}_floor": figure.floor.share}
         for quality in self.qualities:
             frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
+            kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"
             on = "" if quality is self.quality else f"_{quality.features}"
             metrics |= {
                 frechet: quality.frechet,
                 f"{frechet}_real": quality.frechet_real,
                 **({} if quality.frechet_all is None else {f"{frechet}_all": quality.frechet_all}),
+                **({} if quality.frechet_training is None else {f"{frechet}_training": quality.frechet_training}),
+                **({} if quality.kernel is None else {kernel: quality.kernel}),
+                **({} if quality.kernel_real is None else {f"{kernel}_real": quality.kernel_real}),
                 f"precision{on}": quality.precision.share,
                 f"precision{on}_real": quality.precision_real.share,
                 f"recall{on}": quality.recall.share,

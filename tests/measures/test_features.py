@@ -40,12 +40,14 @@ def test_inception_sees_a_grey_image_as_the_same_image_in_rgb(weights: Path):
     (features,) = features_of(config(weights), CPU, read_object)
     grey = np.random.default_rng(0).integers(0, 256, (1, 1, 8, 8), dtype=np.uint8)
     found = features(grey)
-    assert (features.frechet, tuple(found.shape), found.dtype) == ("FID", (1, 2048), torch.float32)
+    assert (features.frechet, features.kernel) == ("FID", "KID")
+    assert (tuple(found.shape), found.dtype) == ((1, 2048), torch.float32)
     assert torch.equal(found, features(grey.repeat(3, axis=1)))
 
 
-def test_pixels_are_not_called_fid():
-    assert [features.frechet for features in features_of(Evaluate(), CPU, read_object)] == ["Frechet distance (pixels)"]
+def test_pixels_are_not_called_fid_or_kid():
+    (features,) = features_of(Evaluate(), CPU, read_object)
+    assert (features.frechet, features.kernel) == ("Frechet distance (pixels)", "kernel distance (pixels)")
 
 
 def test_a_weights_file_that_is_not_there_or_holds_something_else_is_one_line(tmp_path: Path):
