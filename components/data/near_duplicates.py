@@ -21,8 +21,8 @@ their part of white noise, which falls on all D frequencies alike."""
 _BLOCK_BYTES = 1 << 20
 _QUERIES, _LEAF = 4096, 24
 _CANDIDATES = 1 << 18
-_NEAREST = 128
-"""Most candidates of an image: where more are near it, they are near each other and a chain joins them."""
+_NEAREST = 512
+"""Most candidates of an image, the nearest ones: a crowd is joined through these."""
 
 
 class Readable(Protocol):

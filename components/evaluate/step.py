@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from ..config import RunConfig
+from ..config.fields import Data
+from ..data.near_duplicates import near_copies
 from ..diffusion import family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.release import release_files
@@ -20,7 +22,7 @@ from ..measures.transforms import stages
 from ..measures.verdict import Memorization, beside_floor, judged, smoke_reason
 from ..progress import Progress
 from ..report import history, selection
-from ..report.figures import Figures, Histogram, Quality
+from ..report.figures import Attack, Figures, Histogram, Quality
 from ..report.page import page
 from ..report.wording import headline
 from ..run import DatasetRecord, ReportRecord, Run, ran_with
@@ -66,6 +68,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     measured, floors = measure(generated, 0), measure(held_out, len(generated))
     found = extract(generated, training, held_out, allowed, config.evaluate, computes)
+    near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
     attack = beside_floor("extraction", True, config.evaluate.extraction, found.hit, found.floor, found.guesses)
     figures_of_all = [*_memorization(config, measured, floors), attack]
     memorization = judged(figures_of_all, config.evaluate.deciding, config.evaluate.margin)
@@ -89,6 +92,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         memorization=memorization,
         quality=qualities[0],
         further_quality=qualities[1:],
+        attack=Attack(generated=found.generated, looked_at=found.images, guesses=found.guesses, power=found.power),
+        held_out_near_copies=int(near.sum()),
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in allowed),
         histograms=_histograms(measured, floors),

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import binom
 
 from ..config.fields import Evaluate
+from .alike import components, mean_distance
 from .images import Images
 from .intervals import Share
 from .neighbours import nearest
@@ -16,7 +18,7 @@ from .quality import spread
 from .transforms import Transform
 
 _MOST_IMAGES, _MOST_VALUES = 4096, 32 << 20
-"""What the attack looks at: it compares all with all, in memory."""
+"""Images and their values of one component that are clustered: all with all, in memory."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,19 @@ class Extraction:
     """What the attack found.
 
     Attributes:
-        images: generated images that it looked at.
+        generated: how many images were generated; `images`: those that it looked at, all but an excess over 4,096
+            images that a chain of alike ones joins.
         guesses: groups of them that are alike; each is one guess.
+        power: expected share of the training images that would be guessed if the model drew each of its images from
+            the training set, all as likely; where it is small, nothing found says nothing.
         hit: training images that some guess is a near-copy of, of all training images.
         floor: the same guesses against held-out images.
     """
 
+    generated: int
     images: int
     guesses: int
+    power: float
     hit: Share
     floor: Share
 
@@ -55,14 +62,13 @@ def extract(
     Args:
         transforms: stages as `unecho.components.measures.transforms.stages` gives them.
     """
-    values = generated.take(np.arange(1)).size
-    most = min(len(generated), _MOST_IMAGES, max(2, _MOST_VALUES // values))
-    looked_at = generated.take(spread(len(generated), most))
-    guesses = looked_at[centres(looked_at, config.extraction_alike, config.extraction_repeats)]
-    if not len(guesses):
+    found, looked_at = centres(generated, config.extraction_alike, config.extraction_repeats, device)
+    attack = power(looked_at, len(training), config.extraction_repeats)
+    if not len(found):
         nobody = (Share.counted(0, len(images)) for images in (training, held_out))
-        return Extraction(len(looked_at), 0, *nobody)
+        return Extraction(len(generated), looked_at, 0, attack, *nobody)
 
+    guesses = generated.take(found)
     near = nearest(guesses, training, transforms, config.neighbours, device)[-1]
     reach = config.extraction * near.distances.mean(axis=1, keepdims=True)
     # all that are within reach are among the `neighbours` nearest: the others are farther than the mean of these
@@ -72,30 +78,48 @@ def extract(
     others = nearest(guesses, held_out, transforms, min(len(held_out), config.neighbours * denser), device)[-1]
     by_chance = np.unique(others.indices[others.distances < reach])
     return Extraction(
-        images=len(looked_at),
+        generated=len(generated),
+        images=looked_at,
         guesses=len(guesses),
+        power=attack,
         hit=Share.counted(len(hit), len(training)),
         floor=Share.counted(len(by_chance), len(held_out)),
     )
 
 
-def centres(images: NDArray[np.uint8], alike: float, repeats: int) -> NDArray[np.int64]:
-    """Positions of the medoids of groups of images that are alike, ascending.
+def power(images: int, training: int, repeats: int) -> float:
+    """Probability that one of `training` images comes at least `repeats` times in `images` draws, all as likely."""
+    return float(binom.sf(repeats - 1, images, 1 / training))
 
-    Groups are complete-linkage clusters: all pairs of a group are closer than `alike` times the mean squared
-    distance between two images.
+
+def centres(images: Images, alike: float, repeats: int, device: torch.device) -> tuple[NDArray[np.int64], int]:
+    """Positions of the medoids of groups of images that are alike, ascending, and how many images were looked at.
+
+    Groups are complete-linkage clusters: all pairs of a group are at most `alike` times the mean squared distance
+    between two images apart. A cluster lies within a component of the graph of such pairs, so components are found
+    among all images, in blocks, and each is clustered by itself.
 
     Args:
-        images: [n, C, H, W].
         repeats: least size of a group.
     """
     if len(images) < 2:
-        return np.empty(0, np.int64)
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    distances = pdist(flat, "sqeuclidean")
-    group = fcluster(linkage(distances, "complete"), alike * distances.mean(), "distance")
-    found = []
-    for number in np.flatnonzero(np.bincount(group) >= repeats):
-        members = np.flatnonzero(group == number)
-        found.append(members[cdist(flat[members], flat[members], "sqeuclidean").sum(axis=1).argmin()])
-    return np.sort(np.array(found, np.int64))
+        return np.empty(0, np.int64), len(images)
+    limit = alike * mean_distance(images)
+    component = components(images, limit, device)
+    order = np.argsort(component, kind="stable")
+    most = min(_MOST_IMAGES, max(2, _MOST_VALUES // images.take(np.arange(1)).size))
+    found, left_out = list[int](), 0
+    for members in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
+        if len(members) < repeats:
+            continue
+        if len(members) > most:
+            left_out += len(members) - most
+            members = members[spread(len(members), most)]
+        flat = images.take(members).reshape(len(members), -1).astype(np.float64)
+        distances = pdist(flat, "sqeuclidean")
+        group = fcluster(linkage(distances, "complete"), limit, "distance")
+        square = squareform(distances)
+        for number in np.flatnonzero(np.bincount(group) >= repeats):
+            mine = np.flatnonzero(group == number)
+            found.append(int(members[mine[square[np.ix_(mine, mine)].sum(axis=1).argmin()]]))
+    return np.sort(np.array(found, np.int64)), len(images) - left_out

@@ -72,6 +72,19 @@ class Histogram(_Figures):
     floor: list[int]
 
 
+class Attack(_Figures):
+    """What the extraction attack had to work with."""
+
+    generated: int
+    """Generated images."""
+    looked_at: int
+    """Those of them that it looked at."""
+    guesses: int
+    power: float
+    """Share of the training images that it would find in as many images of a model that draws each of them from its
+    training set, all as likely: where this is small, nothing found says nothing."""
+
+
 class Pair(_Figures):
     """A generated image and its two nearest training images, augmentation-aware."""
 
@@ -162,6 +175,9 @@ class Figures(_Figures):
     """On the first of `evaluate.features`."""
     further_quality: list[Quality] = Field(default_factory=list)
     """On the others."""
+    attack: Attack | None = None
+    held_out_near_copies: int | None = None
+    """Held-out images with a near duplicate in the training set, by the rule of the split: they raise the floor."""
     neighbours: int
     """k of MQ."""
     transforms: int

@@ -64,6 +64,28 @@ def test_planted_copies_are_counted_and_called_an_echo(planted: Make):
     assert [pair.ratio for pair in figures.pairs] == [0.0] * 12
 
 
+def test_the_report_has_the_published_distance_the_kernel_distance_and_the_power_of_the_attack(
+    planted: Make,
+):
+    run = planted()
+    record, figures = evaluated(run)
+    quality = figures.quality
+    assert quality.kernel_name == "kernel distance (pixels)"
+    # one set of 120 generated images, as many as training ones; 130 held out: subsets are of what the smaller one holds
+    assert (quality.kernel_subsets, quality.kernel_subset_size) == (100, 120)
+    assert (quality.kernel, quality.kernel_real) == (
+        record.headline["kernel_pixels"],
+        record.headline["kernel_pixels_real"],
+    )
+    assert quality.frechet_training_name == "Frechet distance (pixels) against the training set (published protocol)"
+    assert quality.frechet_training == record.headline["frechet_pixels_training"]
+    assert figures.held_out_near_copies == 0
+    assert figures.attack is not None
+    assert (figures.attack.generated, figures.attack.looked_at) == (128, 128)
+    none, once = (119 / 120) ** 128, 128 / 120 * (119 / 120) ** 127
+    assert figures.attack.power == pytest.approx(1 - none - once)
+
+
 def test_the_report_says_where_it_comes_from(planted: Make):
     run = planted()
     record, figures = evaluated(run)
