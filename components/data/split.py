@@ -30,7 +30,7 @@ def split_samples(
     """
     count = len(digests)
     rank = _ranks(digests, data.split_seed)
-    number, group, size = _in_order(rank, groups)
+    group, size = _in_order(rank, groups)
     if test is None:
         target = max(1, round(data.held_out * count)) if data.held_out else 0
         if target and count > 1 and len(size) == 1:
@@ -43,7 +43,7 @@ def split_samples(
     else:
         held_out = test
     kept = np.zeros(count, np.bool_)
-    order = np.lexsort((number, rank))
+    order = np.argsort(rank, kind="stable")
     for limit, side in ((data.train_limit, ~held_out), (data.held_out_limit, held_out)):
         kept[order[side[order]][:limit]] = True
     check_split(count, int((kept & ~held_out).sum()), int((kept & held_out).sum()), data)
@@ -61,20 +61,18 @@ def _ranks(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     return ranks
 
 
-def _in_order(
-    rank: NDArray[np.uint64], groups: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _in_order(rank: NDArray[np.uint64], groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Groups in the order of their lowest rank.
 
     Returns:
-        each sample's own position, each sample's group, and the size of each group.
+        each sample's group, int64 [n], and the size of each group.
     """
     _, group = np.unique(groups, return_inverse=True)
     lowest = np.full(int(group.max(initial=-1)) + 1, np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(lowest, group, rank)
     place = np.empty(len(lowest), np.int64)
     place[np.argsort(lowest, kind="stable")] = np.arange(len(lowest))
-    return np.arange(len(rank)), place[group], np.bincount(place[group], minlength=len(lowest))
+    return place[group], np.bincount(place[group], minlength=len(lowest))
 
 
 def _chosen_groups(sizes: NDArray[np.int64], target: int) -> NDArray[np.bool_]:
