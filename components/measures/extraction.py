@@ -69,9 +69,10 @@ def extract(
         return Extraction(len(generated), looked_at, 0, attack, *nobody)
 
     guesses = generated.take(found)
-    near = nearest(guesses, training, transforms, config.neighbours, device)[-1]
-    reach = config.extraction * near.distances.mean(axis=1, keepdims=True)
-    # all that are within reach are among the `neighbours` nearest: the others are farther than the mean of these
+    found_near = nearest(guesses, training, transforms, config.neighbours, device)
+    plain, near = found_near[0], found_near[-1]
+    reach = config.extraction * plain.distances.mean(axis=1, keepdims=True)  # plain: no yardstick that shrinks with it
+    # within reach of a guess are few: that more than `neighbours` were, the nearest would be copies of each other
     hit = np.unique(near.indices[near.distances < reach])
 
     denser = -(-len(held_out) // len(training))
