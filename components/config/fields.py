@@ -4,7 +4,7 @@ The docstring below a field becomes the help of `--set`, of `unecho presets` and
 READMEs. `Method` is frozen with the run; `Execution` and `Report` may change between tries.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -434,11 +434,15 @@ class RunConfig(Method):
         return Method.model_validate(self.model_dump(include=set(Method.model_fields)))
 
 
+FILE_FIELDS: Final = ("model.pretrained", "evaluate.inception_weights", "evaluate.onnx_model")
+"""Fields that say where a file lies: the plan freezes what it holds."""
+
+
 def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     """The first frozen field in which two configurations differ, or None.
 
     `iet.rounds` may grow, unless the learning rate was planned over all of them. The preset's name
-    says nothing by itself and is left out.
+    says nothing by itself and is left out. A file may move; whether it is the same is for its digest to say.
 
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
@@ -447,7 +451,8 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     for field, was in old.items():
         now = new[field]
         more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant"
-        if was == now or field == "preset" or more_rounds:
+        moved = field in FILE_FIELDS and was is not None and now is not None
+        if was == now or field == "preset" or more_rounds or moved:
             continue
         return f"{field}: was {was}, now {now}"
     return None

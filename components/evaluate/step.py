@@ -27,8 +27,9 @@ from ..report.page import page
 from ..report.wording import headline
 from ..run import DatasetRecord, ReportRecord, Run, ran_with
 from ..run.generated import generated_images
+from ..run.given_files import check_file, read_extractor
 from ..run.tensors import sampled_weights
-from ..store import put_folder, read_object
+from ..store import put_folder
 
 _BINS = 20
 
@@ -54,7 +55,9 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     dataset = run.dataset(config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = generated_images(run, config, model.round, dataset)
-    compared_by = features_of(config.evaluate, computes, read_object)
+    for field in ("evaluate.inception_weights", "evaluate.onnx_model"):
+        check_file(config, run.plan().files, field)
+    compared_by = features_of(config.evaluate, computes, read_extractor)
 
     # memorization beside its floor
     allowed = stages(config.taa)

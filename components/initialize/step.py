@@ -9,6 +9,7 @@ from ..diffusion.device import set_numerics
 from ..failure import Fatal
 from ..progress import Progress
 from ..run import DatasetRecord, ModelRecord, Run, ran_with
+from ..run.given_files import check_file
 from ..run.tensors import state_bytes
 from ..store import Missing, open_store
 
@@ -29,6 +30,7 @@ def initialize(run: Run, progress: Progress) -> ModelRecord:
     if config.model.pretrained is None:
         weights = family.initial(base, config.seed)
     else:
+        check_file(config, run.plan().files, "model.pretrained")
         try:
             base, weights = family.pretrained(config.model.pretrained, open_store(config.model.pretrained).get, base)
         except Missing as error:

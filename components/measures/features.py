@@ -74,10 +74,11 @@ class Inception:
     kernel = "KID"
     digest = None  # there is one such file
 
-    def __init__(self, weights: str, device: torch.device) -> None:
+    def __init__(self, weights: str, device: torch.device, read: Read) -> None:
         """
         Args:
             weights: torch-fidelity's weights file. Nothing is ever downloaded.
+            read: gives the file.
 
         Raises:
             Fatal: torch-fidelity is not installed, or the file is missing or holds something else.
@@ -88,7 +89,7 @@ class Inception:
             raise Fatal("evaluate.features: inception needs the package torch-fidelity: install it") from None
         # torch-fidelity would unpickle the file; it is given a copy that holds nothing but tensors
         copy = io.BytesIO()
-        torch.save(_tensors(weights), copy)
+        torch.save(_tensors(weights, read), copy)
         copy.seek(0)
         try:
             self._network = FeatureExtractorInceptionV3("unecho", ["2048"], feature_extractor_weights_path=copy)
@@ -108,13 +109,12 @@ class Inception:
         return torch.cat(batches)
 
 
-def _tensors(weights: str) -> dict[str, Tensor]:
+def _tensors(weights: str, read: Read) -> dict[str, Tensor]:
+    data = read(weights)
+    if data is None:
+        raise _wrong(weights, "no such file")
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise _wrong(weights, "no such file") from None
-    except OSError as error:
-        raise _wrong(weights, error.strerror or "cannot be read") from None
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception:  # torch.load raises what the file's bytes happen to lead to
         raise _wrong(weights, "not a file of tensors that loads with weights_only") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
@@ -142,7 +142,7 @@ def features_of(config: Evaluate, device: torch.device, read: Read) -> list[Feat
     for kind in dict.fromkeys(config.features):
         if kind == "inception":
             assert config.inception_weights is not None  # the configuration has seen to it
-            found.append(Inception(config.inception_weights, device))
+            found.append(Inception(config.inception_weights, device, read))
         elif kind == "onnx":
             found.append(Onnx(config, read))
         else:

@@ -3,8 +3,10 @@
 import time
 
 from ..config import RunConfig, frozen_difference
+from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..run import Plan, Run, ran_with
+from ..run.given_files import changed_file, file_digests
 
 
 def plan(run: Run, config: RunConfig) -> Plan:
@@ -14,20 +16,34 @@ def plan(run: Run, config: RunConfig) -> Plan:
     started again with another execution or with more rounds.
 
     Raises:
-        Fatal: the run exists with another method; names the field.
+        Fatal: the run exists with another method, or a file that a later step will need is missing; names the field.
     """
     started = time.time()
+    files = file_digests(config)
     while True:
         before = run.find(Plan, 0) and run.plan()
         if before is None:
             revision = 0
+        elif difference := frozen_difference(before.config, config) or _other_file(before, config, files):
+            raise Fatal(f"{run.url}: exists with another method: {difference}: take another --name, or the old value")
         elif before.config == config:
             return before
-        elif difference := frozen_difference(before.config, config):
-            raise Fatal(f"{run.url}: exists with another method: {difference}: take another --name, or the old value")
         else:
             revision = before.revision + 1
-        wanted = Plan(revision=revision, config=config, ran_with=ran_with(started))
+        wanted = Plan(revision=revision, config=config, files=files, ran_with=ran_with(started))
         if run.commit(wanted, revision).config == config:
             return wanted
         # somebody else wrote this revision: look at what it says
+
+
+def _other_file(before: Plan, config: RunConfig, files: dict[str, str]) -> str | None:
+    """The first file that is not the one that the plan has frozen, or None."""
+    if before.files is not None:
+        return changed_file(before.files, files)
+    # an older plan knows the files by their places alone
+    for field in FILE_FIELDS:
+        section, _, name = field.partition(".")
+        was, now = (getattr(getattr(c, section), name) for c in (before.config, config))
+        if was != now:
+            return f"{field}: was {was}, now {now}"
+    return None

@@ -57,6 +57,8 @@ class Plan(Record):
     made_by = "plan"
     revision: int
     config: RunConfig
+    files: dict[str, str] | None = None
+    """SHA-256 of what the files hold that fields of the configuration name, by field; None in older plans."""
 
 
 class DatasetRecord(Record):

@@ -19,6 +19,7 @@ from ...components.failure import FATAL, RETRY, Fatal, Stopped
 from ...components.progress import Lines
 from ...components.report.tables import aligned
 from ...components.report.wording import percent
+from ...components.run import DatasetRecord
 from ...components.run.address import check_name
 from ...components.store import Store, open_store
 from ..comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
@@ -54,6 +55,7 @@ def main(argv: Sequence[str]) -> None:
         given = _with_classifier(store, every[0].config, given, console)
         every = entries(store, name, arms, arguments.seeds, arguments.preset, given)
     notes = _checked(every, dataset)
+    _check_one_dataset(every, dataset)
     for note in notes:
         console.print(f"note: {note}")
 
@@ -75,6 +77,7 @@ def main(argv: Sequence[str]) -> None:
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
     finally:
         results = [found for entry in every if (found := done.get(entry.run.name) or result_of(entry))]
+        _check_one_dataset(every, dataset)
         if results:
             _show(console, folder, name, argv, arms, every, results, notes)
     for ended in failed:
@@ -155,6 +158,28 @@ def _checked(every: Sequence[Entry], dataset: Dataset) -> list[str]:
         for name, count in visits.items()
         if abs(count - most) > 0.02 * most
     ]
+
+
+def _check_one_dataset(every: Sequence[Entry], dataset: Dataset) -> None:
+    """Whether all arms train, or have trained, on the same images.
+
+    Raises:
+        Fatal: they do not; names the arm or the run.
+    """
+    first = every[0]
+    for entry in every:
+        kept = entry.config.data.model_copy(update={"chunk_mib": first.config.data.chunk_mib})
+        if kept != first.config.data:
+            raise Fatal(
+                f"arm {entry.arm.name}: its section data is not that of arm {first.arm.name}: arms are compared on one "
+                "data set: give such fields with --set, for all"
+            )
+        found = entry.run.find(DatasetRecord)
+        if found is not None and found.digest != dataset.digest:
+            raise Fatal(
+                f"{entry.run.url}: trains on data set {found.digest[:16]}..., the others on {dataset.digest[:16]}...: "
+                "the images have changed since it was started: choose another --name"
+            )
 
 
 def _at_once(config: RunConfig, engine: str) -> int:

@@ -57,7 +57,7 @@ def test_a_weights_file_that_is_not_there_or_holds_something_else_is_one_line(tm
     torch.save({"weight": torch.zeros(2)}, other)
     for path, why in (
         (tmp_path / "gone.pth", "no such file"),
-        (tmp_path, "Is a directory"),
+        (tmp_path, "no such file"),
         (text, "weights_only"),
         (pickled, "weights_only"),
         (other, "not those of torch-fidelity"),

@@ -1,0 +1,117 @@
+"""Files that a configuration names and later steps read: where one lies is execution, what it holds is method."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+
+from ..config import RunConfig
+from ..config.fields import FILE_FIELDS
+from ..failure import Fatal
+from ..store import Missing, Store, locate_object, open_store
+from .onnx_external import with_external_data
+
+_WINDOW = 8 << 20
+PRETRAINED = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
+"""Files of a diffusers folder that are read."""
+
+
+def file_digests(config: RunConfig) -> dict[str, str]:
+    """SHA-256 of the content of each file that the run will need, by its field; so each is read once, to its end.
+
+    Raises:
+        Fatal: one is missing, cannot be read or is not whole; names field and file.
+    """
+    return {field: _digest(field, address) for field, address in _needed(config)}
+
+
+def changed_file(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+    """The first file that does not hold what it held, as "field: ...", or None."""
+    for field in sorted({*before, *after}):
+        was, now = (f"{digests[field][:16]}..." if field in digests else "none" for digests in (before, after))
+        if before.get(field) != after.get(field):
+            return f"{field}: was a file with SHA-256 {was}, now {now}"
+    return None
+
+
+def check_file(config: RunConfig, files: Mapping[str, str] | None, field: str) -> None:
+    """Whether a file still holds what the plan has frozen.
+
+    Args:
+        files: of the plan; None where it is older than such digests.
+
+    Raises:
+        Fatal: it does not, or cannot be read; names field and file.
+    """
+    address = dict(_needed(config)).get(field)
+    if files is None or address is None or field not in files:
+        return
+    if (now := _digest(field, address)) != files[field]:
+        raise Fatal(
+            f"{field}: {address}: holds something else than when the run was planned: SHA-256 {now[:16]}..., "
+            f"not {files[field][:16]}...: put the old file there, or start another run"
+        )
+
+
+def read_extractor(address: str) -> bytes | None:
+    """An ONNX model with all its weights, or another file as it is; None where there is none.
+
+    Raises:
+        Fatal: weights that lie in a file beside it are missing.
+    """
+    store, key = locate_object(address)
+    data, (folder, slash, _) = store.find(key), key.rpartition("/")
+    return None if data is None else with_external_data(data, lambda name: store.find(f"{folder}{slash}{name}"))
+
+
+def _needed(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Field and address of each file that a step will read."""
+    used = {
+        "model.pretrained": True,
+        "evaluate.inception_weights": "inception" in config.evaluate.features,
+        "evaluate.onnx_model": "onnx" in config.evaluate.features,
+    }
+    for field in FILE_FIELDS:
+        section, _, name = field.partition(".")
+        address = getattr(getattr(config, section), name)
+        if address is not None and used[field]:
+            yield field, address
+
+
+def _digest(field: str, address: str) -> str:
+    try:
+        if field == "model.pretrained":
+            store = open_store(address)
+            digests = [f"{name} {_digest_of(store, name)}\n" for name in PRETRAINED]
+            return hashlib.sha256("".join(digests).encode()).hexdigest()
+        if field == "evaluate.onnx_model":
+            data = read_extractor(address)
+            if data is not None:
+                return hashlib.sha256(data).hexdigest()
+        else:
+            store, key = locate_object(address)
+            if store.stat(key) is not None:
+                return _digest_of(store, key)
+    except Missing as error:
+        raise Fatal(f"{field}: {error}: give a diffusers folder with safetensors weights") from None
+    except Fatal as error:
+        raise Fatal(f"{field}: '{address}': {error}") from None
+    kind = "a directory, a file is needed" if _is_directory(address) else "no such file"
+    raise Fatal(f"{field}: '{address}': {kind}: give the path of one that is there")
+
+
+def _digest_of(store: Store, key: str) -> str:
+    found = store.stat(key)
+    if found is None:
+        raise Missing(f"{store.address(key)}: no such object")
+    digest, window = hashlib.sha256(), bytearray(min(found.size, _WINDOW))
+    for start in range(0, found.size, _WINDOW):
+        part = memoryview(window)[: min(_WINDOW, found.size - start)]
+        store.read_into(key, start, part)
+        digest.update(part)
+    if not found.size:
+        raise Fatal("an empty file")
+    return digest.hexdigest()
+
+
+def _is_directory(address: str) -> bool:
+    return "://" not in address and os.path.isdir(os.path.expanduser(address))
