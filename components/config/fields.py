@@ -55,7 +55,8 @@ class Data(Section):
     source: Annotated[str, Field(min_length=1)] = "digits"
     """`digits` (scikit-learn's handwritten digits), a directory, or s3://bucket/prefix."""
     layout: Literal["auto", "digits", "images", "cifar10", "cifar100", "idx"] = "auto"
-    """How the source is laid out: a tree of image files, CIFAR's binary files or IDX files; `auto` looks."""
+    """How the source is laid out: a tree of image files, CIFAR's binary files or IDX files; `auto` looks at names and
+    content of all files."""
     resolution: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = "auto"
     """Height and width in pixels. `auto`: 32, 64 or 128, the largest that the median image fills (images),
     the images' own size (other layouts)."""
@@ -67,7 +68,8 @@ class Data(Section):
     background: Annotated[int, Field(ge=0, le=255)] = 255
     """Grey level that stands behind transparent pixels."""
     labels: Literal["auto", "none"] = "auto"
-    """Class labels stratify the shards. `auto`: the folder's name, or what the format holds; `none`: ignore them."""
+    """Class labels stratify the shards. `auto`: the folder's name (that of a split, such as train or test, aside), or
+    what the format holds; `none`: ignore them."""
     held_out: Share = 0.1
     """Share of the images that is split off before training: the floor and the quality reference."""
     official_test: bool = False
@@ -301,7 +303,7 @@ class Evaluate(Section):
     """Features of the Frechet distance and of precision and recall, one set of figures each; the first speaks in
     the headline."""
     inception_weights: str | None = None
-    """torch-fidelity's Inception weights (a file), for features: inception."""
+    """torch-fidelity's Inception weights, a path or s3://bucket/key, for features: inception."""
     onnx_model: str | None = None
     """Feature extractor in ONNX form, a path or s3://bucket/key, for features: onnx. `unecho classifier` makes one."""
     onnx_mean: Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=3)] = (0.0,)

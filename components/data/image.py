@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from .bare import without_metadata
 from .file_kinds import HEAD, kind_of
@@ -86,6 +86,13 @@ SUFFIXES = frozenset(
 Image.init()
 _FORMATS = tuple({"PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"} & Image.OPEN.keys())
 """Pillow's names; no others are tried, since some of its readers start programs (EPS)."""
+for _order in (
+    TiffImagePlugin.II,
+    TiffImagePlugin.MM,
+):  # 12 bits are packed alike in both; Pillow knows one case of four
+    for _photometric in (0, 1):
+        _known = (_order, _photometric, (1,), 1, (12,), ())
+        TiffImagePlugin.OPEN_INFO.setdefault(_known, ("I;16", "I;12"))
 MAX_PIXELS = 100_000_000
 """Larger images are refused: a small file can claim a size that fills the memory (decompression bomb)."""
 
@@ -244,7 +251,8 @@ def grey_depth(image: Image.Image, data: bytes) -> Depth:
     if image.format == "PNG":
         bits = data[24]  # of IHDR, which is the first chunk
         if isinstance(clear, int) and image.mode in ("1", "L", "I;16"):
-            return Depth(clear=clear if bits == 16 else clear * 255 // (2**bits - 1))
+            levels = {1: 255 * (clear > 0), 16: clear}  # of 1 bit some Pillows have scaled it, and some have not
+            return Depth(clear=levels.get(bits, clear * 255 // (2**bits - 1)))
         if isinstance(clear, tuple) and bits == 16:  # Pillow keeps the upper bytes of the pixels
             image.info["transparency"] = tuple(level >> 8 for level in clear)
     return Depth()

@@ -129,6 +129,60 @@ def test_a_mistake_is_one_line_that_names_field_value_and_what_is_allowed(settin
     assert wrong(setting).startswith(says)
 
 
+@pytest.mark.parametrize(
+    ("typed", "source"),
+    [
+        *(
+            (text, text)
+            for text in ("2024", "pics #2", "pics: best", "[raw] dogs", "on", "no", "@home", "null", "~", "1e3")
+        ),
+        *(
+            (text, text)
+            for text in ("{a}", "a: b", "*.png", "& more", "!x", "%41", "`x`", "- a", "trailing ", "it's", "|")
+        ),
+        ("'2024'", "2024"),
+        ('"pics #2"', "pics #2"),
+        ("'it''s'", "it's"),
+        ("'it's'", "it's"),
+        ('"Gr\\u00fc\\u00dfe \\ud83d\\ude00"', "Grüße 😀"),
+        ("'a' and 'b", "'a' and 'b"),
+        ('"', '"'),
+    ],
+)
+def test_a_text_is_taken_as_it_is_typed_less_quotes_around_all_of_it(typed: str, source: str) -> None:
+    assert resolve("images", settings=(f"data.source={typed}",)).data.source == source
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"), [("", None), ("null", None), ("'null'", "null"), ("2024", "2024"), ("~/x", "~/x")]
+)
+def test_a_text_that_may_be_missing_is_none_for_nothing_and_null(typed: str, value: str | None) -> None:
+    for field in ("model.pretrained", "evaluate.onnx_model", "execution.cache_dir"):
+        section, name = field.split(".")
+        assert getattr(getattr(resolve("tiny", settings=(f"{field}={typed}",)), section), name) == value
+
+
+def test_other_fields_are_yaml_as_before() -> None:
+    config = resolve(
+        "tiny", settings=("train.grad_clip=null", "data.train_limit=", "data.resolution='auto'", "seed=0x10")
+    )
+    assert (config.train.grad_clip, config.data.train_limit, config.data.resolution, config.seed) == (
+        None,
+        None,
+        "auto",
+        16,
+    )
+    assert wrong("data.source=") == "data.source: '' is not allowed: string should have at least 1 character"
+
+
+def test_a_file_may_move_and_whether_it_may_come_or_go_is_method() -> None:
+    onnx = ("evaluate.features=onnx",)
+    here, there = (resolve("tiny", settings=(*onnx, f"evaluate.onnx_model={path}")) for path in ("a.onnx", "b/a.onnx"))
+    assert frozen_difference(here, there) is None
+    pretrained = resolve("tiny", settings=("model.pretrained=x",))
+    assert frozen_difference(resolve("tiny"), pretrained) == "model.pretrained: was None, now x"
+
+
 def test_an_augmentation_that_training_always_applies_is_refused() -> None:
     says = wrong("train.horizontal_flip=true", "taa.augmentations=[horizontal_flip]")
     assert says.startswith("taa.augmentations: horizontal_flip is already applied to every image")

@@ -108,6 +108,158 @@ def test_one_grey_level_of_a_16_bit_png_can_be_transparent() -> None:
     assert (decoded[4:] == 7).all()
 
 
+def grey_tiff(strip: bytes, bits: int, photometric: int) -> bytes:
+    """8x8 pixels in one strip, from the tables of TIFF 6.0."""
+    tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 8, 279: len(strip)}
+    start = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4, 1, start if tag == 273 else value) for tag, value in sorted(tags.items())
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip
+
+
+def twelve_bits(level: int) -> bytes:
+    return bytes([level >> 4, (level & 15) << 4 | level >> 8, level & 255]) * 32
+
+
+@pytest.mark.parametrize(
+    ("data", "grey"),
+    [
+        (grey_tiff(twelve_bits(4095), 12, 1), 255),
+        (grey_tiff(twelve_bits(2048), 12, 1), 128),  # 2048 / 4095 * 255 = 127.53
+        (grey_tiff(twelve_bits(4095), 12, 0), 0),
+        (grey_tiff(twelve_bits(2048), 12, 0), 127),
+        (grey_tiff(struct.pack("<H", 65535) * 64, 16, 0), 0),
+        (grey_tiff(struct.pack("<H", 257 * 9) * 64, 16, 0), 246),
+        (grey_tiff(struct.pack("<H", 257 * 9) * 64, 16, 1), 9),
+        (grey_tiff(bytes([9]) * 64, 8, 0), 246),
+        (grey_tiff(bytes([0xFF]) * 32, 4, 0), 0),
+        (grey_tiff(bytes([0x00]) * 8, 1, 0), 255),
+    ],
+)
+def test_grey_of_any_depth_has_its_own_white_and_may_be_inverted(data: bytes, grey: int) -> None:
+    assert (decode(data, GREY) == grey).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_level_of_a_grey_png_is_of_the_files_own_depth(bits: int) -> None:
+    most = 2**bits - 1
+    white, black = f"{most:0{bits}b}" * 4, "0" * 4 * bits
+    row = b"\0" + int(white + black, 2).to_bytes(bits, "big")
+    head = struct.pack(">IIBBBBB", 8, 8, bits, 0, 0, 0, 0)
+    for clear, left, right in ((most, 100, 0), (0, 255, 100)):
+        chunks = [
+            (b"IHDR", head),
+            (b"tRNS", struct.pack(">H", clear)),
+            (b"IDAT", zlib.compress(row * 8)),
+            (b"IEND", b""),
+        ]
+        decoded = decode(png(chunks), Fit(1, 8, background=100))[0]
+        assert (decoded[:, :4] == left).all()
+        assert (decoded[:, 4:] == right).all()
+
+
+def test_the_transparent_colour_of_a_48_bit_png_stands_on_the_background() -> None:
+    row = b"\0" + struct.pack(">3H", 0x1234, 0x5678, 0x9ABC) * 4 + struct.pack(">3H", 0xFFFF, 0, 0) * 4
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    clear = struct.pack(">3H", 0x1234, 0x5678, 0x9ABC)
+    chunks = [(b"IHDR", head), (b"tRNS", clear), (b"IDAT", zlib.compress(row * 8)), (b"IEND", b"")]
+    decoded = decode(png(chunks), Fit(3, 8, background=100))
+    assert (decoded[:, :, :4] == 100).all()
+    assert (decoded[:, :, 4:] == np.array([255, 0, 0])[:, None, None]).all()
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP", b"tEXt"])
+@pytest.mark.parametrize("place", [1, -1])
+def test_metadata_that_nobody_needs_neither_refuse_nor_change_an_image(kind: bytes, place: int) -> None:
+    packed = zlib.compress(bytes(3 << 20))
+    data = {
+        b"zTXt": b"w\0\0" + packed,
+        b"iTXt": b"w\0\1\0\0\0" + packed,
+        b"iCCP": b"p\0\0" + packed,
+        b"tEXt": b"w\0" + b"x" * (70 << 20),
+    }[kind]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    chunks = png_chunks(file(Image.fromarray(pixels()), exif=exif))
+    chunks.insert(place, (kind, data))
+    assert (decode(png(chunks), GREY)[0] == pixels().T[:, ::-1]).all()
+    assert read_header(png(chunks)).shorter == 8
+
+
+def tiff_tags(*entries: tuple[int, int, int, bytes]) -> bytes:
+    body = b"".join(struct.pack(">HHI", tag, kind, count) + value for tag, kind, count, value in entries)
+    return b"MM\0*" + struct.pack(">IH", 8, len(entries)) + body + bytes(4)
+
+
+UPRIGHT = (0x0112, 3, 1, b"\0\6\0\0")
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    ("exif", "turned"),
+    [
+        (tiff_tags(UPRIGHT, (0x8769, 4, 1, b"\0\1\x86\x9f")), True),  # a directory beyond the end
+        (tiff_tags(UPRIGHT, (0x9000, 77, 9, b"abcd")), True),  # a type that does not exist
+        (tiff_tags(UPRIGHT, (0x010F, 2, 2**32 - 1, b"\0\0\0\x1a")), True),  # text of 4 GiB
+        (tiff_tags((0x0112, 2, 2, b"6\0\0\0")), False),  # as text
+        (tiff_tags((0x0112, 3, 1, b"\0\x63\0\0")), False),  # 99
+        (tiff_tags(UPRIGHT)[:9], False),
+        (b"garbage", False),
+        (b"", False),
+    ],
+)
+def test_odd_exif_never_refuses_an_image_and_turns_it_only_where_it_says_so(
+    format: str, exif: bytes, turned: bool
+) -> None:
+    plain = file(Image.fromarray(pixels()), format)
+    if format == "PNG":
+        chunks = png_chunks(plain)
+        chunks.insert(1, (b"eXIf", exif))
+        odd = png(chunks)
+    else:
+        segment = b"Exif\0\0" + exif
+        odd = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
+    stored = decode(plain, GREY)[0]
+    assert (decode(odd, GREY)[0] == (stored.T[:, ::-1] if turned else stored)).all()
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "a Git LFS pointer: 'git lfs pull'"),
+        (b"../../.git/annex/objects/x/y/SHA256E-s1--00.png\n", "a git-annex pointer: 'git annex get'"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page (HTML)"),
+        (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "an error message of a server (XML)"),
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b'{"error": "not found"}', "JSON"),
+        (HEIC, "a HEIC photograph"),
+        (MP4, "a video (MP4, QuickTime)"),
+        (b"RIFF\0\0\0\0AVI LIST", "a video (AVI)"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"%!PS-Adobe-3.0", "PostScript"),
+        (b"8BPS\0\1", "a Photoshop file"),
+        (bytes(128) + b"DICM", "a DICOM image"),
+        (b"PK\3\4" + bytes(30), "a zip archive: unpack it"),
+        (b"\x1f\x8b\x08" + bytes(30), "a gzip file: unpack it"),
+        (b"x" * 257 + b"ustar\0" + b"00", "a tar archive: unpack it"),
+        (b"\x80\4\x95" + bytes(30), "a Python pickle"),
+        (b"\x93NUMPY\1\0", "a NumPy array"),
+        (b"PAR1" + bytes(30), "a Parquet table"),
+        (bytes(2000), "nothing but zero bytes"),
+        ("Grüße".encode() * 300, "text"),
+    ],
+)
+def test_a_file_that_is_refused_is_said_to_be_what_it_is(data: bytes, kind: str) -> None:
+    with pytest.raises(BadImage) as refused:
+        decode(data, RGB)
+    assert str(refused.value).startswith(f"not an image of a supported format, but {kind}")
+
+
 def test_bilevel_images_are_black_and_white() -> None:
     bits = pixels(1) > 127
     for format in ("PNG", "TIFF", "PPM", "BMP", "GIF"):

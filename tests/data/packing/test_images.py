@@ -1,6 +1,5 @@
 """Trees of image files: order, labels, captions, what is passed over, what is refused."""
 
-import json
 import os
 
 import numpy as np
@@ -62,57 +61,6 @@ def test_hidden_and_other_files_are_passed_over_and_counted(prepare, tree, noise
         "passed over: 2 hidden or system files (.c.png, Thumbs.db); 2 hidden or system folders (.git, __MACOSX); "
         "1 without a suffix (README)"
     ]
-
-
-class TestCaptions:
-    def test_of_a_metadata_jsonl_are_kept(self, prepare, tree, noise) -> None:
-        a, b, c = noise(3)
-        lines = [
-            {"file_name": "b.png", "text": "ein Hündchen\nim Gras", "extra": 1},
-            {"file_name": "./x/c.png", "text": ""},
-        ]
-        metadata = "\n".join(json.dumps(line) for line in lines) + "\n\n"
-        done = prepare(tree({"a.png": a, "b.png": b, "x/c.png": c, "metadata.jsonl": metadata}), *ALL)
-        assert [done.dataset.caption(row) for row in range(3)] == [None, "ein Hündchen\nim Gras", ""]
-        assert done.dataset.manifest.captions == 2
-        assert "1 of 3 images have no caption" in done.record.notes
-
-    def test_of_a_metadata_csv_are_kept(self, prepare, tree, noise) -> None:
-        a, b = noise(2)
-        metadata = '\ufefffile_name,text\na.png,"a dog, sitting"\nb.png,\n'
-        done = prepare(tree({"t/a.png": a, "t/b.png": b, "t/metadata.csv": metadata}), *ALL)
-        assert [done.dataset.caption(row) for row in range(2)] == ["a dog, sitting", None]
-
-    def test_of_the_nearest_metadata_file_win(self, prepare, tree, noise) -> None:
-        files = {
-            "metadata.jsonl": '{"file_name": "t/a.png", "text": "far"}\n{"file_name": "t/b.png", "text": "only"}',
-            "t/metadata.jsonl": '{"file_name": "a.png", "text": "near"}',
-        }
-        a, b = noise(2)
-        done = prepare(tree({"t/a.png": a, "t/b.png": b, **files}), *ALL)
-        assert [done.dataset.caption(row) for row in range(2)] == ["near", "only"]
-
-    @pytest.mark.parametrize(
-        ("metadata", "says"),
-        [
-            (
-                '{"file_name": "a.png"}\n{"file_name": "gone.png"}',
-                r"metadata\.jsonl, line 2: names gone\.png: no such image",
-            ),
-            ('{"file_name": "../a.png"}', r"line 1: names \.\./a\.png: no such image"),
-            ('{"file_name": "a.png"}\n\n{"file_name": "a.png"}', r"line 3: names a\.png a second time"),
-            ('{"text": "no name"}', "line 1: no file_name"),
-            ('{"file_name": "a.png", "text": 3}', "line 1: text 3 is not text"),
-            ('{"file_name": "a.png"', "line 1: not JSON"),
-            ('["a.png"]', "line 1: not an object"),
-            (b'{"file_name": "\xff"}', "not UTF-8"),
-        ],
-    )
-    def test_that_do_not_fit_stop_with_file_and_line(
-        self, prepare, tree, noise, metadata: str | bytes, says: str
-    ) -> None:
-        with pytest.raises(Fatal, match=says):
-            prepare(tree({"a.png": noise(1)[0], "metadata.jsonl": metadata}), *ALL)
 
 
 class TestAuto:
