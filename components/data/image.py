@@ -86,13 +86,9 @@ SUFFIXES = frozenset(
 Image.init()
 _FORMATS = tuple({"PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"} & Image.OPEN.keys())
 """Pillow's names; no others are tried, since some of its readers start programs (EPS)."""
-for _order in (
-    TiffImagePlugin.II,
-    TiffImagePlugin.MM,
-):  # 12 bits are packed alike in both; Pillow knows one case of four
-    for _photometric in (0, 1):
-        _known = (_order, _photometric, (1,), 1, (12,), ())
-        TiffImagePlugin.OPEN_INFO.setdefault(_known, ("I;16", "I;12"))
+for _order in (TiffImagePlugin.II, TiffImagePlugin.MM):
+    for _photometric in (0, 1):  # grey of 12 bits; Pillow knows one of these four
+        TiffImagePlugin.OPEN_INFO.setdefault((_order, _photometric, (1,), 1, (12,), ()), ("I;16", "I;12"))
 MAX_PIXELS = 100_000_000
 """Larger images are refused: a small file can claim a size that fills the memory (decompression bomb)."""
 
