@@ -86,9 +86,14 @@ SUFFIXES = frozenset(
 Image.init()
 _FORMATS = tuple({"PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"} & Image.OPEN.keys())
 """Pillow's names; no others are tried, since some of its readers start programs (EPS)."""
-for _order in (TiffImagePlugin.II, TiffImagePlugin.MM):
-    for _photometric in (0, 1):  # grey of 12 bits; Pillow knows one of these four
-        TiffImagePlugin.OPEN_INFO.setdefault((_order, _photometric, (1,), 1, (12,), ()), ("I;16", "I;12"))
+_II, _MM = TiffImagePlugin.II, TiffImagePlugin.MM
+for _order, _photometric, _bits, _modes in (  # grey that Pillow can read, and does not know by its tags
+    (_II, 0, 12, ("I;16", "I;12")),
+    (_MM, 0, 12, ("I;16", "I;12")),
+    (_MM, 1, 12, ("I;16", "I;12")),
+    (_MM, 0, 16, ("I;16B", "I;16B")),
+):
+    TiffImagePlugin.OPEN_INFO.setdefault((_order, _photometric, (1,), 1, (_bits,), ()), _modes)
 MAX_PIXELS = 100_000_000
 """Larger images are refused: a small file can claim a size that fills the memory (decompression bomb)."""
 

@@ -108,37 +108,40 @@ def test_one_grey_level_of_a_16_bit_png_can_be_transparent() -> None:
     assert (decoded[4:] == 7).all()
 
 
-def grey_tiff(strip: bytes, bits: int, photometric: int) -> bytes:
+def grey_tiff(strip: bytes, bits: int, photometric: int, order: str, compression: int) -> bytes:
     """8x8 pixels in one strip, from the tables of TIFF 6.0."""
-    tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 8, 279: len(strip)}
-    start = 8 + 2 + 12 * len(tags) + 4
-    entries = b"".join(
-        struct.pack("<HHII", tag, 4, 1, start if tag == 273 else value) for tag, value in sorted(tags.items())
-    )
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip
+    tags = {256: 8, 257: 8, 258: bits, 259: compression, 262: photometric, 273: 0, 277: 1, 278: 8, 279: len(strip)}
+    start, long = 8 + 2 + 12 * len(tags) + 4, f"{order}HHII"
+    entries = b"".join(struct.pack(long, tag, 4, 1, start if tag == 273 else tags[tag]) for tag in sorted(tags))
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    return magic + struct.pack(f"{order}IH", 8, len(tags)) + entries + bytes(4) + strip
 
 
-def twelve_bits(level: int) -> bytes:
-    return bytes([level >> 4, (level & 15) << 4 | level >> 8, level & 255]) * 32
-
-
+@pytest.mark.parametrize("compression", [1, 8], ids=["plain", "deflate"])
+@pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(
-    ("data", "grey"),
+    ("bits", "level", "grey"),
     [
-        (grey_tiff(twelve_bits(4095), 12, 1), 255),
-        (grey_tiff(twelve_bits(2048), 12, 1), 128),  # 2048 / 4095 * 255 = 127.53
-        (grey_tiff(twelve_bits(4095), 12, 0), 0),
-        (grey_tiff(twelve_bits(2048), 12, 0), 127),
-        (grey_tiff(struct.pack("<H", 65535) * 64, 16, 0), 0),
-        (grey_tiff(struct.pack("<H", 257 * 9) * 64, 16, 0), 246),
-        (grey_tiff(struct.pack("<H", 257 * 9) * 64, 16, 1), 9),
-        (grey_tiff(bytes([9]) * 64, 8, 0), 246),
-        (grey_tiff(bytes([0xFF]) * 32, 4, 0), 0),
-        (grey_tiff(bytes([0x00]) * 8, 1, 0), 255),
+        (1, 1, 255),
+        (4, 5, 85),  # 5 / 15 * 255
+        (8, 9, 9),
+        (12, 4095, 255),
+        (12, 2048, 128),  # 2048 / 4095 * 255 = 127.53
+        (12, 1000, 62),
+        (16, 65535, 255),
+        (16, 257 * 9, 9),
     ],
 )
-def test_grey_of_any_depth_has_its_own_white_and_may_be_inverted(data: bytes, grey: int) -> None:
-    assert (decode(data, GREY) == grey).all()
+def test_grey_of_any_depth_has_its_own_white_and_may_be_inverted(
+    bits: int, level: int, grey: int, order: str, compression: int
+) -> None:
+    if bits == 16:
+        strip = struct.pack(f"{order}H", level) * 64
+    else:
+        strip = int(f"{level:0{bits}b}" * 64, 2).to_bytes(8 * bits, "big")
+    strip = strip if compression == 1 else zlib.compress(strip)
+    assert (decode(grey_tiff(strip, bits, 1, order, compression), GREY) == grey).all()
+    assert (decode(grey_tiff(strip, bits, 0, order, compression), GREY) == 255 - grey).all()
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
