@@ -53,7 +53,7 @@ def load(context: str | None, environment: Mapping[str, str] = os.environ) -> Ac
     """
     text = environment.get("KUBECONFIG") or "~/.kube/config"
     paths = [Path(part).expanduser() for part in text.split(os.pathsep) if part]
-    there = [path for path in paths if path.exists()]
+    there = [path for path in paths if os.path.exists(path)]  # false where one may not look, too
     shown = os.pathsep.join(str(path) for path in there or paths)
     if not there:
         raise NotThere(f"kubeconfig {shown}: no such file: set KUBECONFIG to your cluster's, or give --context")
