@@ -89,6 +89,18 @@ def figure_groups(figures: Figures) -> list[Group]:
             rows.append(
                 Row("the same, all generated", "", f"{q.frechet_all:.3g}", "", note=f"{q.images * q.sets:,} images")
             )
+        if q.kernel is not None and q.kernel_real is not None:
+            rows.append(
+                Row(
+                    q.kernel_name,
+                    q.kernel_name.replace("kernel distance", "kernel"),
+                    _spread(q.kernel, q.kernel_std),
+                    _spread(q.kernel_real, q.kernel_real_std),
+                    note="less is better",
+                )
+            )
+        if q.frechet_training is not None:
+            rows.append(Row(q.frechet_training_name, "", f"{q.frechet_training:.3g}", "", note="copies make it less"))
         for name, share, real in (
             ("precision", q.precision, q.precision_real),
             ("recall", q.recall, q.recall_real),
@@ -127,6 +139,10 @@ def _memorization(figure: Memorization, kind: str) -> Row:
         real_share=figure.floor,
         verdict=figure.verdict,
     )
+
+
+def _spread(mean: float, deviation: float | None) -> str:
+    return f"{mean:.3g}" if deviation is None else f"{mean:.3g} ± {deviation:.2g}"
 
 
 def _with_bounds(text: str, share: Share | None) -> str:
