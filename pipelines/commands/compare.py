@@ -55,13 +55,13 @@ def main(argv: Sequence[str]) -> None:
         given = _with_classifier(store, every[0].config, given, console)
         every = entries(store, name, arms, arguments.seeds, arguments.preset, given)
     notes = _checked(every, dataset)
-    _check_one_dataset(every, dataset)
     for note in notes:
         console.print(f"note: {note}")
 
     # runs
     done = {entry.run.name: found for entry in every if (found := result_of(entry))}
     left = [entry for entry in every if entry.run.name not in done]
+    _check_one_dataset(every, dataset)
     folder = arguments.out or Path(f"compare-{name}")
     parallel = arguments.parallel or _at_once(every[0].config, arguments.engine)
     console.print(f"{len(every)} runs, {len(done)} done before; {min(parallel, max(1, len(left)))} at a time")

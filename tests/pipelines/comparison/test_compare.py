@@ -13,7 +13,7 @@ import pytest
 
 from tests.runs import fingerprint
 from unecho.components.failure import DONE, FATAL, TERMINATED
-from unecho.components.run import Plan, ReportRecord, Run
+from unecho.components.run import DatasetRecord, Plan, ReportRecord, Run
 from unecho.pipelines.commands import main
 
 QUICK = "--preset tiny --variants default,iet-agc+ --seeds 1 --no-classifier"
@@ -90,6 +90,20 @@ def test_a_run_that_fails_is_named_and_the_others_are_compared(
     found = json.loads((tmp_path / "out/compare.json").read_text())
     assert [run["arm"] for run in found["runs"]] == ["default"]
     assert found["missing"] == ["tiny-broken-0"]
+
+
+def test_arms_are_compared_on_one_data_set_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = tmp_path / "arms.yaml"
+    arms.write_text("few: {variant: default, data: {train_limit: 32}}\n")
+    assert compare(tmp_path, f"{QUICK} --arms {arms}") == FATAL
+    assert "arm few: its section data is not that of arm default: arms are compared on one" in capsys.readouterr().err
+    run = Run.at(str(tmp_path), "tiny-default-0")  # of an earlier start, before images were added
+    record = DatasetRecord(
+        digest="d" * 64, samples=2, train_samples=1, held_out_samples=1, channels=1, resolution=8, notes=[]
+    )
+    run.commit(record)
+    assert compare(tmp_path, QUICK) == FATAL
+    assert "runs/tiny-default-0: trains on data set dddddddddddddddd..., the others on" in capsys.readouterr().err
 
 
 def test_asked_to_stop_it_tells_its_runs_and_goes_on_from_there(tmp_path: Path) -> None:
