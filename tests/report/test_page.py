@@ -11,7 +11,7 @@ from unecho.components.progress import Silent
 from unecho.components.report.charts import line
 from unecho.components.report.figures import Figures, Pair, load_figures
 from unecho.components.report.page import Pictures, data_uri, page, split_strip
-from unecho.components.report.tables import aligned, figure_table
+from unecho.components.report.tables import aligned, figure_groups, figure_table
 from unecho.components.run import Run
 from unecho.components.store import fetch
 
@@ -97,5 +97,18 @@ def test_the_table_fits_80_columns_and_puts_memorization_beside_floor_and_qualit
     lines = aligned(figure_table(figures_of(planted())))
     assert max(len(line) for line in lines) <= 80
     text = "\n".join(lines)
-    for said in ("MQ < 0.1 aware", "MQ < 0.1 plain", "real images", "Frechet (pixels)", "precision", "recall", "echo"):
+    for said in ("MQ < 0.1 aware", "MQ < 0.1 plain", "real images", "Frechet (pixels)", "kernel (pixels)", "precision", "recall", "echo"):
         assert said in text
+
+
+def test_quality_shows_the_kernel_distance_with_its_spread_and_what_papers_publish_by_its_whole_name(
+    planted: Callable[..., Run],
+):
+    figures = figures_of(planted())
+    quality = figures.quality
+    rows = {row.name: row for row in figure_groups(figures)[-1].rows}
+    kernel = rows["kernel distance (pixels)"]
+    assert kernel.generated == f"{quality.kernel:.3g} ± {quality.kernel_std:.2g}"
+    assert kernel.real == f"{quality.kernel_real:.3g} ± {quality.kernel_real_std:.2g}"
+    published = rows["Frechet distance (pixels) against the training set (published protocol)"]
+    assert (published.generated, published.real) == (f"{quality.frechet_training:.3g}", "")
