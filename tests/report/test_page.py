@@ -97,7 +97,16 @@ def test_the_table_fits_80_columns_and_puts_memorization_beside_floor_and_qualit
     lines = aligned(figure_table(figures_of(planted())))
     assert max(len(line) for line in lines) <= 80
     text = "\n".join(lines)
-    for said in ("MQ < 0.1 aware", "MQ < 0.1 plain", "real images", "Frechet (pixels)", "kernel (pixels)", "precision", "recall", "echo"):
+    for said in (
+        "MQ < 0.1 aware",
+        "MQ < 0.1 plain",
+        "real images",
+        "Frechet (pixels)",
+        "kernel (pixels)",
+        "precision",
+        "recall",
+        "echo",
+    ):
         assert said in text
 
 
