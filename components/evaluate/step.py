@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..config import RunConfig
 from ..config.fields import Data
@@ -19,7 +20,7 @@ from ..measures.intervals import Share
 from ..measures.memorization import Closeness, closeness
 from ..measures.quality import Compared, compare
 from ..measures.transforms import stages
-from ..measures.verdict import Memorization, beside_floor, judged, smoke_reason
+from ..measures.verdict import Measure, Memorization, beside_floor, judged, smoke_reason
 from ..progress import Progress
 from ..report import history, selection
 from ..report.figures import Attack, Figures, Histogram, Quality
@@ -73,7 +74,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     found = extract(generated, training, held_out, allowed, config.evaluate, computes)
     near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
     attack = beside_floor("extraction", True, config.evaluate.extraction, found.hit, found.floor, found.guesses)
-    figures_of_all = [*_memorization(config, measured, floors), attack]
+    figures_of_all = [*_memorization(config, measured, floors, near), attack]
     memorization = judged(figures_of_all, config.evaluate.deciding, config.evaluate.margin)
 
     # quality beside that of real images
@@ -126,17 +127,31 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     return run.commit(record, model.round)
 
 
-def _memorization(config: RunConfig, measured: Sequence[Closeness], floors: Sequence[Closeness]) -> list[Memorization]:
-    """Every threshold, plain and augmentation-aware."""
+def _memorization(
+    config: RunConfig, measured: Sequence[Closeness], floors: Sequence[Closeness], near: NDArray[np.bool_]
+) -> list[Memorization]:
+    """Every threshold, plain and augmentation-aware.
+
+    Args:
+        near: which held-out images have a near duplicate in the training set.
+    """
     figures = []
     bound = config.evaluate.second_nearest
     for aware, (generated, floor) in enumerate(zip(measured, floors, strict=True)):
+        sets = (generated, floor, floor.of(~near))
         for tau in config.evaluate.thresholds:
-            close, by_chance = (Share.counted(c.below(tau), len(c.mq)) for c in (generated, floor))
-            figures.append(beside_floor("mq", bool(aware), tau, close, by_chance))
-        close, by_chance = (Share.counted(c.far_nearer(bound), len(c.mq)) for c in (generated, floor))
-        figures.append(beside_floor("second_nearest", bool(aware), bound, close, by_chance))
+            figures.append(_beside_floors("mq", bool(aware), tau, [(c.below(tau), len(c.mq)) for c in sets]))
+        counts = [(c.far_nearer(bound), len(c.mq)) for c in sets]
+        figures.append(_beside_floors("second_nearest", bool(aware), bound, counts))
     return figures
+
+
+def _beside_floors(measure: Measure, aware: bool, threshold: float, counts: Sequence[tuple[int, int]]) -> Memorization:
+    """From how many of how many images of the generated, the held-out, and the held-out without near copies."""
+    generated, floor = (Share.counted(*count) for count in counts[:2])
+    some = 0 < counts[2][1] < floor.of
+    apart = Share.counted(*counts[2]) if some else None
+    return beside_floor(measure, aware, threshold, generated, floor, floor_apart=apart)
 
 
 def _quality(compared: Compared, features: Features, neighbours: int) -> Quality:

@@ -43,6 +43,10 @@ class Closeness:
         """Images whose nearest-to-second-nearest distance ratio is below `ratio`."""
         return int((self.second_ratio < ratio).sum())
 
+    def of(self, chosen: NDArray[np.bool_]) -> "Closeness":
+        """Of the images for which `chosen`, bool [M], holds."""
+        return Closeness(self.nearest[chosen], self.second[chosen], self.mq[chosen], self.second_ratio[chosen])
+
     def order(self) -> NDArray[np.int64]:
         """Images from the most to the least memorized one; equal ones by index."""
         return np.lexsort((self.second_ratio, self.mq)).astype(np.int64)

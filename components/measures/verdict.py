@@ -66,6 +66,9 @@ class Memorization(BaseModel):
     generated: Share
     floor: Share
     """The same of held-out real images."""
+    floor_apart: Share | None = None
+    """The same without held-out images that have a near duplicate in the training set, where there are such; the
+    verdict goes by `floor`."""
     difference_low: float
     difference_high: float
     """95 % interval of generated minus floor."""
@@ -92,7 +95,13 @@ class Memorization(BaseModel):
 
 
 def beside_floor(
-    measure: Measure, aware: bool, threshold: float, generated: Share, floor: Share, guesses: int | None = None
+    measure: Measure,
+    aware: bool,
+    threshold: float,
+    generated: Share,
+    floor: Share,
+    guesses: int | None = None,
+    floor_apart: Share | None = None,
 ) -> Memorization:
     """A figure beside its floor, not yet judged."""
     low, high = difference(generated, floor)
@@ -103,6 +112,7 @@ def beside_floor(
         guesses=guesses,
         generated=generated,
         floor=floor,
+        floor_apart=floor_apart,
         difference_low=low,
         difference_high=high,
     )

@@ -199,6 +199,8 @@ class Figures(_Figures):
         metrics: dict[str, float] = {}
         for figure in self.memorization:
             metrics |= {figure.name: figure.generated.share, f"{figure.name}_floor": figure.floor.share}
+            if figure.floor_apart is not None:
+                metrics[f"{figure.name}_floor_apart"] = figure.floor_apart.share
         for quality in self.qualities:
             frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
             kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"

@@ -51,6 +51,7 @@ class Row:
     Attributes:
         name: what is measured; `short`: where there is little room.
         generated, real: values as text, with their 95 % intervals where they are shares of images.
+        real_apart: the floor without held-out images that have a near duplicate in the training set.
         verdict: of a measure of memorization; `note` says of the others which way is better.
     """
 
@@ -60,6 +61,7 @@ class Row:
     real: str
     generated_share: Share | None = None
     real_share: Share | None = None
+    real_apart: Share | None = None
     verdict: Verdict | None = None
     note: str = ""
 
@@ -137,6 +139,7 @@ def _memorization(figure: Memorization, kind: str) -> Row:
         real=percent(figure.floor.share),
         generated_share=figure.generated,
         real_share=figure.floor,
+        real_apart=figure.floor_apart,
         verdict=figure.verdict,
     )
 

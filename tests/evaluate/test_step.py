@@ -86,6 +86,27 @@ def test_the_report_has_the_published_distance_the_kernel_distance_and_the_power
     assert figures.attack.power == pytest.approx(1 - none - once)
 
 
+def test_the_floor_stands_also_without_held_out_images_that_have_a_near_duplicate_in_the_training_set(
+    planted: Make, monkeypatch: pytest.MonkeyPatch
+):
+    _, plain = evaluated(planted(name="plain"))
+    monkeypatch.setattr(f"{evaluate.__module__}.near_copies", lambda images, *_: np.arange(len(images)) < 10)
+    run = planted(name="near")
+    record, figures = evaluated(run)
+    assert all(figure.floor_apart is None for figure in plain.memorization)
+    assert figures.held_out_near_copies == 10
+    for before, figure in zip(plain.memorization, figures.memorization, strict=True):
+        assert (figure.floor, figure.verdict) == (before.floor, before.verdict)  # the verdict goes by the whole floor
+        if figure.measure == "extraction":
+            assert figure.floor_apart is None
+            continue
+        assert figure.floor_apart is not None
+        assert figure.floor_apart.of == figure.floor.of - 10
+        assert 0 <= figure.floor.count - figure.floor_apart.count <= 10
+        assert record.headline[f"{figure.name}_floor_apart"] == figure.floor_apart.share
+    assert "without near duplicates" in text(run, record, "report.html")
+
+
 def test_the_report_says_where_it_comes_from(planted: Make):
     run = planted()
     record, figures = evaluated(run)
