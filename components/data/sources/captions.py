@@ -47,7 +47,7 @@ class Captions:
         """
         names, notes = Names(keys, _roots(store)), []
         for key in sorted(metadata, key=lambda key: (key.count("/"), key)):
-            folder, depth = posixpath.dirname(key), key.count("/")
+            folder, depth = key[: key.rfind("/") + 1], key.count("/")
             columns = dict[str, None]()
             captioned = False
             for entry in entries(store, key):

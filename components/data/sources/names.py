@@ -25,7 +25,7 @@ class Names:
 
         Args:
             name: relative to `folder`, or a whole path below the source.
-            folder: of the metadata file, as a key.
+            folder: of the metadata file, as its key begins: with a slash at its end, or nothing.
         """
         candidates = list(dict.fromkeys(c for n in (name, name.replace("\\", "/")) for c in self._keys_of(n, folder)))
         for key in candidates:
@@ -39,8 +39,8 @@ class Names:
     def _keys_of(self, name: str, folder: str) -> list[str]:
         for root in self._roots:
             if name.startswith(f"{root}/"):
-                return [posixpath.normpath(name[len(root) + 1 :])]
-        return [posixpath.normpath(posixpath.join(folder, name)), posixpath.normpath(name)]
+                return _both_forms("", name[len(root) + 1 :])
+        return [] if name.startswith("/") else [*_both_forms(folder, name), *_both_forms("", name)]
 
     def _by_composed(self) -> dict[str, int | None]:
         """Images by their names in composed form; None where two have the same."""
@@ -50,3 +50,18 @@ class Names:
                 name = unicodedata.normalize("NFC", self._keys[item])
                 self._composed[name] = None if name in self._composed else item
         return self._composed
+
+
+def _both_forms(folder: str, name: str) -> list[str]:
+    """The name as it is written, else without its doubled slashes; those of keys, which mean something on S3, stay."""
+    return [_resolved(folder + form) for form in (name, posixpath.normpath(name))]
+
+
+def _resolved(key: str) -> str:
+    parts: list[str] = []
+    for part in key.split("/"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)

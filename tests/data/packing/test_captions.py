@@ -147,6 +147,18 @@ def test_two_names_that_differ_in_unicodes_form_alone_are_not_mixed_up() -> None
     assert sorted(found) == [0, 1]  # each is found as it is written
 
 
+def test_a_key_with_an_empty_part_is_a_folder_of_its_own() -> None:
+    from unecho.components.data.sources.keys import Keys
+
+    keys = Keys()
+    for name in ("a//x.png", "a/x.png", "a/y.png"):  # as a bucket may hold them
+        keys.append(name)
+    names = Names(keys, [])
+    assert [names.find("x.png", folder) for folder in ("a//", "a/")] == [0, 1]
+    assert names.find("y.png", "a//") is None
+    assert [names.find(name, "") for name in ("a//x.png", "a//y.png", "./a//../y.png")] == [0, 2, 2]
+
+
 def test_text_files_beside_images_are_captions_where_metadata_have_none(prepare, tree, noise) -> None:
     a, b, c, d = noise(4)
     files = {
