@@ -77,6 +77,9 @@ class Data(Section):
     split_by: Literal["auto", "folder", "none"] = "auto"
     """What is never on both sides of the split. `auto`: duplicates and near duplicates; `folder`: also the images of
     one folder (a patient, a burst); `none`: equal images alone."""
+    split_column: str | None = None
+    """A column of the metadata files (patient, burst): images with one value in it are never on both sides of the split
+    either. An image without a value is by itself."""
     near_duplicate: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Images are near duplicates when their squared distance, mean levels taken out and mirroring allowed, is below
     this share of that of unrelated images (0.03: 15 grey levels at a usual contrast); 0 for equal ones alone."""

@@ -1,4 +1,4 @@
-"""Which samples are never parted by the split: equal ones, near duplicates, those of a folder."""
+"""Which samples are never parted by the split: equal ones, near duplicates, of a folder, of a value."""
 
 import posixpath
 from collections.abc import Callable
@@ -34,16 +34,18 @@ def group_samples(
     digests: NDArray[np.uint8],
     name: Callable[[int], str],
     data: Data,
+    column: NDArray[np.int64] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Grouping:
-    """Group the samples as data.near_duplicate and data.split_by want it.
+    """Group the samples as data.near_duplicate, data.split_by and data.split_column want it.
 
     Args:
         digests: uint8 [n, 32], SHA-256 of each one's pixels.
         name: of a sample, its folder in front.
+        column: int64 [n], the same for samples with one value of data.split_column, -1 for none.
 
     Raises:
-        Fatal: data.split_by folder, and all samples lie in one folder.
+        Fatal: data.split_by folder, and all samples lie in one folder; or data.split_column, and all have one value.
     """
     _, first, equal = np.unique(digests, axis=0, return_index=True, return_inverse=True)
     equal = equal.reshape(-1).astype(np.int64)
@@ -64,6 +66,18 @@ def group_samples(
             )
         joined.append(folder)
         notes.append(f"{int(folder.max(initial=-1)) + 1} folders: none is on both sides of the split")
+    if column is not None:
+        values = column.copy()
+        alone = column < 0
+        values[alone] = column.max(initial=-1) + 1 + np.arange(int(alone.sum()))
+        if data.held_out and len(digests) > 1 and len(np.unique(values)) == 1:
+            raise Fatal(
+                f"data.split_column: {data.split_column}: all {len(digests)} images have one value: name a column that "
+                "tells them apart, or leave it out"
+            )
+        joined.append(values)
+        found = f"{len(np.unique(column[~alone]))} values of {data.split_column}: none is on both sides of the split"
+        notes.append(f"{found}; {int(alone.sum())} images have none" if alone.any() else found)
     number = _united(joined)
     if len(joined) > 1 and len(number) and (largest := int(np.bincount(number).max())) > len(number) / 2:
         notes.append(

@@ -81,6 +81,7 @@ def pack_source(
         packed.digests,
         lambda sample: source.name(int(packed.items[sample])),
         data,
+        None if source.groups is None else source.groups[packed.items],
         lambda done, of: progress.update(done, of, "images compared"),
     )
     kept, held_out = split_samples(packed.digests, grouping.number, data, test)
@@ -128,9 +129,9 @@ def _prepare_config(data: Data, fit: Fit) -> dict[str, Any]:
 
 
 def _fields(data: Data, *left_out: str) -> dict[str, Any]:
-    """The fields that count. `official_test` came later and counts where it is set: what was prepared before stands."""
-    fields = data.model_dump(mode="json", exclude=set(left_out))
-    return fields if data.official_test else {name: fields[name] for name in fields if name != "official_test"}
+    """The fields that count. Those that came later do where they are set: what was prepared before stands."""
+    unset = {name for name in ("official_test", "split_column") if not getattr(data, name)}
+    return data.model_dump(mode="json", exclude={*left_out, *unset})
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class DigitsSource:
     layout: str = "digits"
     address: str = "digits"
     captions: int = 0
+    groups: NDArray[np.int64] | None = None
     test: NDArray[np.bool_] | None = None
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from ...failure import Fatal
 from ...store import Store
 from ...store.directory import DirectoryStore
 from .keys import Keys, shown
-from .metadata import FILE_COLUMNS, TEXT_COLUMNS, Entry, entries
+from .metadata import FILE_COLUMNS, TEXT_COLUMNS, Entry, entries, plain_name
 from .names import Names
 
 METADATA = frozenset({"metadata.jsonl", "metadata.csv", "metadata.parquet"})
@@ -19,9 +19,15 @@ _NUMBERS = re.compile(r"[\s\d.,+-]*")
 
 
 class Captions:
-    """Captions of some of the keys, in one piece of memory."""
+    """Captions of some of the keys, in one piece of memory.
 
-    def __init__(self, count: int) -> None:
+    Attributes:
+        groups: int64 [count], the same for keys with one value of the column of groups, -1 for none.
+    """
+
+    def __init__(self, count: int, group_column: str | None = None) -> None:
+        self._column, self._values = group_column, dict[str, int]()
+        self.groups = np.full(count, -1, np.int64)
         self._text = bytearray()
         self._start = np.full(count, -1, np.int64)
         self._length = np.zeros(count, np.int64)
@@ -80,7 +86,22 @@ class Captions:
             raise Fatal(f"{place}: names {name} a second time")
         self._depth[item] = depth
         self._set(item, text[1] if text else None)
+        if self._column is not None:
+            self.groups[item] = self._group(place, entry, self._column)
         return text is not None
+
+    def _group(self, place: str, entry: Entry, column: str) -> int:
+        found = entry.first([plain_name(column)])
+        if found is None:
+            raise Fatal(
+                f"data.split_column: {column}: {place}: no such column; it has the fields "
+                f"{', '.join(entry.fields) or '(none)'}"
+            )
+        value = found[1]
+        if isinstance(value, dict | list):
+            raise Fatal(f"data.split_column: {place}: {found[0]} {value!r} is not one value")
+        text = "" if value is None else str(value).strip()
+        return self._values.setdefault(text, len(self._values)) if text else -1
 
     def read_beside(self, store: Store, texts: list[str], keys: Keys) -> set[str]:
         """Take x.txt for the caption of x.png, where no metadata file has one and it is not of numbers alone.

@@ -120,6 +120,7 @@ class CifarSource:
         self.labels = np.concatenate([self._read_labels(stat) for stat in stats])
         self.label_names = self._read_names()
         self.notes = [*tree.notes, "only the training files are read; held-out images are split off from them"]
+        self.groups: NDArray[np.int64] | None = None
         self.test: NDArray[np.bool_] | None = None
         if official_test:
             self.notes[-1] = "the held-out images are the test file's"

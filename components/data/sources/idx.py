@@ -79,6 +79,7 @@ class IdxSource:
         self._images = np.concatenate(read) if official_test else read[0]
         self.count = len(self._images)
         self.notes = [*tree.notes, "only the training file is read; held-out images are split off from it"]
+        self.groups: NDArray[np.int64] | None = None
         self.test: NDArray[np.bool_] | None = None
         if official_test:
             self.notes[-1] = "the held-out images are the test file's"

@@ -34,13 +34,17 @@ class ImagesSource:
     """
 
     layout: str = "images"
+    groups: NDArray[np.int64] | None
     test: NDArray[np.bool_] | None = None
 
-    def __init__(self, tree: SourceTree) -> None:
+    def __init__(self, tree: SourceTree, group_column: str | None = None) -> None:
         """List the source.
 
+        Args:
+            group_column: data.split_column.
+
         Raises:
-            Fatal: no image in it, or a metadata file that does not fit; names it.
+            Fatal: no image in it, a metadata file that does not fit, or one without that column; names it.
         """
         self._store, self.address, self.notes = tree.store, tree.store.url, list(tree.notes)
         self._keys, self._bytes = Keys(), 0
@@ -68,7 +72,12 @@ class ImagesSource:
                 f"data.source: {self.address}: no images there{found_in(tree)}: it needs {' '.join(sorted(SUFFIXES))}"
             )
         self._set_labels(list(folders), np.frombuffer(folder_of, np.int32))
-        self._set_captions(metadata, texts, fingerprint, others)
+        if group_column is not None and not metadata:
+            raise Fatal(
+                f"data.split_column: {group_column}: {self.address}: no metadata file there "
+                f"({', '.join(sorted(METADATA))}) that could have such a column"
+            )
+        self._set_captions(metadata, texts, fingerprint, others, group_column)
         self.fingerprint = fingerprint.hexdigest()
         passed_over = [str(passed) for passed in (tree.passed_over, others) if passed]
         if passed_over:
@@ -91,12 +100,20 @@ class ImagesSource:
         return decode_keys(self._store, batches, fit, workers, self.count, self._bytes)
 
     def _set_captions(
-        self, metadata: list[str], texts: list[Stat], fingerprint: Fingerprint, others: PassedOver
+        self,
+        metadata: list[str],
+        texts: list[Stat],
+        fingerprint: Fingerprint,
+        others: PassedOver,
+        group_column: str | None,
     ) -> None:
-        self.captions, self._captions = 0, Captions(self.count) if metadata or texts else None
+        self.captions, self.groups = 0, None
+        self._captions = Captions(self.count, group_column) if metadata or texts else None
         if not self._captions:
             return
         self.notes += self._captions.read(self._store, metadata, self._keys)
+        if group_column is not None:
+            self.groups = self._captions.groups
         used = self._captions.read_beside(self._store, [text.key for text in texts], self._keys)
         for text in texts:
             if text.key in used:

@@ -35,12 +35,16 @@ def open_source(data: Data, root: Store | None = None) -> Source:
         if data.source != "digits":
             raise Fatal(f"data.layout: digits is scikit-learn's own: set data.source=digits, not '{data.source}'")
         _refuse_test(data, "digits")
+        _refuse_column(data, "digits")
         return DigitsSource()
     store = open_store(data.source)
     if isinstance(store, DirectoryStore):
         _check_directory(data, store)
     tree = SourceTree(store, root)
-    match data.layout if data.layout != "auto" else _found_layout(tree):
+    layout = data.layout if data.layout != "auto" else _found_layout(tree)
+    if layout != "images":
+        _refuse_column(data, layout)
+    match layout:
         case "cifar10":
             return CifarSource(tree, "cifar10", data.official_test)
         case "cifar100":
@@ -49,7 +53,7 @@ def open_source(data: Data, root: Store | None = None) -> Source:
             return IdxSource(tree, data.official_test)
         case _:
             _refuse_test(data, "images")
-            return ImagesSource(tree)
+            return ImagesSource(tree, data.split_column)
 
 
 def _check_directory(data: Data, store: DirectoryStore) -> None:
@@ -115,3 +119,8 @@ def _refuse_test(data: Data, layout: str) -> None:
             f"data.official_test: true needs a test file, layout {layout} has none (cifar10, cifar100 and idx have): "
             "set data.official_test=false and data.held_out"
         )
+
+
+def _refuse_column(data: Data, layout: str) -> None:
+    if data.split_column is not None:
+        raise Fatal(f"data.split_column: {data.split_column}: layout {layout} has no metadata files with columns")

@@ -41,6 +41,8 @@ class Source(Protocol):
         label_names: name of label i.
         captions: samples that have a caption.
         notes: what a user should know about the source, a line each.
+        groups: int64 [count], the same for images with one value of data.split_column, -1 for none; None where no
+            column is asked for.
         test: bool [count], the records of an official test file; None where the source was opened without it.
     """
 
@@ -52,6 +54,7 @@ class Source(Protocol):
     label_names: list[str]
     captions: int
     notes: list[str]
+    groups: NDArray[np.int64] | None
     test: NDArray[np.bool_] | None
 
     def native(self) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from unecho.components.store.directory import DirectoryStore
 class Synthetic:
     """Any number of images of 32x32 pixels, made when they are asked for."""
 
-    layout, address, fingerprint, captions, test = "images", "synthetic", "0", 0, None
+    layout, address, fingerprint, captions = "images", "synthetic", "0", 0
+    groups = test = None
 
     def __init__(self, count: int) -> None:
         self.count, self.notes = count, []

@@ -222,3 +222,46 @@ def test_near_duplicates_are_parted_where_only_equal_ones_count(prepare, tree) -
         side = dict(zip(done.names(), done.dataset.held_out.tolist(), strict=True))
         parted.append(any(side[f"{n:02}.png"] != side[f"{n:02}b.png"] for n in range(12)))
     assert parted == [True, True]
+
+
+def patients(images: list[np.ndarray], of: list[str]) -> dict[str, object]:
+    """Images in one folder, and a metadata file without captions that says whose they are."""
+    lines = "".join(f"{number:03}.png,{patient}\n" for number, patient in enumerate(of))
+    return {f"{number:03}.png": image for number, image in enumerate(images)} | {
+        "metadata.csv": f"file_name,Patient ID\n{lines}"
+    }
+
+
+def test_images_with_one_value_of_a_column_are_on_one_side(prepare, tree, noise) -> None:
+    of = [f"p{number % 12}" for number in range(58)] + ["", ""]
+    source = tree(patients(list(noise(60)), of))
+    done = prepare(source, "data.held_out=0.25", "data.split_column=Patient ID")
+    held_out, training = ({of[row] for row in rows} for rows in (done.dataset.held_out_rows, done.dataset.train_rows))
+    assert held_out
+    assert not (held_out & training) - {""}
+    assert "12 values of Patient ID: none is on both sides of the split; 2 images have none" in done.record.notes
+    parted = prepare(source, "data.held_out=0.25")
+    assert {of[row] for row in parted.dataset.held_out_rows} & {of[row] for row in parted.dataset.train_rows} - {""}
+
+
+@pytest.mark.parametrize(
+    ("column", "of", "says"),
+    [
+        (
+            "ward",
+            ["a", "b", "c"],
+            r"data\.split_column: ward: .*metadata\.csv, line 2: no such column; it has the fields",
+        ),
+        ("patient_id", ["a", "a", "a"], r"data\.split_column: patient_id: all 3 images have one value"),
+    ],
+)
+def test_a_column_that_parts_nothing_is_named(prepare, tree, noise, column: str, of: list[str], says: str) -> None:
+    with pytest.raises(Fatal, match=says):
+        prepare(tree(patients(list(noise(3)), of)), "data.held_out=0.3", f"data.split_column={column}")
+
+
+def test_a_source_without_metadata_has_no_column(prepare, tree, noise) -> None:
+    with pytest.raises(Fatal, match=r"data\.split_column: patient: .*: no metadata file there"):
+        prepare(tree({"a.png": noise(1)[0]}), "data.split_column=patient")
+    with pytest.raises(Fatal, match=r"data\.split_column: patient: layout digits has no metadata files"):
+        prepare("digits", "data.split_column=patient")
