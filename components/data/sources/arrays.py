@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ...failure import Fatal
 from ..image import BadImage, Fit, fit_image
 from ..manifest import row_digests
 from .source import Decoded
+from .tree import SourceTree
 
 
 def decode_arrays(
@@ -40,6 +41,38 @@ def decode_arrays(
 
 def _as_image(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+class RecordFiles:
+    """What sources have in common whose samples are records of few files: names by number, the test file's records.
+
+    Attributes:
+        notes, groups, test: see `Source`.
+    """
+
+    captions: int = 0
+    groups: NDArray[np.int64] | None = None
+
+    def __init__(self, tree: SourceTree, keys: Sequence[str], records: Sequence[int], training: int, only: str) -> None:
+        """
+        Args:
+            keys: of the files; records: how many each holds.
+            training: how many of the files are for training; those after them are official test files.
+            only: the note where there are none of these.
+        """
+        self._keys, self._starts = keys, np.cumsum([0, *records])
+        self.count = int(self._starts[-1])
+        self.test: NDArray[np.bool_] | None = None
+        if training < len(keys):
+            self.test = np.arange(self.count) >= self._starts[training]
+        self.notes = [*tree.notes, only if self.test is None else "the held-out images are the test file's"]
+
+    def name(self, item: int) -> str:
+        file = int(np.searchsorted(self._starts, item, "right")) - 1
+        return f"{self._keys[file]}#{item - int(self._starts[file])}"
+
+    def caption(self, item: int) -> str | None:
+        return None
 
 
 class DigitsSource:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...failure import Fatal
 from ...store import Missing, Stat, Store
 from ..image import Fit
-from .arrays import decode_arrays
+from .arrays import RecordFiles, decode_arrays
 from .contents import found_in
 from .source import Decoded, Fingerprint
 from .tree import SourceTree
@@ -77,10 +77,8 @@ def is_cifar(store: Store, key: str, layout: Cifar) -> bool:
     return True
 
 
-class CifarSource:
+class CifarSource(RecordFiles):
     """Training records of CIFAR, and where asked those of the test file after them; read range by range."""
-
-    captions: int = 0
 
     def __init__(self, tree: SourceTree, layout: Cifar, official_test: bool = False) -> None:
         """
@@ -114,27 +112,18 @@ class CifarSource:
                     f"{layout}'s binary format"
                 )
         self.fingerprint = fingerprint.hexdigest()
-        self._keys = [stat.key for stat in stats]
-        self._starts = np.cumsum([0, *(stat.size // self._record for stat in stats)])
-        self.count = int(self._starts[-1])
+        super().__init__(
+            tree,
+            [stat.key for stat in stats],
+            [stat.size // self._record for stat in stats],
+            training,
+            "only the training files are read; held-out images are split off from them",
+        )
         self.labels = np.concatenate([self._read_labels(stat) for stat in stats])
         self.label_names = self._read_names()
-        self.notes = [*tree.notes, "only the training files are read; held-out images are split off from them"]
-        self.groups: NDArray[np.int64] | None = None
-        self.test: NDArray[np.bool_] | None = None
-        if official_test:
-            self.notes[-1] = "the held-out images are the test file's"
-            self.test = np.arange(self.count) >= self._starts[training]
 
     def native(self) -> tuple[int, int]:
         return 3, 32
-
-    def name(self, item: int) -> str:
-        file = int(np.searchsorted(self._starts, item, "right")) - 1
-        return f"{self._keys[file]}#{item - int(self._starts[file])}"
-
-    def caption(self, item: int) -> str | None:
-        return None
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         return decode_arrays(self._read_images, wanted, fit)

@@ -17,7 +17,7 @@ from ...failure import Fatal
 from ...store import Stat, Store
 from ..file_kinds import HEAD, kind_of
 from ..image import Fit
-from .arrays import decode_arrays
+from .arrays import RecordFiles, decode_arrays
 from .contents import found_in
 from .source import Decoded, Fingerprint
 from .tree import SourceTree
@@ -45,11 +45,10 @@ def is_idx(store: Store, key: str) -> bool:
     return False
 
 
-class IdxSource:
+class IdxSource(RecordFiles):
     """The training images of an IDX source; the file is held in memory, as its users expect of such data sets."""
 
     layout: str = "idx"
-    captions: int = 0
 
     def __init__(self, tree: SourceTree, official_test: bool = False) -> None:
         """
@@ -75,15 +74,14 @@ class IdxSource:
                 f"{store.address(files[-1].key)}: images of {read[-1].shape[2:]} pixels, "
                 f"{files[0].key} has {read[0].shape[2:]}"
             )
-        self._keys, self._starts = [images.key for images in files], np.cumsum([0, *map(len, read)])
+        super().__init__(
+            tree,
+            [images.key for images in files],
+            [len(images) for images in read],
+            1,
+            "only the training file is read; held-out images are split off from it",
+        )
         self._images = np.concatenate(read) if official_test else read[0]
-        self.count = len(self._images)
-        self.notes = [*tree.notes, "only the training file is read; held-out images are split off from it"]
-        self.groups: NDArray[np.int64] | None = None
-        self.test: NDArray[np.bool_] | None = None
-        if official_test:
-            self.notes[-1] = "the held-out images are the test file's"
-            self.test = np.arange(self.count) >= len(read[0])
         given = [
             np.full(len(images), -1, np.int32) if labels is None else _labels(store, labels, len(images))
             for images, labels in zip(read, beside, strict=True)
@@ -94,13 +92,6 @@ class IdxSource:
 
     def native(self) -> tuple[int, int]:
         return 1, min(self._images.shape[2:])
-
-    def name(self, item: int) -> str:
-        file = int(np.searchsorted(self._starts, item, "right")) - 1
-        return f"{self._keys[file]}#{item - int(self._starts[file])}"
-
-    def caption(self, item: int) -> str | None:
-        return None
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         return decode_arrays(lambda items: self._images[items.start : items.stop], wanted, fit)
