@@ -56,8 +56,9 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     dataset = run.dataset(config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = generated_images(run, config, model.round, dataset)
+    planned = run.plan().files
     for field in ("evaluate.inception_weights", "evaluate.onnx_model"):
-        check_file(config, run.plan().files, field)
+        check_file(config, planned, field)
     compared_by = features_of(config.evaluate, computes, read_extractor)
 
     # memorization beside its floor
