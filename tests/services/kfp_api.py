@@ -2,13 +2,14 @@
 client needs. It says nothing about what the real API does with it."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.services import loopback
 
 PREFIX = "/apis/v2beta1"
 
@@ -81,7 +82,7 @@ def serving() -> Iterator[KfpApi]:
     """The stand-in on a loopback port."""
     api = KfpApi()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(loopback.Quiet, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -106,19 +107,9 @@ def serving() -> Iterator[KfpApi]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    api.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with loopback.serving(Handler) as address:
+        api.url = f"http://{address}"
         yield api
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _wanted(request: Request) -> str:

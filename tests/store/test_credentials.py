@@ -1,15 +1,15 @@
 """Whose requests: the sources of credentials and their order."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.services.loopback import Quiet, serving
 from tests.services.s3 import S3, bare
 from tests.store.test_secrets import everything_about
 from unecho.components.failure import Fatal
@@ -182,7 +182,7 @@ def test_a_profile_is_read_when_it_is_asked_for(tmp_path: Path, monkeypatch: pyt
         credentials.from_environment(Connection(Endpoint.from_environment())).retrieve()
 
 
-class TokenService(BaseHTTPRequestHandler):
+class TokenService(Quiet, BaseHTTPRequestHandler):
     """Gives each web identity, and each container, the keys of the test server."""
 
     asked: list[str]
@@ -211,18 +211,12 @@ class TokenService(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def token_service() -> Iterator[tuple[str, type[TokenService]]]:
     handler = type("Handler", (TokenService,), {"asked": [], "keys": ("key", "secret")})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
+    with serving(handler) as address:
+        yield f"http://{address}", handler
 
 
 def test_a_web_identity_is_exchanged_once_for_keys(

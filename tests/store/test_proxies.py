@@ -6,10 +6,9 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -17,6 +16,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from tests.services.exact_s3 import exact_s3
+from tests.services.loopback import Quiet, serving
 from tests.services.s3 import BUCKET, S3, bare
 from unecho.components.failure import Fatal
 from unecho.components.store import open_store
@@ -120,7 +120,7 @@ def forward_proxy(status: int | None = None) -> Iterator[tuple[str, list[tuple[s
     """
     asked: list[tuple[str, str | None]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
@@ -147,16 +147,8 @@ def forward_proxy(status: int | None = None) -> Iterator[tuple[str, list[tuple[s
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_CONNECT = answer  # noqa: N815
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        yield address, asked
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

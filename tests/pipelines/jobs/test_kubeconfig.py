@@ -1,12 +1,11 @@
 """A kubeconfig that cannot be used is one line that names the file, the context and what to do; exit status 2."""
 
 import base64
-import http.server
 import json
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from tests.runs import tiny
+from tests.services.loopback import Quiet, serving
 from unecho.components.plan.step import plan
 from unecho.components.run import Run
 from unecho.pipelines.commands import main
@@ -194,7 +194,7 @@ def answering(status: int, message: str) -> Iterator[tuple[str, list[str]]]:
     """An API server, or a proxy, that refuses all."""
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             body = json.dumps({"kind": "Status", "message": message}).encode()
@@ -205,16 +205,8 @@ def answering(status: int, message: str) -> Iterator[tuple[str, list[str]]]:
 
         do_CONNECT = do_GET  # noqa: N815  # http.server calls it so
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        yield address, asked
 
 
 def test_an_expired_token_is_told_by_the_file_and_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
