@@ -1,6 +1,7 @@
 """Fixtures that all rooms share."""
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -11,6 +12,17 @@ from tests.services.proxy import Proxy
 
 # A runner may have started the tests with SIGINT ignored, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why tests were skipped, a line for each reason, where pytest's own -rs has one for each test."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")
 
 
 @pytest.fixture(scope="session")
