@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import kfp_server_api
-from kfp.client import Client, ServiceAccountTokenVolumeCredentials
+from kfp.client import ServiceAccountTokenVolumeCredentials
 from urllib3.exceptions import HTTPError
 
 from ...components.failure import Fatal
 from ...components.run.records import code_version
+from .healthz import AskingOnce, cause, first_line, refusal, shown
 
 TOKEN_FILE: Final = "KF_PIPELINES_SA_TOKEN_PATH"
 """kfp's own variable: a file with a bearer token, such as a projected service account token."""
@@ -67,17 +68,20 @@ class Kubeflow:
 
         Raises:
             Fatal: it refuses us, or something else answers.
-            OSError: it cannot be reached.
+            OSError: it cannot be reached; within some seconds.
         """
         self._host = (host or os.environ.get("KF_PIPELINES_ENDPOINT") or "").rstrip("/")
         self._namespace = namespace
+        self._has_credentials = False
         with self._one_line_errors():
-            self._client = Client(
+            self._client = AskingOnce(
                 host=self._host or None,
                 namespace=namespace or "kubeflow",
                 credentials=_credentials(token_file),
                 ssl_ca_cert=str(ca) if ca else None,
             )
+            self._has_credentials = self._client.has_credentials
+            self._client.get_kfp_healthz()
 
     def upload(self, path: Path, name: str) -> Version:
         """Upload a pipeline, or a version of it; one that is there already is taken."""
@@ -123,12 +127,12 @@ class Kubeflow:
     def link(self, run_id: str) -> str:
         """Where the UI shows a run."""
         ui = os.environ.get("KF_PIPELINES_UI_ENDPOINT", self._host).rstrip("/")
-        return f"{ui}/#/runs/details/{run_id}"
+        return f"{shown(ui)}/#/runs/details/{run_id}"
 
     @contextmanager
     def _one_line_errors(self) -> Iterator[None]:
         """kfp's client prints and warns; its errors are bodies of several lines."""
-        where = self._host or "Kubeflow Pipelines"
+        where = shown(self._host) or "Kubeflow Pipelines"
         silent = logging.root.manager.disable
         try:
             with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
@@ -136,15 +140,11 @@ class Kubeflow:
                 logging.disable(logging.CRITICAL)
                 yield
         except kfp_server_api.ApiException as error:
-            line = f"{where}: {error.status} {error.reason}{_reason(error.body)}"
-            if error.status in (408, 429) or not 400 <= (error.status or 0) < 500:
-                raise OSError(line) from None
-            hint = ": give a token by --token-file" if error.status in (401, 403) else ""
-            raise Fatal(line + hint) from None
+            raise refusal(where, error.status or 0, error.reason, error.body, self._has_credentials) from None
         except (HTTPError, TimeoutError) as error:
-            raise OSError(f"{where}: cannot be reached: {_cause(error)}") from None
+            raise OSError(f"{where}: cannot be reached: {cause(error)}") from None
         except (ValueError, AttributeError, TypeError) as error:  # a login page, or another program
-            raise Fatal(f"{where}: does not answer as Kubeflow Pipelines does: {_first(str(error))}") from None
+            raise Fatal(f"{where}: does not answer as Kubeflow Pipelines does: {first_line(str(error))}") from None
         finally:
             logging.disable(silent)
 
@@ -161,23 +161,3 @@ def _credentials(token_file: Path | None) -> ServiceAccountTokenVolumeCredential
 def _named(name: str) -> str:
     predicate = {"operation": _EQUALS, "key": "display_name", "stringValue": name}
     return json.dumps({"predicates": [predicate]})
-
-
-def _reason(body: bytes | str | None) -> str:
-    """What the API says beside the status."""
-    try:
-        said = json.loads(body or "{}")
-    except ValueError:
-        return ""
-    text = said.get("message") or said.get("error") or "" if isinstance(said, dict) else ""
-    return f": {_first(str(text))}" if text else ""
-
-
-def _first(text: str) -> str:
-    return next(iter(text.splitlines()), "")[:300]
-
-
-def _cause(error: Exception) -> str:
-    """urllib3 wraps the reason in two layers with the object's address in it."""
-    inner = getattr(error, "reason", None)
-    return _first(str(inner or error)).rpartition(">: ")[2].rpartition("): ")[2]

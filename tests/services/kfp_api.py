@@ -33,6 +33,8 @@ class KfpApi:
         requests: all of them, in order.
         states: what each run says it is when it is looked at, by its number; the last one stays.
         refusal: status and body that every request gets instead.
+        location: of the refusal, where it is a redirect.
+        healthy: healthz is answered all the same.
     """
 
     url: str = ""
@@ -43,6 +45,8 @@ class KfpApi:
     states: list[list[dict[str, Any]]] = field(default_factory=list)
     multi_user: bool = False
     refusal: tuple[int, str] | None = None
+    location: str | None = None
+    healthy: bool = False
 
     def sent(self, method: str, path: str) -> list[Request]:
         return [one for one in self.requests if (one.method, one.path) == (method, path)]
@@ -100,8 +104,11 @@ def serving() -> Iterator[KfpApi]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.command, parts.path.removeprefix(PREFIX), query, headers, body)
             api.requests.append(request)
-            status, text = api.refusal or (200, json.dumps(api.answer(request)))
+            refused = None if api.healthy and request.path == "/healthz" else api.refusal
+            status, text = refused or (200, json.dumps(api.answer(request)))
             self.send_response(status)
+            if refused and api.location:
+                self.send_header("Location", api.location)
             self.send_header("Content-Type", "text/html" if text.startswith("<") else "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,32 +189,104 @@ def test_a_run_whose_store_says_nothing_is_started_again(
     assert "failed; started again under its name\n" in capsys.readouterr().out
 
 
+PATH = "is the path right (https://HOST/pipeline)?"
+
+
 @pytest.mark.parametrize(
     ("refusal", "status", "says"),
     [
-        (
-            (403, '{"message": "no access to experiments\\nmore"}'),
-            2,
-            "403 Forbidden: no access to experiments: give a token",
-        ),
-        ((404, "{}"), 2, "404 Not Found"),
+        ((401, ""), 2, "401 Unauthorized: give a token by --token-file"),
+        ((403, "RBAC: access denied"), 2, "403 Forbidden: give a token by --token-file"),
+        ((404, "{}"), 2, f"404 Not Found: {PATH}"),
+        ((404, "<html>no such page</html>"), 2, f"404 Not Found: {PATH}"),
+        ((405, ""), 2, f"405 Method Not Allowed: {PATH}"),
+        ((200, "<html>log in</html>"), 2, f"a web page answers, not Kubeflow Pipelines: {PATH} Else give a token"),
+        ((200, "OK"), 2, f"another program answers, not Kubeflow Pipelines: {PATH}"),
+        ((200, "[]"), 2, f"another program answers, not Kubeflow Pipelines: {PATH}"),
         ((503, '{"error": "starting"}'), 1, "503 Service Unavailable: starting: worth another try"),
-        ((200, "<html>log in</html>"), 2, "does not answer as Kubeflow Pipelines does"),
+        ((429, ""), 1, "429 Too Many Requests: worth another try"),
     ],
 )
-def test_what_the_api_refuses_is_one_line(
+def test_what_answers_in_the_place_of_the_api_is_one_line_after_one_request(
     refusal: tuple[int, str], status: int, says: str, api: KfpApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api.refusal = refusal
-    assert submit(api, "--namespace", "team") == status  # without a namespace kfp's client first asks for 20 s
+    assert submit(api) == status
     out = capsys.readouterr()
     assert out.err.startswith(f"unecho: {api.url}: {says}")
     assert len(out.err.splitlines()) == 1
+    assert [one.path for one in api.requests] == ["/healthz"]
+
+
+@pytest.mark.parametrize(
+    ("location", "says"),
+    [
+        ("https://login.example.com/auth?client_id=kf&state=secret-state", "a login at https://login.example.com/auth"),
+        ("/oauth2/start?rd=%2Fpipeline", "a login at {url}/oauth2/start"),
+    ],
+)
+def test_a_redirect_to_a_login_page_is_not_followed(
+    location: str, says: str, api: KfpApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.refusal, api.location = (302, "<html>found</html>"), location
+    assert submit(api) == 2
+    says = says.format(url=api.url)
+    assert capsys.readouterr().err == f"unecho: {api.url}: asks for {says}: give a token by --token-file\n"
+    token = tmp_path / "token"
+    token.write_text("secret-token")
+    assert submit(api, "--token-file", str(token)) == 2
+    assert capsys.readouterr().err.endswith(f"{says}: is the token right, and not expired?\n")
+    assert len(api.requests) == 2
+
+
+def test_an_address_that_has_moved_is_named(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.refusal, api.location = (301, ""), "https://kubeflow.example.com/pipeline/apis/v2beta1/healthz"
+    assert submit(api) == 2
+    line = f"unecho: {api.url}: has moved: give https://kubeflow.example.com/pipeline by --host\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_token_that_is_refused_is_in_no_line(api: KfpApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret-token")
+    api.refusal = (401, '{"message": "Unauthenticated"}')
+    address = api.url.replace("://", "://me:secret-token@")
+    words = ["submit", "--host", address, "--token-file", str(token), *IMAGE, "--root", "s3://a/b"]
+    assert main(words) == 2
+    out = capsys.readouterr()
+    assert out.err.startswith(f"unecho: {api.url}: 401 Unauthorized: Unauthenticated: is the token right, not expired")
+    assert "secret-token" not in out.err + out.out
+
+
+def test_what_is_refused_after_healthz_is_one_line_with_the_apis_words(
+    api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.healthy, api.refusal = True, (403, '{"message": "no access to experiments\\nmore"}')
+    assert submit(api, "--namespace", "team") == 2
+    line = f"unecho: {api.url}: 403 Forbidden: no access to experiments: give a token by --token-file\n"
+    assert capsys.readouterr().err == line
+    api.refusal = (404, '{"message": "namespace team not found"}')
+    assert submit(api, "--namespace", "team") == 2
+    assert capsys.readouterr().err == f"unecho: {api.url}: 404 Not Found: namespace team not found\n"
+
+
+def test_a_host_that_is_none_or_speaks_no_tls_is_one_line(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    for host, says in (
+        ("http://kubeflow.example.com:port", "--host: 'http://kubeflow.example.com:port' is no address"),
+        (api.url.replace("http", "https"), f"{api.url.replace('http', 'https')}: [SSL"),
+    ):
+        assert main(["submit", "--host", host, *IMAGE, "--root", "s3://a/b"]) == 2
+        line = capsys.readouterr().err
+        assert line.startswith(f"unecho: {says}")
+        assert len(line.splitlines()) == 1
 
 
 def test_a_host_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["submit", "--host", "http://127.0.0.1:9", "--namespace", "x", *IMAGE, "--root", "s3://a/b"]
-    assert main(words) == 1
+    """Without a namespace kfp's own client asks first, five times in 25 s."""
+    began = time.monotonic()
+    assert main(["submit", "--host", "http://127.0.0.1:9", *IMAGE, "--root", "s3://a/b"]) == 1
     line = capsys.readouterr().err
     assert line.startswith("unecho: http://127.0.0.1:9: cannot be reached: ")
+    assert line.endswith("Connection refused: worth another try\n")
     assert len(line.splitlines()) == 1
+    assert time.monotonic() - began < 5
