@@ -13,7 +13,7 @@ from ...components.failure import Fatal
 from ...components.kubeflow_task.form import config_of, filled
 from ...components.run.address import check_name
 from ..kubeflow import needing_kfp
-from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
+from ..kubeflow.pods import add_pod_arguments, pods_from
 
 
 def main(argv: Sequence[str]) -> None:
@@ -22,13 +22,13 @@ def main(argv: Sequence[str]) -> None:
     pods, form = pods_from(arguments), form_from(arguments)
     with needing_kfp():
         from ..kubeflow.client import Kubeflow
-        from ..kubeflow.pipeline import compile_pipeline
+        from ..kubeflow.pipeline import DESCRIPTION, compile_pipeline
         from ..kubeflow.waiting import finish
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
     with TemporaryDirectory() as folder:
         path = Path(folder, "unecho.yaml")
-        compile_pipeline(path, pods, arguments.parallelism, defaults_from(arguments))
-        version = kubeflow.upload(path, arguments.pipeline)
+        compile_pipeline(path, pods, arguments.parallelism, {})  # not even the root makes a version of its own
+        version = kubeflow.upload(path, arguments.pipeline, DESCRIPTION)
 
     def start(before: int) -> str:
         title = form["run_name"] or f"{form['preset'] or 'run'} {form['variant']}".strip()

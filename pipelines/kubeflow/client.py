@@ -83,17 +83,27 @@ class Kubeflow:
             self._has_credentials = self._client.has_credentials
             self._client.get_kfp_healthz()
 
-    def upload(self, path: Path, name: str) -> Version:
-        """Upload a pipeline, or a version of it; one that is there already is taken."""
+    def upload(self, path: Path, name: str, description: str) -> Version:
+        """Upload a version of a pipeline, which is made if it is not there; a version that is there already is taken.
+
+        kfp's `upload_pipeline` would make the pipeline with a first version of its name, the same file once more.
+        """
         with self._one_line_errors():
             label = f"{code_version()}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
             found = self._client.list_pipelines(filter=_named(name), namespace=self._namespace).pipelines
-            if not found:
-                self._client.upload_pipeline(str(path), name, namespace=self._namespace)
-                found = self._client.list_pipelines(filter=_named(name), namespace=self._namespace).pipelines
-            pipeline_id = found[0].pipeline_id
+            if found:
+                pipeline_id = found[0].pipeline_id
+            else:
+                made = kfp_server_api.V2beta1Pipeline(
+                    display_name=name, description=description, namespace=self._namespace
+                )
+                pipeline_id = self._client.pipelines.pipeline_service_create_pipeline(made).pipeline_id
             versions = self._client.list_pipeline_versions(pipeline_id, filter=_named(label)).pipeline_versions
-            version = versions[0] if versions else self._client.upload_pipeline_version(str(path), label, pipeline_id)
+            version = (
+                versions[0]
+                if versions
+                else self._client.upload_pipeline_version(str(path), label, pipeline_id, description=description)
+            )
             return Version(pipeline_id, version.pipeline_version_id)
 
     def start(

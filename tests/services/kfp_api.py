@@ -57,12 +57,13 @@ class KfpApi:
                 return {"multi_user": self.multi_user}
             case "GET", "pipelines":
                 return {"pipelines": [{"pipeline_id": name} for name in self.pipelines if name == _wanted(request)]}
-            case "POST", "pipelines", "upload":
-                self.pipelines[request.query["name"]] = [{"display_name": "first", "pipeline_version_id": "v0"}]
-                return {"pipeline_id": request.query["name"]}
+            case "POST", "pipelines":
+                self.pipelines[request.body["display_name"]] = []
+                return {"pipeline_id": request.body["display_name"]}
             case "POST", "pipelines", "upload_version":
                 versions = self.pipelines[request.query["pipelineid"]]
-                versions.append({"display_name": request.query["name"], "pipeline_version_id": f"v{len(versions)}"})
+                number = len(versions) + 1
+                versions.append({"display_name": request.query["name"], "pipeline_version_id": f"v{number}"})
                 return versions[-1]
             case "GET", "pipelines", name, "versions":
                 found = [one for one in self.pipelines[name] if one["display_name"] == _wanted(request)]

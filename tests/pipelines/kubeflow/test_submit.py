@@ -18,6 +18,7 @@ from unecho.components.run import Run
 from unecho.components.run.failures import Failure, note_failure
 from unecho.pipelines.commands import main
 from unecho.pipelines.kubeflow import waiting
+from unecho.pipelines.kubeflow.pipeline import DESCRIPTION
 
 TREE = Path(__file__).parents[3]
 IMAGE = ["--image", "unecho:test"]
@@ -48,12 +49,14 @@ def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it
 ) -> None:
     assert submit(api, "--name", "mine", "--set", "iet.rounds=4", "--set", "stop.loss_plateau=0.1") == 0
     assert capsys.readouterr().out == (f"run  s3://models/unecho/runs/mine\nlink {api.url}/#/runs/details/run-0\n")
-    assert main(["compile", *IMAGE, "--root", "s3://models/unecho", "-o", str(tmp_path / "x.yaml")]) == 0
-    (upload,) = api.sent("POST", "/pipelines/upload")
-    assert upload.query["name"] == "unecho"
-    assert (tmp_path / "x.yaml").read_bytes() in upload.body
+    assert main(["compile", *IMAGE, "-o", str(tmp_path / "x.yaml")]) == 0
+    (made,) = api.sent("POST", "/pipelines")
+    assert made.body["display_name"] == "unecho"
     (version,) = api.sent("POST", "/pipelines/upload_version")
     assert re.fullmatch(r".+-[0-9a-f]{12}", version.query["name"])
+    assert (tmp_path / "x.yaml").read_bytes() in version.body
+    assert made.body["description"] == version.query["description"] == DESCRIPTION
+    assert [one.path for one in api.requests if "schemaVersion" in str(one.body)] == [version.path]
     assert [one["display_name"] for one in api.experiments] == ["unecho"]
     (run,) = api.runs
     assert run["display_name"] == "mine"
@@ -70,8 +73,8 @@ def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it
 
 
 def test_what_is_there_already_is_not_uploaded_again_and_a_change_is_a_version(api: KfpApi) -> None:
-    assert [submit(api), submit(api), submit(api, "--parallelism", "2")] == [0, 0, 0]
-    assert len(api.sent("POST", "/pipelines/upload")) == 1
+    assert [submit(api), submit(api, root="s3://models/other"), submit(api, "--parallelism", "2")] == [0, 0, 0]
+    assert len(api.sent("POST", "/pipelines")) == 1
     assert len(api.sent("POST", "/pipelines/upload_version")) == 2
     assert len(api.sent("POST", "/experiments")) == 1
     versions = [run["pipeline_version_reference"]["pipeline_version_id"] for run in api.runs]
@@ -109,7 +112,7 @@ def test_a_users_namespace_goes_with_pipelines_and_experiments(api: KfpApi) -> N
     api.multi_user = True
     assert submit(api, "--namespace", "team", "--experiment", "dogs", "--service-account", "default-editor") == 0
     assert api.sent("GET", "/pipelines")[0].query["namespace"] == "team"
-    assert api.sent("POST", "/pipelines/upload")[0].query["namespace"] == "team"
+    assert api.sent("POST", "/pipelines")[0].body["namespace"] == "team"
     assert api.experiments[0]["namespace"] == "team"
     assert api.experiments[0]["display_name"] == "dogs"
     assert api.runs[0]["service_account"] == "default-editor"
