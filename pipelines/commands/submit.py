@@ -30,18 +30,18 @@ def main(argv: Sequence[str]) -> None:
         compile_pipeline(path, pods, arguments.parallelism, {})  # not even the root makes a version of its own
         version = kubeflow.upload(path, arguments.pipeline, DESCRIPTION)
 
-    def start(before: int) -> str:
-        title = form["run_name"] or f"{form['preset'] or 'run'} {form['variant']}".strip()
-        title += f", start {before + 1}" if before else ""
-        run_id = kubeflow.start(version, arguments.experiment, title, form, arguments.service_account)
-        form["run_name"] = form["run_name"] or run_id  # a second start goes on with the first one's run
-        print(f"run  {form['root']}/runs/{form['run_name']}\nlink {kubeflow.link(run_id)}", flush=True)
-        return run_id
+        def start(before: int) -> str:
+            title = form["run_name"] or f"{form['preset'] or 'run'} {form['variant']}".strip()
+            title += f", start {before + 1}" if before else ""
+            run_id = kubeflow.start(version, arguments.experiment, title, form, arguments.service_account)
+            form["run_name"] = form["run_name"] or run_id  # a second start goes on with the first one's run
+            print(f"run  {form['root']}/runs/{form['run_name']}\nlink {kubeflow.link(run_id)}", flush=True)
+            return run_id
 
-    if arguments.wait or arguments.resume:
-        finish(kubeflow, start, form, arguments.resume, _print_line)
-    else:
-        start(0)
+        if arguments.wait or arguments.resume:
+            finish(kubeflow, start, form, arguments.resume, path, _print_line)
+        else:
+            start(0)
 
 
 def form_from(arguments: Namespace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from ...components.failure import Fatal
 from ...components.run.records import code_version
 from .healthz import AskingOnce, cause, first_line, refusal, shown
+from .nodes import Node
 
 TOKEN_FILE: Final = "KF_PIPELINES_SA_TOKEN_PATH"
 """kfp's own variable: a file with a bearer token, such as a projected service account token."""
@@ -41,11 +42,11 @@ class RunState:
 
     Attributes:
         state: SUCCEEDED, FAILED, CANCELED, or one that is no end.
-        tasks: by id, display name and state of those that have one; KFP's own driver pods are left out.
+        nodes: of its workflow, in the order in which they started.
     """
 
     state: str
-    tasks: Mapping[str, tuple[str, str]]
+    nodes: tuple[Node, ...]
 
     @property
     def ended(self) -> bool:
@@ -126,13 +127,10 @@ class Kubeflow:
         """How far a run is."""
         with self._one_line_errors():
             run = self._client.get_run(run_id)
-            details = (run.run_details and run.run_details.task_details) or []
-            tasks = {
-                task.task_id: (task.display_name, str(task.state))
-                for task in details
-                if task.state and task.display_name and not task.display_name.endswith("driver")
-            }
-            return RunState(str(run.state), tasks)
+            tasks = (run.run_details and run.run_details.task_details) or []
+            nodes = [_node(task) for task in tasks if task.state and task.display_name]
+            nodes.sort(key=lambda node: (node.started is None, node.started))
+            return RunState(str(run.state), tuple(nodes))
 
     def link(self, run_id: str) -> str:
         """Where the UI shows a run."""
@@ -166,6 +164,12 @@ def _credentials(token_file: Path | None) -> ServiceAccountTokenVolumeCredential
             raise Fatal(f"--token-file {token_file}: no such file")
         return None
     return ServiceAccountTokenVolumeCredentials(path=str(path))
+
+
+def _node(task: kfp_server_api.V2beta1PipelineTaskDetail) -> Node:
+    children = tuple(child.pod_name for child in task.child_tasks or () if child.pod_name)
+    error = first_line(task.error.message or "") if task.error else ""
+    return Node(task.task_id, task.display_name, str(task.state), children, task.start_time, error)
 
 
 def _named(name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import NAMESPACE_URL, uuid5
 
 from tests.services import loopback
 
@@ -80,6 +81,79 @@ class KfpApi:
                 states = self.states[int(id.rpartition("-")[2])]
                 return {"run_id": id} | (states.pop(0) if len(states) > 1 else states[0])
         raise AssertionError(f"nobody asks for {request.method} {request.path}")
+
+
+WORKFLOW = "unecho-x7k2p"
+
+
+class Workflow:
+    """The tasks of a run as KFP 2.17 tells them: nodes of an Argo workflow, each with name, state and children's ids.
+
+    A node is given by its path in the workflow, names joined by dots. The id of a child is a hash of its path; a node
+    does not tell its own.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: list[dict[str, Any]] = []
+        self._node("", WORKFLOW, "RUNNING", "root-driver")
+        self.nested("root", "RUNNING")
+
+    def details(self, state: str) -> dict[str, Any]:
+        """A run in this state, its tasks in no order."""
+        tasks = sorted(self._tasks, key=lambda task: str(task["task_id"]))
+        return {"state": state, "run_details": {"task_details": tasks}}
+
+    def pod(self, path: str, state: str, driver: str = "SUCCEEDED") -> "Workflow":
+        """A task with a container: its driver, one try of that, itself, and its pod unless it is skipped or waits."""
+        self._driver(path, driver)
+        pod = [f"{path}.executor"] if state not in ("SKIPPED", "PENDING") else []
+        self._named(path, state, *pod)
+        for one in pod:
+            self._named(one, state)
+        return self
+
+    def nested(self, path: str, state: str) -> "Workflow":
+        """A pipeline in a pipeline, or a condition."""
+        self._driver(path)
+        self._named(path, state)
+        return self
+
+    def loop(self, path: str, state: str, iterations: int) -> "Workflow":
+        """A loop, with the iterations that have begun."""
+        items = [f"{path}.iteration-iterations({i}:{i})" for i in range(iterations)]
+        self._named(path, state, f"{path}.iteration-driver")
+        self._driver(f"{path}.iteration")
+        self._named(f"{path}.iteration-iterations", state, *items)
+        for item in items:
+            self._named(item, state, f"{item}.iteration-item-driver")
+            self.nested(f"{item}.iteration-item", state)
+        return self
+
+    def _driver(self, path: str, state: str = "SUCCEEDED") -> None:
+        self._named(f"{path}-driver", state, f"{path}-driver(0)")
+        self._named(f"{path}-driver(0)", state, path)
+
+    def _named(self, path: str, state: str, *children: str) -> None:
+        self._node(path, path.rpartition(".")[2], state, *children)
+
+    def _node(self, path: str, name: str, state: str, *children: str) -> None:
+        self._tasks.append(
+            {
+                "task_id": str(uuid5(NAMESPACE_URL, path)),
+                "display_name": name,
+                "state": state,
+                "start_time": f"2026-01-01T00:{len(self._tasks) // 60:02}:{len(self._tasks) % 60:02}Z",
+                "child_tasks": [{"pod_name": f"{WORKFLOW}-{_fnv1a(f'{WORKFLOW}.{child}')}"} for child in children],
+            }
+        )
+
+
+def _fnv1a(text: str) -> int:
+    """FNV-1a of 32 bits, as its authors define it."""
+    value = 2166136261
+    for octet in text.encode():
+        value = (value ^ octet) * 16777619 % 2**32
+    return value
 
 
 @contextmanager

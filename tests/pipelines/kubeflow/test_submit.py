@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from tests.services import s3 as store
-from tests.services.kfp_api import KfpApi, serving
+from tests.services.kfp_api import KfpApi, Workflow, serving
 from unecho.components.run import Run
 from unecho.components.run.failures import Failure, note_failure
 from unecho.pipelines.commands import main
 from unecho.pipelines.kubeflow import waiting
+from unecho.pipelines.kubeflow.nodes import node_id
 from unecho.pipelines.kubeflow.pipeline import DESCRIPTION
 
 TREE = Path(__file__).parents[3]
@@ -39,9 +40,8 @@ def submit(api: KfpApi, *options: str, root: str = "s3://models/unecho") -> int:
     return main(["submit", "--host", api.url, *IMAGE, "--root", root, "--preset", "tiny", *options])
 
 
-def state(name: str, **tasks: str) -> dict[str, Any]:
-    details = [{"task_id": task, "display_name": task, "state": said} for task, said in tasks.items()]
-    return {"state": name, "run_details": {"task_details": details}}
+def state(name: str) -> dict[str, Any]:
+    return {"state": name, "run_details": {"task_details": []}}
 
 
 def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it(
@@ -130,24 +130,123 @@ def test_kfps_own_configuration_is_used(api: KfpApi, tmp_path: Path) -> None:
     assert api.experiments[0]["namespace"] == "team"
 
 
-def test_wait_tells_each_change_and_ends_with_the_run(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+ROUND = "root.rounds.for-loop-1.iteration-iterations({}:{}).iteration-item"
+TRAIN = ROUND + ".condition-2.shards.for-loop-1.iteration-iterations({}:{}).iteration-item.train"
+
+
+def rounds(state: str, *trained: str) -> Workflow:
+    """A run in whose last round two shards train, their states given; the rounds before have succeeded."""
+    workflow = Workflow()
+    for step in ("plan", "prepare", "initialize", "shard"):
+        workflow.pod(f"root.{step}", "SUCCEEDED")
+    workflow.nested("root.rounds", state).loop("root.rounds.for-loop-1", state, len(trained) // 2)
+    for round in range(len(trained) // 2):
+        here = ROUND.format(round, round)
+        workflow.pod(f"{here}.begin", "SUCCEEDED").nested(f"{here}.condition-2", state)
+        workflow.nested(f"{here}.condition-2.shards", state)
+        workflow.loop(f"{here}.condition-2.shards.for-loop-1", state, 2)
+        for shard in range(2):
+            workflow.pod(TRAIN.format(round, round, shard, shard), trained[2 * round + shard])
+    return workflow
+
+
+def told(out: str) -> list[str]:
+    """What is told of a run, without the lines on its address and the clock."""
+    lines = [line for line in out.splitlines() if not line.startswith(("run ", "link "))]
+    return [line.partition(" ")[2] for line in lines]
+
+
+def test_wait_tells_of_each_step_when_it_runs_and_how_it_ended_and_of_nothing_else(
+    api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Workflow().pod("root.plan", "RUNNING")
+    then = Workflow().pod("root.plan", "SUCCEEDED").pod("root.prepare", "PENDING")
+    last = Workflow().pod("root.plan", "SUCCEEDED").pod("root.prepare", "SUCCEEDED").pod("root.shard", "SKIPPED")
     api.states = [
-        [
-            state("PENDING"),
-            state("RUNNING", plan="RUNNING", **{"plan-driver": "SUCCEEDED"}),
-            state("RUNNING", plan="SUCCEEDED", prepare="RUNNING"),
-            state("RUNNING", plan="SUCCEEDED", prepare="RUNNING"),
-            state("SUCCEEDED", plan="SUCCEEDED", prepare="SUCCEEDED"),
-        ]
+        [state("PENDING"), first.details("RUNNING"), *[then.details("RUNNING")] * 2, last.details("SUCCEEDED")]
     ]
     assert submit(api, "--wait") == 0
-    lines = capsys.readouterr().out.splitlines()[2:]
-    assert [line.partition(" ")[2] for line in lines] == [
-        "plan running",
-        "plan succeeded",
-        "prepare running",
-        "prepare succeeded",
+    assert told(capsys.readouterr().out) == ["plan: running", "plan: succeeded", "prepare: succeeded"]
+
+
+def test_wait_names_a_step_by_its_round_and_shard(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    done = ["SUCCEEDED"] * 2
+    last = rounds("RUNNING", *done, *done)
+    last.pod(f"{ROUND.format(1, 1)}.condition-2.aggregate", "SUCCEEDED")
+    last.pod(f"{ROUND.format(1, 1)}.condition-2.redistribute", "SUCCEEDED")
+    last.nested("root.parts", "SUCCEEDED").loop("root.parts.for-loop-1", "SUCCEEDED", 2)
+    for part in range(2):
+        item = f"root.parts.for-loop-1.iteration-iterations({part}:{part}).iteration-item"
+        last.pod(f"{item}.sample", "SUCCEEDED")
+    last.pod("root.evaluate", "SUCCEEDED")
+    api.states = [
+        [
+            rounds("RUNNING", "RUNNING", "PENDING").details("RUNNING"),
+            rounds("RUNNING", *done).details("RUNNING"),
+            rounds("RUNNING", *done, "RUNNING", "RUNNING").details("RUNNING"),
+            last.details("SUCCEEDED"),
+        ]
     ]
+    assert submit(api, "--wait", "--set", "sample.parts=2") == 0
+    assert told(capsys.readouterr().out) == [
+        "plan: succeeded",
+        "prepare: succeeded",
+        "initialize: succeeded",
+        "shard: succeeded",
+        "begin 0: succeeded",
+        "train 0 0: running",
+        "train 0 0: succeeded",
+        "train 0 1: succeeded",
+        "begin 1: succeeded",
+        "train 1 0: running",
+        "train 1 1: running",
+        "train 1 0: succeeded",
+        "train 1 1: succeeded",
+        "aggregate 1: succeeded",
+        "redistribute 1: succeeded",
+        "sample 0: succeeded",
+        "sample 1: succeeded",
+        "evaluate: succeeded",
+    ]
+
+
+def test_rounds_that_were_done_before_are_counted(
+    api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop's first iteration is then the first round that is left, which `plan` tells from the store."""
+    left = {"rounds": [3, 4], "shards": [0, 1], "parts": [0]}
+    monkeypatch.setattr(waiting, "given", lambda step, run, record: left if run.name == "goes-on" else {})
+    api.states = [[rounds("FAILED", "SUCCEEDED", "FAILED").details("FAILED")]]
+    assert submit(api, "--name", "goes-on", "--wait", root=s3_root) == 1
+    out = capsys.readouterr()
+    assert told(out.out)[-3:] == ["begin 3: succeeded", "train 3 0: succeeded", "train 3 1: failed"]
+    assert out.err == f"unecho: failed: train 3 1: {api.url}/#/runs/details/run-0\n"
+
+
+def test_without_the_store_it_is_said_how_rounds_are_counted(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.states = [[rounds("SUCCEEDED", "SUCCEEDED", "SUCCEEDED").details("SUCCEEDED")]]
+    assert submit(api, "--name", "goes-on", "--wait") == 0
+    lines = told(capsys.readouterr().out)
+    assert lines[0] == "the store cannot be read from here: rounds are counted from the first of this start"
+    assert lines[-1] == "train 0 1: succeeded"
+
+
+def test_a_step_whose_place_is_not_known_is_told_by_its_name(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.states = [[Workflow().pod("root.elsewhere.train", "SUCCEEDED").details("SUCCEEDED")]]
+    assert submit(api, "--wait") == 0
+    assert told(capsys.readouterr().out) == ["train: succeeded"]
+
+
+def test_ids_of_nodes_are_argos() -> None:
+    """Taken from Argo's own test data."""
+    assert node_id("dag-diamond-xfww2", "dag-diamond-xfww2.A(0)") == "dag-diamond-xfww2-990947287"
+    assert node_id("dag-diamond-82q7s", "dag-diamond-82q7s.D") == "dag-diamond-82q7s-1226654358"
+
+
+def test_a_driver_that_failed_is_told_as_kubeflows(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.states = [[Workflow().pod("root.plan", "SKIPPED", driver="FAILED").details("FAILED")]]
+    assert submit(api, "--wait") == 1
+    assert capsys.readouterr().err.startswith("unecho: failed: plan (Kubeflow's driver): http")
 
 
 @pytest.mark.parametrize(("ends", "says"), [("FAILED", "failed: "), ("CANCELED", "canceled: ")])
@@ -177,19 +276,21 @@ def test_a_failed_run_is_started_again_under_its_name_at_most_n_times(
 def test_a_failed_run_that_cannot_be_helped_is_not_started_again_and_its_line_is_told(
     api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    note_failure(Run.at(s3_root, "bad"), Failure(step="train", round=2, index=1, line="loss is not a number"))
-    api.states = [[state("FAILED")]]
+    note_failure(Run.at(s3_root, "bad"), Failure(step="train", round=0, index=1, line="loss is not a number"))
+    api.states = [[rounds("FAILED", "SUCCEEDED", "FAILED").details("FAILED")]]
     assert submit(api, "--name", "bad", "--resume", "3", root=s3_root) == 2
-    assert capsys.readouterr().err == ("unecho: failed, and another try cannot help: train 2 1: loss is not a number\n")
+    out = capsys.readouterr()
+    assert told(out.out)[-2:] == ["train 0 0: succeeded", "train 0 1: failed"]
+    assert out.err == "unecho: failed, and another try cannot help: train 0 1: loss is not a number\n"
     assert len(api.runs) == 1
 
 
 def test_a_run_whose_store_says_nothing_is_started_again(
     api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.states = [[state("FAILED")], [state("SUCCEEDED")]]
+    api.states = [[rounds("FAILED", "FAILED", "SUCCEEDED").details("FAILED")], [state("SUCCEEDED")]]
     assert submit(api, "--name", "killed", "--resume", "1", root=s3_root) == 0
-    assert "failed; started again under its name\n" in capsys.readouterr().out
+    assert "failed: train 0 0; started again under its name\n" in capsys.readouterr().out
 
 
 PATH = "is the path right (https://HOST/pipeline)?"
