@@ -1,4 +1,8 @@
-"""The form of a run in Kubeflow's UI, and the configuration that a filled-in form says."""
+"""The form of a run in Kubeflow's UI, and the configuration that a filled-in form says.
+
+The UI sorts the form by name and shows no description: names say what group a field is of, what must be given comes
+first, and an empty field means what the preset says. The descriptions stand in the pipeline's.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,6 +14,8 @@ from ..config.fields import VARIANTS
 from ..failure import Fatal
 from ..run import Run
 
+ROOT: Final = "address_root"
+RUN_NAME: Final = "address_run_name"
 RUN_ID: Final = "run_id"
 """Beside the form: the id of the Kubeflow run, which names a run that the form leaves nameless."""
 
@@ -19,17 +25,19 @@ class Entry:
     """A field of the form.
 
     Attributes:
-        type: str, int, float or dict.
+        type: str, int or dict.
         help: one line for the user.
-        field: of the configuration; empty or 0 in the form then means what the preset says.
+        field: of the configuration; its blank in the form means what the preset says.
         default: shown in the form; None where the user must give a value.
+        is_number: the text is one; KFP's numbers cannot be left empty.
     """
 
     name: str
     type: type
     help: str
     field: str | None = None
-    default: Any = None
+    default: Any = ""
+    is_number: bool = False
 
     @property
     def blank(self) -> Any:
@@ -37,39 +45,53 @@ class Entry:
         return self.type()
 
 
-def _of(name: str, type: type, field: str, help: str) -> Entry:
-    return Entry(name, type, f"{help}; {'empty' if type is str else 0}: the preset's", field, type())
+def _number(name: str, field: str, help: str) -> Entry:
+    return Entry(name, str, help, field, is_number=True)
 
 
 FORM: Final[tuple[Entry, ...]] = (
-    Entry("root", str, "Where everything is kept: s3://bucket/prefix"),
+    Entry(ROOT, str, "where everything is kept, s3://bucket/prefix; must be given", default=None),
     Entry(
-        "run_name",
+        RUN_NAME,
         str,
-        "Name of the run, at most 48 lower-case letters, digits and dashes; under the same name a run goes on; "
-        "empty: the id of this Kubeflow run",
-        default="",
+        "at most 48 lower-case letters, digits and dashes; under the same name a run goes on; empty, the id of this "
+        "Kubeflow run",
     ),
-    Entry("preset", str, f"Data set, model and schedule, one of {', '.join(preset_names())}", default="digits"),
     Entry(
-        "variant", str, f"Parts of the method, one of {', '.join(VARIANTS)}; empty: the preset's", default="iet-agc+"
+        "data_preset",
+        str,
+        f"data set, model and schedule, one of {', '.join(preset_names())}",
+        "preset",
+        default="digits",
     ),
-    _of("source", str, "data.source", "Images: digits, or s3://bucket/prefix"),
-    _of("shards", int, "iet.shards", "K, how many proxy models train side by side"),
-    _of("rounds", int, "iet.rounds", "R, how often proxies are trained and averaged; may grow under the same name"),
-    _of("local_epochs", int, "iet.local_epochs", "Passes of a proxy over its shard in one round"),
-    _of("skip_ratio", float, "agc.skip_ratio", "Skip samples whose loss times this is below the memory bank, above 1"),
-    _of("redistribute_fraction", float, "msr.redistribute_fraction", "Share of the samples that moves after a round"),
-    _of("augment_below", float, "taa.augment_below", "Augment samples whose loss is below this times the memory bank"),
-    _of("samples", int, "sample.count", "Images generated for the report"),
-    Entry("seed", int, "Seed of weights, order, noise, redistribution and sampling", "seed", 0),
+    Entry("data_source", str, "images: digits, or s3://bucket/prefix", "data.source"),
+    _number(
+        "method_augment_below", "taa.augment_below", "augment samples whose loss is below this times the memory bank"
+    ),
+    _number("method_local_epochs", "iet.local_epochs", "passes of a proxy over its shard in one round"),
+    _number(
+        "method_redistribute_fraction", "msr.redistribute_fraction", "share of the samples that moves after a round"
+    ),
+    _number(
+        "method_rounds", "iet.rounds", "R, how often proxies are trained and averaged; may grow under the same name"
+    ),
+    _number("method_shards", "iet.shards", "K, how many proxy models train side by side; 16 at most are advised"),
+    _number(
+        "method_skip_ratio", "agc.skip_ratio", "above 1; skip samples whose loss times this is below the memory bank"
+    ),
+    Entry("method_variant", str, f"parts of the method, one of {', '.join(VARIANTS)}", "variant", default="iet-agc+"),
     Entry(
         "overrides",
         dict,
-        'Any other field of the configuration, such as {"stop": {"loss_plateau": 0.01}}; wins over the fields above',
+        'any other field of the configuration, such as {"stop": {"loss_plateau": 0.01}}; wins over the other fields',
         default={},
     ),
+    _number("report_samples", "sample.count", "images generated for the report"),
+    Entry("seed", int, "of weights, order, noise, redistribution and sampling", "seed", default=0),
 )
+"""Sorted by name, as the UI shows it."""
+_NAMED: Final = ("preset", "variant")
+"""Fields that are chosen by name, before all others."""
 
 
 def run_of(values: Mapping[str, Any]) -> Run:
@@ -78,10 +100,14 @@ def run_of(values: Mapping[str, Any]) -> Run:
     Raises:
         Fatal: the root or the name is not one.
     """
-    root = _text(values, "root")
+    root = _text(values, ROOT)
     if not root:
-        raise Fatal("root: missing: give s3://bucket/prefix")
-    return Run.at(root, _text(values, "run_name") or _text(values, RUN_ID))
+        raise Fatal(f"{ROOT}: missing: give s3://bucket/prefix")
+    try:
+        return Run.at(root, _text(values, RUN_NAME) or _text(values, RUN_ID))
+    except Fatal as error:
+        name = RUN_NAME if str(error).startswith("run name:") else ROOT
+        raise Fatal(f"{error} ({name} in the form)") from None
 
 
 def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[str]]:
@@ -91,15 +117,16 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
         Fatal: overrides is no JSON object.
     """
     settings = [
-        f"{entry.field}={json.dumps(value)}"
+        f"{entry.field}={_text(values, entry.name) if entry.is_number else json.dumps(value)}"
         for entry in FORM
-        if entry.field and (value := whole(values.get(entry.name))) not in (None, entry.blank)
+        if entry.field not in (None, *_NAMED) and (value := whole(values.get(entry.name))) not in (None, entry.blank)
     ]
-    overrides = whole(values.get("overrides") or {})
-    if not isinstance(overrides, Mapping):
-        raise Fatal(f"overrides: {json.dumps(overrides)} is not a JSON object of fields")
-    named = dict(_flat(overrides))
-    preset, variant = (str(named.pop(name, None) or _text(values, name)) or None for name in ("preset", "variant"))
+    named = dict(_flat(_overrides(values)))
+    preset, variant = (
+        str(named.pop(entry.field, None) or _text(values, entry.name)) or None
+        for entry in FORM
+        if entry.field in _NAMED
+    )
     settings += [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in named.items()]
     return preset, variant, settings
 
@@ -110,14 +137,18 @@ def filled(preset: str | None, variant: str | None, given: Mapping[str, Any]) ->
     `config_of` makes of it what `resolve` makes of the three.
     """
     rest = dict(_flat(given))
+    chosen = {"preset": preset, "variant": variant}
     form: dict[str, Any] = {}
-    for name, value in (("preset", preset), ("variant", variant)):
-        own = rest.pop(name, None)
-        form[name] = value or own or ""
     for entry in FORM:
-        kinds = (int, float) if entry.type is float else entry.type
-        if entry.field in rest and isinstance(rest[entry.field], kinds) and rest[entry.field] != entry.blank:
-            form[entry.name] = rest.pop(entry.field)
+        if entry.field in _NAMED:
+            own = rest.pop(entry.field, None)
+            form[entry.name] = chosen[entry.field] or own or ""
+        elif entry.field in rest:
+            value = rest[entry.field]
+            fits = type(value) in (int, float) if entry.is_number else isinstance(value, entry.type)
+            if fits and value != entry.blank:
+                form[entry.name] = str(value) if entry.is_number else value
+                del rest[entry.field]
     return form | {"overrides": rest}
 
 
@@ -125,10 +156,16 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
     """The configuration that a form says.
 
     Raises:
-        Fatal: one line that names the field, its value and what is allowed.
+        Fatal: one line that names the field, its value and what is allowed, and where in the form it stands.
     """
     preset, variant, settings = options_of(values)
-    return resolve(preset, variant, settings=tuple(settings))
+    try:
+        return resolve(preset, variant, settings=tuple(settings))
+    except Fatal as error:
+        field = str(error).partition(":")[0]
+        names = [entry.name for entry in FORM if entry.field == field]
+        name = "overrides" if field in dict(_flat(_overrides(values))) or not names else names[0]
+        raise Fatal(f"{error} ({name} in the form)") from None
 
 
 def whole(value: Any) -> Any:
@@ -140,6 +177,13 @@ def whole(value: Any) -> Any:
     if isinstance(value, list):
         return [whole(inner) for inner in value]
     return value
+
+
+def _overrides(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    overrides = whole(values.get("overrides") or {})
+    if not isinstance(overrides, Mapping):
+        raise Fatal(f"overrides: {json.dumps(overrides)} is not a JSON object of fields")
+    return overrides
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 from ...components.config.command_line import add_config_arguments
 from ...components.config.resolve import given_fields
 from ...components.failure import Fatal
-from ...components.kubeflow_task.form import config_of, filled
+from ...components.kubeflow_task.form import ROOT, RUN_NAME, config_of, filled
 from ...components.run.address import check_name
 from ..kubeflow import needing_kfp
 from ..kubeflow.pods import add_pod_arguments, pods_from
@@ -31,11 +31,11 @@ def main(argv: Sequence[str]) -> None:
         version = kubeflow.upload(path, arguments.pipeline, DESCRIPTION)
 
         def start(before: int) -> str:
-            title = form["run_name"] or f"{form['preset'] or 'run'} {form['variant']}".strip()
+            title = form[RUN_NAME] or f"{form['data_preset'] or 'run'} {form['method_variant']}".strip()
             title += f", start {before + 1}" if before else ""
             run_id = kubeflow.start(version, arguments.experiment, title, form, arguments.service_account)
-            form["run_name"] = form["run_name"] or run_id  # a second start goes on with the first one's run
-            print(f"run  {form['root']}/runs/{form['run_name']}\nlink {kubeflow.link(run_id)}", flush=True)
+            form[RUN_NAME] = form[RUN_NAME] or run_id  # a second start goes on with the first one's run
+            print(f"run  {form[ROOT]}/runs/{form[RUN_NAME]}\nlink {kubeflow.link(run_id)}", flush=True)
             return run_id
 
         if arguments.wait or arguments.resume:
@@ -59,7 +59,7 @@ def form_from(arguments: Namespace) -> dict[str, Any]:
         check_name(arguments.name)
     form = filled(arguments.preset, arguments.variant, given_fields(arguments.config, tuple(arguments.set)))
     config_of(form)
-    return {"root": root.rstrip("/"), "run_name": arguments.name or ""} | form
+    return {ROOT: root.rstrip("/"), RUN_NAME: arguments.name or ""} | form
 
 
 def parser() -> ArgumentParser:

@@ -13,7 +13,7 @@ from ...components.steps import STEPS
 
 Component = Callable[..., dsl.PipelineTask]
 """What makes a task of a pipeline that is being traced."""
-TYPES: Final = {str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", dict: "STRUCT"}
+TYPES: Final = {str: "STRING", int: "NUMBER_INTEGER", dict: "STRUCT"}
 _PARAMETERS: Final = {"text": "STRING", "list": "LIST"}
 _ARTIFACTS: Final = {
     "metrics": "system.Metrics",

@@ -12,7 +12,7 @@ from typing import Any, Final
 from kfp import compiler, dsl
 
 from ...components.failure import Fatal
-from ...components.kubeflow_task.form import FORM, Entry
+from ...components.kubeflow_task.form import FORM, ROOT, Entry
 from ...components.kubeflow_task.outputs import DECISION
 from ...components.steps import STEPS
 from ..loop import iet
@@ -22,9 +22,17 @@ from .pods import Pods
 from .trace import Beside, Map, Node, Repeat, Sequence, Single, traced
 
 NAME: Final = "unecho"
-DESCRIPTION: Final = (
+PURPOSE: Final = (
     "Trains a diffusion model that does not echo its training images (IET-AGC+), and reports how closely it does."
 )
+DESCRIPTION: Final = "\n".join(
+    [
+        PURPOSE,
+        f"{ROOT} must be given. A field that is left empty means what the preset says.",
+        *(f"* {entry.name}: {entry.help}" for entry in FORM),
+    ]
+)
+"""The form's fields are described here, which the UI shows."""
 _Lists = Mapping[str, Any]
 """What loops go over, by name: "rounds", "shards", "parts"."""
 
@@ -149,6 +157,4 @@ def _sign(pipeline: Callable[..., None], form: Iterable[Entry], defaults: Mappin
         for entry, default in wanted
     ]
     pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
-    pipeline.__doc__ = f"{DESCRIPTION}\n\nArgs:\n" + "\n".join(
-        f"    {entry.name}: {entry.help}." for entry, _ in wanted
-    )
+    pipeline.__doc__ = f"{PURPOSE}\n\nArgs:\n" + "\n".join(f"    {entry.name}: {entry.help}." for entry, _ in wanted)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 
 from ...components.config import RunConfig
 from ...components.failure import Fatal
+from ...components.kubeflow_task.form import ROOT
 
 SecretLayout = Literal["unecho", "mlpipeline-minio-artifact"]
 LAYOUTS: Final[Mapping[SecretLayout, Mapping[str, str]]] = {
@@ -175,7 +176,7 @@ def pods_from(arguments: Namespace) -> Pods:
 
 def defaults_from(arguments: Namespace) -> Mapping[str, Any]:
     """The form's defaults that the options say."""
-    return {"root": arguments.root} if arguments.root else {}
+    return {ROOT: arguments.root} if arguments.root else {}
 
 
 def _pair(text: str) -> tuple[str, str]:

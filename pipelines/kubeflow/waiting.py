@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ...components.failure import FATAL, RETRY, Fatal, Stopped
-from ...components.kubeflow_task.form import config_of
+from ...components.kubeflow_task.form import ROOT, RUN_NAME, config_of
 from ...components.kubeflow_task.outputs import given
 from ...components.run import Plan, Run
 from ...components.run.failures import Failure, failures
@@ -51,7 +51,7 @@ def finish(
             return
         if state.state != "FAILED":
             raise Stopped(RETRY, f"{state.state.lower()}: {kubeflow.link(run_id)}")
-        reported = reasons(str(form["root"]), str(form["run_name"]) or run_id)
+        reported = reasons(str(form[ROOT]), str(form[RUN_NAME]) or run_id)
         if reported:
             line = "; ".join(f"{_address(failure)}: {failure.line}" for failure in reported)
             raise Stopped(FATAL, f"failed, and another try cannot help: {line}")
@@ -100,9 +100,9 @@ def reasons(root: str, name: str) -> list[Failure] | None:
 def _lists(form: Mapping[str, Any], note: Callable[[str], None]) -> Mapping[str, Sequence[int]]:
     """What `plan` will hand to the loops: of a run that goes on, what is left."""
     config = config_of(form)
-    if name := str(form["run_name"]):
+    if name := str(form[RUN_NAME]):
         run_plan = Plan.model_construct(config=config)
-        found = _read(lambda: given("plan", Run.at(str(form["root"]), name), run_plan))
+        found = _read(lambda: given("plan", Run.at(str(form[ROOT]), name), run_plan))
         if found is not None:
             return found
         note("the store cannot be read from here: rounds are counted from the first of this start")

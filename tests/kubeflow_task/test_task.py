@@ -13,6 +13,7 @@ import pytest
 
 from tests.runs import finish, tiny
 from unecho.components.__main__ import main
+from unecho.components.kubeflow_task.form import ROOT, RUN_NAME
 from unecho.components.kubeflow_task.outputs import OUTPUTS
 from unecho.components.kubeflow_task.task import Executor, Given
 from unecho.components.run import BeginRecord, ModelRecord, Run
@@ -57,7 +58,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_plan_gives_the_address_and_the_lists(tmp_path: Path) -> None:
-    form = {"root": str(tmp_path / "root"), "run_name": "", "run_id": "12345678", "preset": "tiny", "shards": 3.0}
+    form = {
+        ROOT: str(tmp_path / "root"),
+        RUN_NAME: "",
+        "run_id": "12345678",
+        "data_preset": "tiny",
+        "method_shards": "3",
+    }
     assert main(["plan", *message(tmp_path / "k", "plan", **form)]) == 0
     assert (tmp_path / "k/run").read_text() == f"file://{tmp_path}/root/runs/12345678"
     lists = {name: json.loads((tmp_path / "k" / name).read_text()) for name in ("rounds", "shards", "parts")}
@@ -136,13 +143,13 @@ def test_a_failure_for_good_is_kept_below_the_run_until_the_run_is_started_again
     line = capsys.readouterr().err.strip().removeprefix("unecho: ")
     assert failures(run) == [Failure(step="train", round=3, index=1, line=line)]
     assert run.store.stat("runs/failed/failures/train-3-1.json")
-    form = {"root": str(tmp_path / "root"), "run_name": "failed", "preset": "tiny"}
+    form = {ROOT: str(tmp_path / "root"), RUN_NAME: "failed", "data_preset": "tiny"}
     assert main(["plan", *message(tmp_path / "k", "plan", **form)]) == 0
     assert failures(run) == []
 
 
 def test_a_wrong_form_is_kept_below_the_run_that_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    form = {"root": str(tmp_path / "root"), "run_name": "wrong", "preset": "tiny", "skip_ratio": 0.5}
+    form = {ROOT: str(tmp_path / "root"), RUN_NAME: "wrong", "data_preset": "tiny", "method_skip_ratio": "0.5"}
     assert main(["plan", *message(tmp_path / "k", "plan", **form)]) == 2
     line = capsys.readouterr().err.strip().removeprefix("unecho: ")
     assert line.startswith("agc.skip_ratio: 0.5 is not allowed")

@@ -18,20 +18,20 @@ ROOT = Path(__file__).parents[3]
 COPY = ROOT / "manifests/kubeflow/unecho.yaml"
 STEP_NAMES = sorted(STEPS)
 FIELDS = {
-    "root",
-    "run_name",
-    "preset",
-    "variant",
-    "source",
-    "shards",
-    "rounds",
-    "local_epochs",
-    "skip_ratio",
-    "redistribute_fraction",
-    "augment_below",
-    "samples",
-    "seed",
+    "address_root",
+    "address_run_name",
+    "data_preset",
+    "data_source",
+    "method_augment_below",
+    "method_local_epochs",
+    "method_redistribute_fraction",
+    "method_rounds",
+    "method_shards",
+    "method_skip_ratio",
+    "method_variant",
     "overrides",
+    "report_samples",
+    "seed",
 }
 
 
@@ -152,16 +152,23 @@ def test_shards_and_parts_run_side_by_side_up_to_the_limit(tmp_path: Path) -> No
 
 def test_the_form_is_typed_described_and_defaulted(plain: Compiled, tmp_path: Path) -> None:
     shown = plain.spec.root.input_definitions.parameters
-    types = {str: ParameterType.STRING, int: ParameterType.NUMBER_INTEGER, float: ParameterType.NUMBER_DOUBLE}
+    types = {str: ParameterType.STRING, int: ParameterType.NUMBER_INTEGER}
     assert set(shown) == {entry.name for entry in FORM} == FIELDS
     for entry in FORM:
         parameter = shown[entry.name]
         assert parameter.description.startswith(entry.help[:20])
         assert parameter.parameter_type == types.get(entry.type, ParameterType.STRUCT)
-        assert parameter.is_optional == (entry.name != "root")
-    assert shown["preset"].default_value.string_value == "digits"
-    rooted = compiled(tmp_path, "--root", "s3://models/unecho").spec.root.input_definitions.parameters["root"]
+        assert parameter.is_optional == (entry.name != "address_root")
+    assert shown["data_preset"].default_value.string_value == "digits"
+    assert shown["method_shards"].default_value.string_value == ""
+    rooted = compiled(tmp_path, "--root", "s3://models/unecho").spec.root.input_definitions.parameters["address_root"]
     assert rooted.default_value.string_value == "s3://models/unecho"
+
+
+def test_the_pipelines_description_says_what_the_ui_does_not_show(plain: Compiled) -> None:
+    lines = plain.spec.pipeline_info.description.splitlines()
+    assert lines[1] == "address_root must be given. A field that is left empty means what the preset says."
+    assert [line.partition(":")[0] for line in lines[2:]] == [f"* {name}" for name in sorted(FIELDS)]
 
 
 def test_a_nameless_run_gets_the_id_of_the_kubeflow_run(plain: Compiled) -> None:

@@ -63,7 +63,12 @@ def started(
     return start
 
 
-FORM: Mapping[str, Any] = {"preset": "tiny", "run_name": "story", "rounds": 3, "shards": 2}
+FORM: Mapping[str, Any] = {
+    "data_preset": "tiny",
+    "address_run_name": "story",
+    "method_rounds": "3",
+    "method_shards": "2",
+}
 RULE: Mapping[str, Any] = {"stop": {"skip_rate_above": 0.99}}  # a rule that nothing ever meets
 
 
@@ -72,7 +77,7 @@ def failed(started: Execute, root: str) -> Executed:
     """A proxy of the second round cannot be made: something else lies at its address."""
     run = Run.at(root, "story")
     run.store.put(run.key(ProxyRecord, 1, 1), b"not a record")
-    return started(root=root, overrides=RULE, **FORM)
+    return started(address_root=root, overrides=RULE, **FORM)
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +91,15 @@ def continued(started: Execute, failed: Executed, lines: list[str], root: str) -
     """The cause is gone, and the pipeline is started again with the same form."""
     run = Run.at(root, "story")
     run.store.delete([run.key(ProxyRecord, 1, 1)])
-    return started(root=root, overrides=RULE, **FORM)
+    return started(address_root=root, overrides=RULE, **FORM)
 
 
 @pytest.fixture(scope="module")
 def stopped(started: Execute, root: str) -> Executed:
     """One shard, no name, and a rule that ends the run after its second round: no loss falls that fast."""
     overrides = {"stop.loss_plateau": 0.99, "sample": {"parts": 1}, "report.images": "none"}
-    return started(root=f"{root}/stopped", preset="tiny", variant="agc", rounds=3, samples=32, overrides=overrides)
+    form = {"data_preset": "tiny", "method_variant": "agc", "method_rounds": "3", "report_samples": "32"}
+    return started(address_root=f"{root}/stopped", overrides=overrides, **form)
 
 
 def test_a_failed_round_fails_the_pipeline_and_starts_no_further_training(failed: Executed) -> None:
@@ -196,7 +202,7 @@ def test_the_plan_can_be_made_by_hand_with_the_line_of_its_log(continued: Execut
     (line,) = (text for text in continued.log.splitlines() if "the same by hand: " in text)
     assert line.strip().partition("by hand: ")[2] == (
         f"unecho step plan --run {root}/runs/story --preset tiny --variant iet-agc+ "
-        "--set iet.shards=2 --set iet.rounds=3 --set stop.skip_rate_above=0.99"
+        "--set iet.rounds=3 --set iet.shards=2 --set stop.skip_rate_above=0.99"
     )
 
 
@@ -220,16 +226,18 @@ def test_a_rule_stops_the_rounds_and_the_last_model_is_reported(stopped: Execute
     assert b"<img" not in stopped.file("evaluate", "report").read_bytes()  # report.images=none
 
 
-def test_a_wrong_value_fails_the_plan_with_the_line_of_the_command_line(
+def test_a_wrong_value_fails_the_plan_with_the_line_of_the_command_line_and_the_forms_field(
     started: Execute, root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = started(root=root, run_name="wrong", preset="tiny", skip_ratio=0.5)
+    form = {"address_run_name": "wrong", "data_preset": "tiny", "method_skip_ratio": "0.5"}
+    outcome = started(address_root=root, **form)
     assert outcome.failure is not None
     assert outcome.started == [("plan",)]
     capsys.readouterr()
     assert main(["run", "--preset", "tiny", "--set", "agc.skip_ratio=0.5"]) == 2
     line = capsys.readouterr().err.strip()
     assert line.startswith("unecho: agc.skip_ratio: 0.5 is not allowed")
+    line += " (method_skip_ratio in the form)"
     assert [text.strip() for text in outcome.log.splitlines() if "unecho: " in text] == [line]
     assert [f"unecho: {one.line}" for one in failures(Run.at(root, "wrong"))] == [line]
 
@@ -238,7 +246,7 @@ def test_without_its_secret_the_pipeline_fails_with_one_line(
     started: Execute, root: str, environment: Mapping[str, str]
 ) -> None:
     bare = {name: value for name, value in environment.items() if name == "AWS_ENDPOINT_URL_S3"}
-    outcome = started(secret=bare, root=root, run_name="bare", preset="tiny")
+    outcome = started(secret=bare, address_root=root, address_run_name="bare", data_preset="tiny")
     assert outcome.failure is not None
     assert outcome.started == [("plan",)]
     (line,) = (text.strip() for text in outcome.log.splitlines() if "unecho: " in text)

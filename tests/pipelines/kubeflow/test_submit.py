@@ -63,11 +63,11 @@ def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it
     assert run["experiment_id"] == "e1"
     assert run["pipeline_version_reference"] == {"pipeline_id": "unecho", "pipeline_version_id": "v1"}
     assert run["runtime_config"]["parameters"] == {
-        "root": "s3://models/unecho",
-        "run_name": "mine",
-        "preset": "tiny",
-        "variant": "",
-        "rounds": 4,
+        "address_root": "s3://models/unecho",
+        "address_run_name": "mine",
+        "data_preset": "tiny",
+        "method_variant": "",
+        "method_rounds": "4",
         "overrides": {"stop.loss_plateau": 0.1},
     }
 
@@ -264,7 +264,7 @@ def test_a_failed_run_is_started_again_under_its_name_at_most_n_times(
 ) -> None:
     api.states = [[state("FAILED")], [state("FAILED")], [state("SUCCEEDED")]]
     assert submit(api, "--resume", "2") == 0
-    names = [run["runtime_config"]["parameters"]["run_name"] for run in api.runs]
+    names = [run["runtime_config"]["parameters"]["address_run_name"] for run in api.runs]
     assert names == ["", "run-0", "run-0"]  # the first start had no name, so it got its own id
     assert [run["display_name"] for run in api.runs] == ["tiny", "run-0, start 2", "run-0, start 3"]
     assert "started again under its name (the store cannot be read from here" in capsys.readouterr().out
