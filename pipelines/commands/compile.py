@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..kubeflow import needing_kfp
+from ..kubeflow.cautions import of_kubeflows_store, of_many_shards, warn
 from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 
@@ -12,6 +13,7 @@ def main(argv: Sequence[str]) -> None:
     """Write the pipeline that Kubeflow's UI takes. The same arguments write the same bytes."""
     arguments = parser().parse_args(argv)
     pods = pods_from(arguments)
+    warn(*of_kubeflows_store(pods, arguments.root), *of_many_shards(arguments.parallelism))
     with needing_kfp():
         from ..kubeflow.pipeline import compile_pipeline
     compile_pipeline(arguments.output, pods, arguments.parallelism, defaults_from(arguments))

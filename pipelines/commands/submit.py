@@ -13,6 +13,7 @@ from ...components.failure import Fatal
 from ...components.kubeflow_task.form import ROOT, RUN_NAME, config_of, filled
 from ...components.run.address import check_name
 from ..kubeflow import needing_kfp
+from ..kubeflow.cautions import of_kubeflows_store, of_many_shards, warn
 from ..kubeflow.pods import add_pod_arguments, pods_from
 
 
@@ -20,6 +21,11 @@ def main(argv: Sequence[str]) -> None:
     """Compile, upload, start; wait if asked. What a wrong form says is said here, before anything is uploaded."""
     arguments = parser().parse_args(argv)
     pods, form = pods_from(arguments), form_from(arguments)
+    config = config_of(form)
+    warn(
+        *of_kubeflows_store(pods, form[ROOT], arguments.namespace),
+        *of_many_shards(config.iet.shards, config.iet.rounds),
+    )
     with needing_kfp():
         from ..kubeflow.client import Kubeflow
         from ..kubeflow.pipeline import DESCRIPTION, compile_pipeline

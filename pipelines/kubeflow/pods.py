@@ -31,8 +31,8 @@ SECRETS: Final[Mapping[SecretLayout, str]] = {
     "mlpipeline-minio-artifact": "mlpipeline-minio-artifact",
 }
 """The Secret's usual name."""
-ENDPOINTS: Final[Mapping[SecretLayout, str]] = {"mlpipeline-minio-artifact": "http://minio-service.kubeflow:9000"}
-"""Where the store is when its Secret does not say so: Kubeflow's own."""
+ENDPOINTS: Final[Mapping[SecretLayout, str]] = {"mlpipeline-minio-artifact": "http://seaweedfs.kubeflow:9000"}
+"""Where the store is when its Secret does not say so: Kubeflow's own, as Kubeflow Pipelines calls it since 2.16."""
 
 
 @dataclass(frozen=True)

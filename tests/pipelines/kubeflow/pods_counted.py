@@ -1,7 +1,7 @@
 """How many pods a compiled pipeline costs on KFP's backend, counted from its spec.
 
 The rule was measured on KFP 2.17: a container task is a driver pod and its own pod; a nested pipeline, a loop, each of
-its iterations and a condition are one driver pod each.
+its iterations and a condition are one driver pod each, and so is the whole.
 """
 
 from collections.abc import Mapping
@@ -46,4 +46,4 @@ def pods(spec: PipelineSpec, lengths: Mapping[str, int], goes: bool = True) -> C
             return once
         return Count(driver=1) + lengths[task.task_info.name] * once
 
-    return sum((of_task(task) for task in spec.root.dag.tasks.values()), Count())
+    return sum((of_task(task) for task in spec.root.dag.tasks.values()), Count(driver=1))

@@ -13,6 +13,8 @@ from tests.pipelines.kubeflow.pods_counted import Count, pods
 from unecho.components.kubeflow_task.form import FORM
 from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
+from unecho.pipelines.kubeflow.cautions import of_kubeflows_store, of_many_shards, pods_of_a_round
+from unecho.pipelines.kubeflow.pods import Pods
 
 ROOT = Path(__file__).parents[3]
 COPY = ROOT / "manifests/kubeflow/unecho.yaml"
@@ -204,16 +206,66 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
 
     assert all(2) - all(1) == Count(user=shards + 3, driver=2 * shards + 7)
     assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
-    assert all(0) == Count(user=5 + 2, driver=(5 + 2) + (2 + 2) + 2)  # tasks; rounds, parts and their loops; iterations
+    # the whole; tasks; rounds, parts and their loops; iterations
+    assert all(0) == Count(user=5 + 2, driver=1 + (5 + 2) + (2 + 2) + 2)
+    assert Count(*pods_of_a_round(shards)) == all(2) - all(1)
     table = dict(
         re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE)
     )
     assert table == {
         "a round": "K + 3 | 2 K + 7",
         "a round that does not start": "1 | 3",
-        "once": "5 + P | 9 + 2 P",
+        "once": "5 + P | 10 + 2 P",
     }
 
 
 def test_the_copy_in_the_repository_is_a_pipeline_with_the_accelerator() -> None:
     assert read(COPY).container("train")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+
+
+def test_more_than_sixteen_shards_are_told_what_they_cost_and_of_the_jobs_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiled(tmp_path, "--parallelism", "16")
+    assert capsys.readouterr().err == ""
+    compiled(tmp_path, "--parallelism", "17")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "unecho: warning: a round of 17 shards is 20 pods that run a step and 41 driver pods, and Argo"
+    )
+    assert line.endswith("use the jobs engine (unecho run --engine jobs)")
+    assert of_many_shards(16, 100) == []
+    assert ", 1,220 pods in 20 rounds, and Argo" in of_many_shards(17, 20)[0]
+
+
+@pytest.mark.parametrize(
+    ("root", "namespace", "says"),
+    [
+        (None, None, "s3://mlpipeline/private/NAMESPACE/ and not the whole bucket: give a root below it in the form"),
+        ("s3://mlpipeline/unecho", None, "not the whole bucket: s3://mlpipeline/unecho would be refused"),
+        ("s3://mlpipeline/private", None, "not the whole bucket: s3://mlpipeline/private would be refused"),
+        ("s3://other/private/team/x", None, "not the whole bucket: s3://other/private/team/x would be refused"),
+        ("s3://mlpipeline/private/x", "team", "s3://mlpipeline/private/team/ and not the whole bucket: s3://"),
+        ("s3://mlpipeline/private/team/x", "team", None),
+        ("s3://mlpipeline/private-artifacts/team/x", None, None),
+        ("s3://mlpipeline/shared/x", "team", None),
+        ("s3://mlpipeline/artifacts", None, None),
+    ],
+)
+def test_a_root_that_a_namespaces_key_does_not_reach_is_told(
+    root: str | None, namespace: str | None, says: str | None
+) -> None:
+    kubeflows = Pods("unecho:test", layout="mlpipeline-minio-artifact")
+    lines = of_kubeflows_store(kubeflows, root, namespace)
+    assert len(lines) == (says is not None)
+    assert all(line.startswith("where Kubeflow has many users") and str(says) in line for line in lines)
+    assert of_kubeflows_store(Pods("unecho:test"), root, namespace) == []
+
+
+def test_compile_tells_of_kubeflows_own_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compiled(tmp_path, "--secret-layout", "mlpipeline-minio-artifact", "--root", "s3://mlpipeline/private/team/unecho")
+    assert capsys.readouterr().err == ""
+    compiled(tmp_path, "--secret-layout", "mlpipeline-minio-artifact")
+    assert capsys.readouterr().err.startswith(
+        "unecho: warning: where Kubeflow has many users, a namespace's key reaches"
+    )

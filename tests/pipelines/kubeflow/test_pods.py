@@ -96,7 +96,7 @@ def test_kubeflows_own_secret_and_store(tmp_path: Path) -> None:
         {"secretKey": "secretkey", "envVar": "AWS_SECRET_ACCESS_KEY"},
     ]
     environment = {one["name"]: one["value"] for one in kubeflow.container("train")["env"]}
-    assert environment["AWS_ENDPOINT_URL_S3"] == "http://minio-service.kubeflow:9000"
+    assert environment["AWS_ENDPOINT_URL_S3"] == "http://seaweedfs.kubeflow:9000"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,16 @@ def test_a_wrong_form_is_one_line_before_anything_is_sent(api: KfpApi, capsys: p
     assert api.requests == []
 
 
+def test_a_start_that_costs_much_or_cannot_reach_its_root_is_told_before(
+    api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--set", "iet.shards=20", "--set", "iet.rounds=10", "--secret-layout", "mlpipeline-minio-artifact"]
+    assert submit(api, *options, "--namespace", "team", root="s3://mlpipeline/unecho") == 0
+    of_store, of_shards = capsys.readouterr().err.splitlines()
+    assert "reaches s3://mlpipeline/private/team/ and not the whole bucket: s3://mlpipeline/unecho would be" in of_store
+    assert "a round of 20 shards is 23 pods that run a step and 47 driver pods, 700 pods in 10 rounds" in of_shards
+
+
 def test_every_request_carries_the_token_that_the_file_holds_then(
     api: KfpApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
