@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3 import Timeout
 
 from tests.services import s3 as store
 from tests.services.kfp_api import KfpApi, Workflow, serving
 from unecho.components.run import Run
 from unecho.components.run.failures import Failure, note_failure
 from unecho.pipelines.commands import main
-from unecho.pipelines.kubeflow import waiting
+from unecho.pipelines.kubeflow import healthz, waiting
 from unecho.pipelines.kubeflow.nodes import node_id
 from unecho.pipelines.kubeflow.pipeline import DESCRIPTION
 
@@ -404,3 +406,13 @@ def test_a_host_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]
     assert line.endswith("Connection refused: worth another try\n")
     assert len(line.splitlines()) == 1
     assert time.monotonic() - began < 5
+
+
+def test_a_host_that_does_not_answer_is_left_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(healthz, "_PATIENCE", Timeout(0.1))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["submit", "--host", host, *IMAGE, "--root", "s3://a/b"]) == 1
+    assert capsys.readouterr().err.startswith(f"unecho: {host}: cannot be reached: Read timed out.")
