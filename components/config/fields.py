@@ -70,13 +70,22 @@ class Data(Section):
     labels: Literal["auto", "none"] = "auto"
     """Class labels stratify the shards. `auto`: the folder's name (that of a split, such as train or test, aside), or
     what the format holds; `none`: ignore them."""
+    captions: Literal["auto", "labels", "none"] = "auto"
+    """Captions of the images. `auto`: those that metadata files, text files beside images or tar shards hold; `labels`:
+    the label's name where an image has none; `none`: ignore them."""
+    caption_column: str | None = None
+    """The column of the metadata files (or of a shard's .json) that holds captions, one or a list. Empty: the first of
+    text, caption, captions, prompt, description."""
+    text_lines: Literal["whole", "first", "each"] = "whole"
+    """What of a text file beside an image is its caption. `whole`: all of it; `first`: its first line that is not
+    blank; `each`: every such line is a caption of its own."""
     held_out: Share = 0.1
     """Share of the images that is split off before training: the floor and the quality reference."""
     official_test: bool = False
     """Hold out the records of the test file that CIFAR and IDX sources have, and nothing else, in place of held_out."""
-    split_by: Literal["auto", "folder", "none"] = "auto"
+    split_by: Literal["auto", "folder", "caption", "none"] = "auto"
     """What is never on both sides of the split. `auto`: duplicates and near duplicates; `folder`: also the images of
-    one folder (a patient, a burst); `none`: equal images alone."""
+    one folder (a patient, a burst); `caption`: also images with an equal caption; `none`: equal images alone."""
     split_column: str | None = None
     """A column of the metadata files (patient, burst): images with one value in it are never on both sides of the split
     either. An image without a value is by itself."""

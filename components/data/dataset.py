@@ -108,7 +108,8 @@ class Dataset:
         """The source object that a row came from."""
         return self._names.line(self._checked(row))[0]
 
-    def caption(self, row: int) -> str | None:
+    def captions(self, row: int) -> tuple[str, ...]:
+        """The captions of a row, in the order of the source; none of them is blank."""
         return self._names.line(self._checked(row))[1]
 
     def rows(self, indices: ArrayLike) -> NDArray[np.uint8]:

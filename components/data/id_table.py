@@ -17,34 +17,40 @@ NAMES_BLOCK = 1024
 """Samples a gzip member; all members one after another are an ordinary .gz file."""
 
 
-def pack_names(samples: Iterable[tuple[str, str | None]]) -> tuple[bytes, NDArray[np.int64]]:
-    """Pack (name, caption) of every sample, in order of rows.
+def pack_names(samples: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[bytes, NDArray[np.int64]]:
+    """Pack (name, captions) of every sample, in order of rows.
+
+    A line's `caption` is null for none, text for one, a list of texts for several.
 
     Returns:
         the bytes of names.jsonl.gz, and where its blocks start and end [blocks + 1].
     """
     packed, offsets = bytearray(), [0]
     for block in _blocks(iter(samples)):
-        lines = "".join(json.dumps({"source": name, "caption": caption}) + "\n" for name, caption in block)
+        lines = "".join(json.dumps({"source": name, "caption": _folded(captions)}) + "\n" for name, captions in block)
         packed += gzip.compress(lines.encode(), mtime=0)  # no time stamp: the same names are the same bytes
         offsets.append(len(packed))
     return bytes(packed), np.array(offsets, np.int64)
 
 
-def _blocks(samples: Iterator[tuple[str, str | None]]) -> Iterator[list[tuple[str, str | None]]]:
+def _blocks(samples: Iterator[tuple[str, tuple[str, ...]]]) -> Iterator[list[tuple[str, tuple[str, ...]]]]:
     while block := list(islice(samples, NAMES_BLOCK)):
         yield block
 
 
+def _folded(captions: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    return captions if len(captions) > 1 else next(iter(captions), None)
+
+
 class Names:
-    """Reads one sample's name and caption at a time."""
+    """Reads one sample's name and captions at a time."""
 
     def __init__(self, store: Store, ref: ObjectRef, offsets: NDArray[np.int64]) -> None:
         self._store, self._ref, self._offsets = store, ref, offsets
         self._block = lru_cache(maxsize=16)(self._read_block)
 
-    def line(self, row: int) -> tuple[str, str | None]:
-        """Name (the source object's key) and caption of a row.
+    def line(self, row: int) -> tuple[str, tuple[str, ...]]:
+        """Name (the source object's key) and captions of a row.
 
         Raises:
             Fatal: the object is missing, truncated or altered; names it.
@@ -53,8 +59,12 @@ class Names:
         lines = self._block(block)
         try:
             line = json.loads(lines[place])
-            return str(line["source"]), line["caption"]
-        except (ValueError, LookupError, TypeError):
+            name, found = str(line["source"]), line["caption"]
+            # data sets of 0.1.0 may hold blank ones, which are none
+            return name, tuple(
+                text for text in (found if isinstance(found, list) else [found]) if text and text.strip()
+            )
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise self._altered() from None
 
     def _read_block(self, block: int) -> list[bytes]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.numpy import save
 
 from ..failure import Fatal
@@ -44,14 +44,24 @@ class Skipped(_Stored):
 
 
 class Duplicates(_Stored):
-    """Exact duplicates: samples with the same pixels."""
+    """Samples that are alike."""
 
     groups: int = 0
-    """Sets of two or more equal samples."""
+    """Sets of two or more of them."""
     samples: int = 0
     """Samples in them, the first of each set included."""
     first: list[list[str]] = Field(default_factory=list)
     """Names of the first groups, in order of their first row."""
+
+
+class CaptionDuplicates(_Stored):
+    """Samples that are alike by image (equal or near duplicates) or by caption, of those a chain joins."""
+
+    image_only: Duplicates = Duplicates()
+    """The image is alike, and captions within the set differ."""
+    caption_only: Duplicates = Duplicates()
+    """A caption is equal, and images within the set differ."""
+    both: Duplicates = Duplicates()
 
 
 class DatasetManifest(_Stored):
@@ -75,6 +85,8 @@ class DatasetManifest(_Stored):
     """Name of label i; empty without labels."""
     captions: int = 0
     """Samples with a caption."""
+    caption_count: int = 0
+    """Captions; a sample may have several."""
     chunks: list[ChunkRef]
     index: ObjectRef
     names: ObjectRef
@@ -86,8 +98,17 @@ class DatasetManifest(_Stored):
     skipped: list[Skipped] = Field(default_factory=list)
     """The first of them."""
     duplicates: Duplicates = Duplicates()
+    """Samples with the same pixels."""
+    caption_duplicates: CaptionDuplicates | None = None
+    """None without captions, and in a data set of 0.1.0."""
     notes: list[str] = Field(default_factory=list)
     """What a user should know, a line each."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_caption_each(cls, given: Any) -> Any:
+        """In a data set of 0.1.0 a sample has one caption at most."""
+        return {"caption_count": given.get("captions", 0), **given} if isinstance(given, dict) else given
 
 
 class PreparedSource(_Stored):

@@ -11,8 +11,10 @@ from ..config.fields import Data
 from ..failure import Fatal
 from ..progress import Progress
 from ..store import Missing, Store
+from .captioning import Captioning
 from .chunk_rows import ChunkRows
-from .finish import Samples, commit_dataset
+from .duplicates import caption_groups
+from .finish import Samples, commit_dataset, each
 from .grouping import group_samples
 from .image import Fit
 from .manifest import (
@@ -64,7 +66,7 @@ def pack_source(
     Args:
         prepared: hash of the prepare config and the source's objects.
     """
-    fit = _fit(source, data)
+    fit, captions = _fit(source, data), Captioning(source, data)
     rows = max(1, int(data.chunk_mib * 2**20) // fit.row_bytes)
     limited = data.train_limit is not None or data.held_out_limit is not None
     part_rows = max(rows, _STAGED_BYTES // fit.row_bytes) if limited else rows
@@ -76,12 +78,14 @@ def pack_source(
             f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
         )
     test = None if source.test is None else source.test[packed.items]
+    same_caption = caption_groups(map(captions, each(packed.items)))
     grouping = group_samples(
         ChunkRows(store, packed.chunks, fit.shape),
         packed.digests,
         lambda sample: source.name(int(packed.items[sample])),
         data,
         None if source.groups is None else source.groups[packed.items],
+        same_caption,
         lambda done, of: progress.update(done, of, "images compared"),
     )
     kept, held_out = split_samples(packed.digests, grouping.number, data, test)
@@ -93,12 +97,14 @@ def pack_source(
         labels=source.labels[items] if labelled else np.full(len(items), -1, np.int32),
         label_names=source.label_names if labelled else [],
         held_out=held_out[kept],
+        captions=captions,
+        alike=grouping.alike[kept],
+        same_caption=same_caption[kept],
         chunks=repack(store, packed.chunks, kept, fit, rows) if limited else packed.chunks,
     )
+    told = [*grouping.notes, *captions.notes(each(items))]
     left_out = len(packed.items) - len(items)
-    manifest = commit_dataset(
-        store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out, grouping.notes
-    )
+    manifest = commit_dataset(store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out, told)
     for note in manifest.notes:
         progress.note(note)
     store.create(source_key(prepared), PreparedSource(digest=manifest.digest).model_dump_json().encode())
@@ -130,7 +136,8 @@ def _prepare_config(data: Data, fit: Fit) -> dict[str, Any]:
 
 def _fields(data: Data, *left_out: str) -> dict[str, Any]:
     """The fields that count. Those that came later do where they are set: what was prepared before stands."""
-    unset = {name for name in ("official_test", "split_column") if not getattr(data, name)}
+    later = ("official_test", "split_column", "captions", "caption_column", "text_lines")
+    unset = {name for name in later if getattr(data, name) == Data.model_fields[name].default}
     return data.model_dump(mode="json", exclude={*left_out, *unset})
 
 
@@ -155,6 +162,7 @@ def survey(data: Data) -> Survey:
         Fatal: it does not exist, holds nothing, is not of its layout, or leaves nothing to train on.
     """
     source = open_source(data)
+    Captioning(source, data)  # says where labels are wanted and there are none
     native = source.native() if "auto" in (data.channels, data.resolution) else (0, 0)
     held_out = max(1, round(data.held_out * source.count)) if data.held_out else 0
     if source.test is not None:

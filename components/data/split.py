@@ -36,7 +36,7 @@ def split_samples(
         if target and count > 1 and len(size) == 1:
             raise Fatal(
                 f"data.held_out: all {count} images are one group (duplicates, near duplicates by data.near_duplicate "
-                f"{data.near_duplicate:g}, or a folder by data.split_by {data.split_by}), and groups are not split: "
+                f"{data.near_duplicate:g}, or what data.split_by {data.split_by} joins), and groups are not split: "
                 "add other images, or lower data.near_duplicate"
             )
         held_out = _chosen_groups(size, target)[group]

@@ -98,7 +98,7 @@ def test_names_and_captions_are_read_one_block_at_a_time(pack) -> None:
     dataset = packed.open()
     for row in (0, 1023, 1024, 1025, 2999):
         assert dataset.name(row) == f"{row}.png"
-        assert dataset.caption(row) == (f"no. {row}" if row % 2 else None)
+        assert dataset.captions(row) == ((f"no. {row}",) if row % 2 else ())
     assert len(packed.store.reads) == 3
     with pytest.raises(IndexError):
         dataset.name(3000)

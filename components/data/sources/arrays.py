@@ -50,7 +50,6 @@ class RecordFiles:
         notes, groups, test: see `Source`.
     """
 
-    captions: int = 0
     groups: NDArray[np.int64] | None = None
 
     def __init__(self, tree: SourceTree, keys: Sequence[str], records: Sequence[int], training: int, only: str) -> None:
@@ -71,8 +70,8 @@ class RecordFiles:
         file = int(np.searchsorted(self._starts, item, "right")) - 1
         return f"{self._keys[file]}#{item - int(self._starts[file])}"
 
-    def caption(self, item: int) -> str | None:
-        return None
+    def captions(self, item: int) -> tuple[str, ...]:
+        return ()
 
 
 class DigitsSource:
@@ -80,7 +79,6 @@ class DigitsSource:
 
     layout: str = "digits"
     address: str = "digits"
-    captions: int = 0
     groups: NDArray[np.int64] | None = None
     test: NDArray[np.bool_] | None = None
 
@@ -99,8 +97,8 @@ class DigitsSource:
     def name(self, item: int) -> str:
         return f"digits#{item}"
 
-    def caption(self, item: int) -> str | None:
-        return None
+    def captions(self, item: int) -> tuple[str, ...]:
+        return ()
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         return decode_arrays(lambda items: self._images[items.start : items.stop], wanted, fit)

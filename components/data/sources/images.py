@@ -9,6 +9,7 @@ from statistics import median_low
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Stat
 from ..decoding import MOST_AHEAD, decode_keys, read_ahead
@@ -37,14 +38,11 @@ class ImagesSource:
     groups: NDArray[np.int64] | None
     test: NDArray[np.bool_] | None = None
 
-    def __init__(self, tree: SourceTree, group_column: str | None = None) -> None:
+    def __init__(self, tree: SourceTree, data: Data) -> None:
         """List the source.
 
-        Args:
-            group_column: data.split_column.
-
         Raises:
-            Fatal: no image in it, a metadata file that does not fit, or one without that column; names it.
+            Fatal: no image in it, a metadata file that does not fit, or none with a column that is asked for; names it.
         """
         self._store, self.address, self.notes = tree.store, tree.store.url, list(tree.notes)
         self._keys, self._bytes = Keys(), 0
@@ -72,12 +70,13 @@ class ImagesSource:
                 f"data.source: {self.address}: no images there{found_in(tree)}: it needs {' '.join(sorted(SUFFIXES))}"
             )
         self._set_labels(list(folders), np.frombuffer(folder_of, np.int32))
-        if group_column is not None and not metadata:
-            raise Fatal(
-                f"data.split_column: {group_column}: {self.address}: no metadata file there "
-                f"({', '.join(sorted(METADATA))}) that could have such a column"
-            )
-        self._set_captions(metadata, texts, fingerprint, others, group_column)
+        for field in ("split_column", "caption_column"):
+            if (column := getattr(data, field)) is not None and not metadata:
+                raise Fatal(
+                    f"data.{field}: {column}: {self.address}: no metadata file there ({', '.join(sorted(METADATA))}) "
+                    "that could have such a column"
+                )
+        self._set_captions(data, metadata, texts, fingerprint, others)
         self.fingerprint = fingerprint.hexdigest()
         passed_over = [str(passed) for passed in (tree.passed_over, others) if passed]
         if passed_over:
@@ -92,41 +91,37 @@ class ImagesSource:
     def name(self, item: int) -> str:
         return self._keys.shown(item)
 
-    def caption(self, item: int) -> str | None:
-        return self._captions[item] if self._captions else None
+    def captions(self, item: int) -> tuple[str, ...]:
+        return self._captions[item] if self._captions else ()
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         batches = ((items, [self._keys[item] for item in items]) for items in wanted)
         return decode_keys(self._store, batches, fit, workers, self.count, self._bytes)
 
     def _set_captions(
-        self,
-        metadata: list[str],
-        texts: list[Stat],
-        fingerprint: Fingerprint,
-        others: PassedOver,
-        group_column: str | None,
+        self, data: Data, metadata: list[str], texts: list[Stat], fingerprint: Fingerprint, others: PassedOver
     ) -> None:
-        self.captions, self.groups = 0, None
-        self._captions = Captions(self.count, group_column) if metadata or texts else None
-        if not self._captions:
-            return
-        self.notes += self._captions.read(self._store, metadata, self._keys)
-        if group_column is not None:
-            self.groups = self._captions.groups
-        used = self._captions.read_beside(self._store, [text.key for text in texts], self._keys)
+        self._captions, self.groups = None, None
+        wanted = data.captions != "none"
+        used = set[str]()
+        if (metadata and (wanted or data.split_column is not None)) or (texts and wanted):
+            captions = Captions(self.count, data)
+            self.notes += captions.read(self._store, metadata, self._keys)
+            if data.split_column is not None:
+                self.groups = captions.groups
+            if wanted:
+                used = captions.read_beside(self._store, [text.key for text in texts], self._keys)
+            if captioned := captions.table.captioned:
+                self._captions = captions.table
+            if used:
+                self.notes.append(f"{len(used)} captions are text files beside their images")
+            if (missing := self.count - captioned) and (captioned or metadata) and data.captions == "auto":
+                self.notes.append(f"{missing} of {self.count} images have no caption")
         for text in texts:
             if text.key in used:
                 fingerprint.add(text)
             else:
                 others.add(".txt", text.key)
-        if used:
-            self.notes.append(f"{len(used)} captions are text files beside their images")
-        self.captions = self._captions.count
-        if not self.captions:
-            self._captions = None
-        if (missing := self.count - self.captions) and (self.captions or metadata):
-            self.notes.append(f"{missing} of {self.count} images have no caption")
 
     def _set_labels(self, folders: list[str], folder_of: NDArray[np.int32]) -> None:
         """Folders to labels: numbered in order of their names; no labels where one folder holds all."""

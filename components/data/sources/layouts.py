@@ -35,7 +35,7 @@ def open_source(data: Data, root: Store | None = None) -> Source:
         if data.source != "digits":
             raise Fatal(f"data.layout: digits is scikit-learn's own: set data.source=digits, not '{data.source}'")
         _refuse_test(data, "digits")
-        _refuse_column(data, "digits")
+        _refuse_columns(data, "digits")
         return DigitsSource()
     store = open_store(data.source)
     if isinstance(store, DirectoryStore):
@@ -43,7 +43,7 @@ def open_source(data: Data, root: Store | None = None) -> Source:
     tree = SourceTree(store, root)
     layout = data.layout if data.layout != "auto" else _found_layout(tree)
     if layout != "images":
-        _refuse_column(data, layout)
+        _refuse_columns(data, layout)
     match layout:
         case "cifar10":
             return CifarSource(tree, "cifar10", data.official_test)
@@ -53,7 +53,7 @@ def open_source(data: Data, root: Store | None = None) -> Source:
             return IdxSource(tree, data.official_test)
         case _:
             _refuse_test(data, "images")
-            return ImagesSource(tree, data.split_column)
+            return ImagesSource(tree, data)
 
 
 def _check_directory(data: Data, store: DirectoryStore) -> None:
@@ -121,6 +121,7 @@ def _refuse_test(data: Data, layout: str) -> None:
         )
 
 
-def _refuse_column(data: Data, layout: str) -> None:
-    if data.split_column is not None:
-        raise Fatal(f"data.split_column: {data.split_column}: layout {layout} has no metadata files with columns")
+def _refuse_columns(data: Data, layout: str) -> None:
+    for field in ("split_column", "caption_column"):
+        if (column := getattr(data, field)) is not None:
+            raise Fatal(f"data.{field}: {column}: layout {layout} has no metadata files with columns")

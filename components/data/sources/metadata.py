@@ -9,6 +9,7 @@ from typing import Any
 
 from ...failure import Fatal
 from ...store import Store
+from .texts import as_text
 
 FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "file_path", "filepath", "image_path", "image_file")
 TEXT_COLUMNS = ("text", "caption", "captions", "prompt", "description")
@@ -49,11 +50,8 @@ def entries(store: Store, key: str) -> Iterator[Entry]:
     if name.endswith(".parquet"):
         yield from _of_parquet(data, store.address(key))
         return
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Fatal(f"{store.address(key)}: not UTF-8 text: {error.reason}") from None
-    yield from (_of_csv if name.endswith(".csv") else _of_json)(text, store.address(key))
+    address = store.address(key)
+    yield from (_of_csv if name.endswith(".csv") else _of_json)(as_text(data, address), address)
 
 
 def _of_csv(text: str, address: str) -> Iterator[Entry]:
@@ -74,9 +72,7 @@ def _of_csv(text: str, address: str) -> Iterator[Entry]:
                     f"{address}, line {table.line_num}: {len(row)} values for the {len(header)} columns of line 1: "
                     "put a value that holds the separator in quotes"
                 )
-            fields = dict(zip(header, row, strict=False))
-            captions = {name: value or None for name, value in fields.items() if plain_name(name) in TEXT_COLUMNS}
-            yield Entry(f"line {table.line_num}", fields | captions)
+            yield Entry(f"line {table.line_num}", dict(zip(header, row, strict=False)))
     except csv.Error as error:
         raise Fatal(f"{address}, line {table.line_num}: not CSV: {error}") from None
 
@@ -106,18 +102,14 @@ def _of_json(text: str, address: str) -> Iterator[Entry]:
 
 
 def _of_parquet(data: bytes, address: str) -> Iterator[Entry]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise Fatal(
-            f"{address}: needs the package pyarrow: pip install pyarrow, or write metadata.csv instead"
-        ) from None
+    from pyarrow import ArrowException  # here: it takes a while, and most sources do without
+    from pyarrow.parquet import ParquetFile
+
     try:
         row = 0
         for batch in ParquetFile(io.BytesIO(data)).iter_batches():
             for fields in batch.to_pylist():
                 row += 1
                 yield Entry(f"row {row}", fields)
-    except ArrowException as error:
+    except (ArrowException, OSError) as error:  # of bytes in memory: with OSError it tells of damage
         raise Fatal(f"{address}: not Parquet: {' '.join(str(error).split())}") from None

@@ -39,7 +39,6 @@ class Source(Protocol):
         count: samples.
         labels: int32 [count], -1 for none.
         label_names: name of label i.
-        captions: samples that have a caption.
         notes: what a user should know about the source, a line each.
         groups: int64 [count], the same for images with one value of data.split_column, -1 for none; None where no
             column is asked for.
@@ -52,7 +51,6 @@ class Source(Protocol):
     count: int
     labels: NDArray[np.int32]
     label_names: list[str]
-    captions: int
     notes: list[str]
     groups: NDArray[np.int64] | None
     test: NDArray[np.bool_] | None
@@ -63,7 +61,8 @@ class Source(Protocol):
     def name(self, item: int) -> str:
         """A sample's name: its source object's key, with its number where the object holds many."""
 
-    def caption(self, item: int) -> str | None: ...
+    def captions(self, item: int) -> tuple[str, ...]:
+        """A sample's captions, none of them blank."""
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         """Decode the wanted ranges, in order, each as one `Decoded`, in bounded memory.

@@ -37,7 +37,7 @@ def test_a_prefix_gives_the_data_set_of_the_same_files_in_a_directory(
     assert there.record.notes == here.record.notes
     some = np.random.default_rng(0).permutation(150)[:60]
     assert (there.dataset.rows(some) == here.dataset.rows(some)).all()
-    assert there.dataset.caption(3) == f"caption of {there.dataset.name(3)}"
+    assert there.dataset.captions(3) == (f"caption of {there.dataset.name(3)}",)
     assert list(open_store(f"{s3_root}/root").list("datasets/progress/")) == []
 
 

@@ -1,5 +1,7 @@
 """The digest: what it depends on, and what it does not."""
 
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +67,64 @@ def test_depends_on_pixels_labels_captions_split_and_prepare_config(prepare, tre
         prepare(tree(files, "plain"), *SETTINGS, "data.channels=3").record.digest,
     ]
     assert len(set(digests)) == len(digests)
+
+
+NAMES = [f"{'ab'[number % 2]}/{number:02}.png" for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "settings", "captions", "digest"),
+    [
+        ({}, (), {}, "bebb8b8cd1a5e0f30790d1f7b07a61f5b38f0c5319e8501255b76580cabb078f"),
+        (
+            {"metadata.jsonl": "\n".join(json.dumps({"file_name": n, "text": f"one {n}"}) for n in NAMES[:15])},
+            (),
+            {name: f"one {name}" for name in NAMES[:15]},
+            "6ec1785bb32057626568f7faf27d2ae84d279d15878e2ea7f73a07416f91bc39",
+        ),
+        (
+            {
+                "metadata.csv": "file_name,caption,patient\n"
+                + "".join(f"{name},a dog {row},p{row // 4}\n" for row, name in enumerate(NAMES))
+            },
+            ("data.split_column=patient",),
+            {name: f"a dog {row}" for row, name in enumerate(NAMES)},
+            "8704428a6f9af604221f3de664061a5352964ce01b6646a44c98a524671b57a4",
+        ),
+        (
+            {f"{name[:-4]}.txt": f" first {name}\nsecond\n" for name in NAMES},
+            (),
+            {name: f"first {name}\nsecond" for name in NAMES},
+            "1e54fe4adce4c88cc8cadea83ff2581f779db64770fac7f0bd462aa7758027bd",
+        ),
+    ],
+    ids=["no captions", "jsonl", "csv", "text files"],
+)
+def test_of_samples_with_one_caption_and_their_names_are_what_they_were_before_there_were_several(
+    prepare, tree, files, beside, settings, captions, digest
+) -> None:
+    done = prepare(tree({**files, **beside}), *SETTINGS, *settings)  # digests of the code before that, written down
+    assert done.record.digest == digest
+    lines = [json.dumps({"source": name, "caption": captions.get(name)}) + "\n" for name in sorted(NAMES)]
+    assert gzip.decompress(done.run.store.get(done.dataset.manifest.names.key)) == "".join(lines).encode()
+
+
+def test_depends_on_each_of_several_captions_and_their_order(prepare, tree, files) -> None:
+    def of(name: str, *captions: object) -> str:
+        lines = [json.dumps({"file_name": key, "text": text}) for key, text in zip(files, captions, strict=False)]
+        return prepare(tree({**files, "metadata.jsonl": "\n".join(lines)}, name), *SETTINGS).record.digest
+
+    given = [(["a", "b"],), (["b", "a"],), ("a", "b"), (["ab"],), (["a"],), (["a", "b", "c"],)]
+    assert len({of(str(number), *captions) for number, captions in enumerate(given)}) == len(given)
+    assert of("one of a list", ["a"]) == of("one", "a")
+
+
+@pytest.mark.parametrize(
+    "setting", ["data.captions=labels", "data.captions=none", "data.text_lines=first", "data.split_by=caption"]
+)
+def test_depends_on_what_is_a_caption_where_that_is_said(prepare, tree, files, setting: str) -> None:
+    source = tree(captioned(files))
+    assert prepare(source, *SETTINGS, setting).record.digest != prepare(source, *SETTINGS).record.digest
 
 
 def test_of_resolved_fields_is_that_of_the_same_fields_given(prepare, tree, files) -> None:

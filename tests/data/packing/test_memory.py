@@ -17,7 +17,7 @@ from unecho.components.store.directory import DirectoryStore
 class Synthetic:
     """Any number of images of 32x32 pixels, made when they are asked for."""
 
-    layout, address, fingerprint, captions = "images", "synthetic", "0", 0
+    layout, address, fingerprint = "images", "synthetic", "0"
     groups = test = None
 
     def __init__(self, count: int) -> None:
@@ -30,8 +30,8 @@ class Synthetic:
     def name(self, item: int) -> str:
         return f"{item:08}.png"
 
-    def caption(self, item: int) -> None:
-        return None
+    def captions(self, item: int) -> tuple[str, ...]:
+        return ()
 
     def decode(self, wanted: Iterable[range], fit, workers: int) -> Iterator:
         def read(items: range) -> np.ndarray:
