@@ -1,4 +1,4 @@
-"""Decoding many image objects, in processes of their own, in order and in bounded memory.
+"""Decoding many images of a store, in processes of their own, in order and in bounded memory.
 
 The processes are spawned, never forked: a fork of a process whose arithmetic library runs threads can hang.
 They read the objects themselves, several at a time, so that a store's latency is hidden and no image crosses twice.
@@ -10,7 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import groupby
 from multiprocessing import get_context, parent_process
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,58 +31,84 @@ MOST_AHEAD = 32
 _AHEAD_BYTES = 64 << 20
 """Large ones: as many as have this size together, in each process."""
 
-_Batch = tuple[range, list[str]]
+
+class Place(NamedTuple):
+    """Where the bytes of an image are.
+
+    Attributes:
+        key: of the object.
+        start, size: where in it; None for all of it.
+    """
+
+    key: str
+    start: int = 0
+    size: int | None = None
 
 
-def decode_keys(
+_Batch = tuple[range, list[Place]]
+
+
+def decode_places(
     store: Store, batches: Iterable[_Batch], fit: Fit, workers: int, count: int, total_bytes: int
 ) -> Generator[Decoded, None, None]:
-    """Decode objects.
+    """Decode images.
 
     Args:
-        batches: numbers in the source and keys, for one go each.
+        batches: numbers in the source and places, for one go each.
         workers: processes, 0 for one a core.
-        count, total_bytes: of all objects of the source.
+        count, total_bytes: of all images of the source.
     """
     processes = workers or _cores()
     ahead = max(2, min(MOST_AHEAD, _AHEAD_BYTES * count // max(1, total_bytes)))
     if processes == 1 or total_bytes <= IN_PROCESS_BYTES:
-        for items, keys in batches:
-            yield _decode_batch(store, items, keys, fit, ahead)
+        for items, places in batches:
+            yield _decode_batch(store, items, places, fit, ahead)
         return
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (store, fit, ahead))
     window: deque[Future[Decoded]] = deque()
     try:
-        for items, keys in batches:
+        for items, places in batches:
             if len(window) > 2 * processes:  # a bounded number of results wait for a slow one before them
                 yield window.popleft().result()
-            window.append(pool.submit(_decode_in_worker, items, keys))
+            window.append(pool.submit(_decode_in_worker, items, places))
         while window:
             yield window.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def read_ahead(store: Store, keys: list[str], ahead: int) -> Iterator[bytes]:
-    """Objects in order, at most `ahead` of them being read or waiting while one is worked on."""
+def read_ahead(store: Store, places: list[Place], ahead: int) -> Iterator[bytes]:
+    """The bytes of each place, in order, at most `ahead` of them being read or waiting while one is worked on."""
     if not store.distant:
-        yield from map(store.get, keys)
+        for place in places:
+            yield from _read(store, [place])
         return
     group = max(1, ahead // _THREADS)  # handing over small objects one by one would cost more than decoding them
     with ThreadPoolExecutor(_THREADS) as pool:
         window: deque[Future[list[bytes]]] = deque()
-        for first in range(0, len(keys), group):
+        for first in range(0, len(places), group):
             if len(window) * group >= ahead:
                 yield from window.popleft().result()
-            window.append(pool.submit(lambda some: [store.get(key) for key in some], keys[first : first + group]))
+            window.append(pool.submit(_read, store, places[first : first + group]))
         while window:
             yield from window.popleft().result()
 
 
-def _decode_batch(store: Store, items: range, keys: list[str], fit: Fit, ahead: int) -> Decoded:
+def _read(store: Store, places: list[Place]) -> list[bytes]:
+    """Those of one object together: the store reads through small gaps between them."""
+    read = list[bytes]()
+    for key, some in groupby(places, lambda place: place.key):
+        parts = [None if size is None else (start, bytearray(size)) for _, start, size in some]
+        if ranges := [(part[0], memoryview(part[1])) for part in parts if part and part[1]]:
+            store.read_ranges(key, ranges)
+        read += [bytes(part[1]) if part else store.get(key) for part in parts]
+    return read
+
+
+def _decode_batch(store: Store, items: range, places: list[Place], fit: Fit, ahead: int) -> Decoded:
     images: list[NDArray[np.uint8]] = []
     bad = []
-    for item, data in zip(items, read_ahead(store, keys, ahead), strict=True):
+    for item, data in zip(items, read_ahead(store, places, ahead), strict=True):
         try:
             images.append(decode(data, fit))
         except BadImage as error:
@@ -107,9 +135,9 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _decode_in_worker(items: range, keys: list[str]) -> Decoded:
+def _decode_in_worker(items: range, places: list[Place]) -> Decoded:
     store, fit, ahead = _worker
-    return _decode_batch(store, items, keys, fit, ahead)
+    return _decode_batch(store, items, places, fit, ahead)
 
 
 def _cores() -> int:

@@ -4,7 +4,6 @@ import posixpath
 from array import array
 from collections import Counter
 from collections.abc import Generator, Iterable
-from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Stat
-from ..decoding import MOST_AHEAD, decode_keys, read_ahead
-from ..image import SUFFIXES, BadImage, Fit, Header, read_header
+from ..decoding import Place, decode_places
+from ..image import SUFFIXES, Fit
+from .auto_shape import auto_shape, spread_items
 from .captions import METADATA, Captions
 from .contents import found_in
 from .folders import classes_of
@@ -21,9 +21,6 @@ from .keys import Keys, shown
 from .source import Decoded, Fingerprint
 from .tree import PassedOver, SourceTree
 
-LOOKED_AT = 1000
-"""Images whose headers decide about `auto` fields: spread over the whole source, and one of each folder."""
-_AUTO_RESOLUTIONS = (128, 64, 32)
 _FOLDERS_NAMED = 3
 
 
@@ -83,10 +80,9 @@ class ImagesSource:
             self.notes.append(f"passed over: {'; '.join(passed_over)}")
 
     def native(self) -> tuple[int, int]:
-        headers = self._look()
-        shorter = median_low([header.shorter for header in headers])
-        resolution = next((side for side in _AUTO_RESOLUTIONS if shorter >= side), _AUTO_RESOLUTIONS[-1])
-        return 1 if all(header.grey for header in headers) else 3, resolution
+        items = spread_items(self._folder_of)
+        addresses = [self._store.address(self._keys[item]) for item in items]
+        return auto_shape(self._store, [Place(self._keys[item]) for item in items], addresses)
 
     def name(self, item: int) -> str:
         return self._keys.shown(item)
@@ -95,8 +91,8 @@ class ImagesSource:
         return self._captions[item] if self._captions else ()
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
-        batches = ((items, [self._keys[item] for item in items]) for items in wanted)
-        return decode_keys(self._store, batches, fit, workers, self.count, self._bytes)
+        batches = ((items, [Place(self._keys[item]) for item in items]) for items in wanted)
+        return decode_places(self._store, batches, fit, workers, self.count, self._bytes)
 
     def _set_captions(
         self, data: Data, metadata: list[str], texts: list[Stat], fingerprint: Fingerprint, others: PassedOver
@@ -140,21 +136,6 @@ class ImagesSource:
                 f"{held_out.total()} images lie in folders called like a test split ({some}{more}) and are taken like "
                 "the others: to keep them apart, set data.source to the folder of the training images"
             )
-
-    def _look(self) -> list[Header]:
-        headers, first_bad = [], ""
-        spread = np.linspace(0, self.count - 1, min(self.count, LOOKED_AT)).astype(np.int64)
-        of_folders = np.unique(self._folder_of, return_index=True)[1]
-        of_folders = of_folders[np.linspace(0, len(of_folders) - 1, min(len(of_folders), LOOKED_AT)).astype(np.int64)]
-        keys = [self._keys[item] for item in np.union1d(spread, of_folders).tolist()]
-        for key, data in zip(keys, read_ahead(self._store, keys, MOST_AHEAD), strict=True):
-            try:
-                headers.append(read_header(data))
-            except BadImage as error:
-                first_bad = first_bad or f"{self._store.address(key)}: {error}"
-        if not headers:
-            raise Fatal(f"data.source: none of the {len(keys)} images looked at can be read; {first_bad}")
-        return headers
 
 
 def _kind(key: str) -> str:
