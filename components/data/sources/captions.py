@@ -32,6 +32,7 @@ class Captions:
         self._data = data
         self._column = None if data.captions == "none" else CaptionColumn(data.caption_column)
         self._group = None if data.split_column is None else GroupColumn(data.split_column)
+        self._values = dict[str, int]()
         self._depth = np.full(count, -1, np.int16)
 
     def read(self, store: Store, metadata: list[str], keys: Keys) -> list[str]:
@@ -58,7 +59,7 @@ class Captions:
                     f"captions are read from {', '.join(self._column.names)}"
                 )
         if self._column:
-            self._column.check(store.url)
+            self._column.check(f"{store.url}: its metadata files are empty")
         return notes
 
     def _take(self, store: Store, key: str, entry: Entry, names: Names, folder: str, depth: int) -> bool:
@@ -80,7 +81,8 @@ class Captions:
         self._depth[item] = depth
         self.table[item] = captions or ()
         if self._group:
-            self.groups[item] = self._group.number(entry, place)
+            value = self._group.value(entry, place)
+            self.groups[item] = self._values.setdefault(value, len(self._values)) if value else -1
         return captions is not None
 
     def read_beside(self, store: Store, texts: list[str], keys: Keys) -> set[str]:

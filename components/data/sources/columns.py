@@ -30,40 +30,38 @@ class CaptionColumn:
         self._found = True
         return captions_in(found[1], f"{place}: {found[0]}")
 
-    def check(self, address: str) -> None:
+    def check(self, nothing: str) -> None:
         """Whether the named column was in any line.
 
         Args:
-            address: of the source.
+            nothing: what to say where there was no line at all.
 
         Raises:
             Fatal: it was not; names a file and the fields that it has.
         """
         if not self._found:
-            where = self._without or f"{address}: no metadata file there that could have such a column"
-            raise Fatal(f"data.caption_column: {self._column}: {where}")
+            raise Fatal(f"data.caption_column: {self._column}: {self._without or nothing}")
 
 
 class GroupColumn:
-    """Values of data.split_column, numbered as they come."""
+    """The column that data.split_column names."""
 
     def __init__(self, column: str) -> None:
-        self._column, self._numbers = column, dict[str, int]()
+        self.column = column
 
-    def number(self, entry: Entry, place: str) -> int:
-        """The number of a line's value, -1 where it is blank.
+    def value(self, entry: Entry, place: str) -> str:
+        """A line's value, empty where it is blank.
 
         Raises:
             Fatal: the line has no such column, or it is no single value; names file and line.
         """
-        found = entry.first([plain_name(self._column)])
+        found = entry.first([plain_name(self.column)])
         if found is None:
-            raise Fatal(f"data.split_column: {self._column}: {place}: {_fields(entry)}")
+            raise Fatal(f"data.split_column: {self.column}: {place}: {_fields(entry)}")
         value = found[1]
         if isinstance(value, dict | list):
             raise Fatal(f"data.split_column: {place}: {found[0]} {value!r} is not one value")
-        text = "" if value is None else str(value).strip()
-        return self._numbers.setdefault(text, len(self._numbers)) if text else -1
+        return "" if value is None else str(value).strip()
 
 
 def _fields(entry: Entry) -> str:

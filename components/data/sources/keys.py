@@ -4,14 +4,14 @@ from array import array
 
 
 class Keys:
-    """Keys in ascending order of their UTF-8 bytes, numbered from 0."""
+    """Keys, numbered from 0; they are found where they are in ascending order of their UTF-8 bytes."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._ends = array("q", [0])
 
     def append(self, key: str) -> None:
-        """Add a key that sorts after all before it."""
+        """Add a key; to be found, it has to sort after all before it."""
         self._bytes += _encode(key)
         self._ends.append(len(self._bytes))
 

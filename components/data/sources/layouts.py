@@ -16,8 +16,9 @@ from .idx import IdxSource, is_idx, named_idx
 from .images import ImagesSource
 from .source import Source
 from .tree import SourceTree
+from .webdataset import SHARD, WebDatasetSource
 
-Layout = Literal["images", "cifar10", "cifar100", "idx"]
+Layout = Literal["images", "webdataset", "cifar10", "cifar100", "idx"]
 _TRIED = 20
 """Files of each layout's names whose content is looked at."""
 
@@ -42,7 +43,7 @@ def open_source(data: Data, root: Store | None = None) -> Source:
         _check_directory(data, store)
     tree = SourceTree(store, root)
     layout = data.layout if data.layout != "auto" else _found_layout(tree)
-    if layout != "images":
+    if layout not in ("images", "webdataset"):
         _refuse_columns(data, layout)
     match layout:
         case "cifar10":
@@ -51,6 +52,9 @@ def open_source(data: Data, root: Store | None = None) -> Source:
             return CifarSource(tree, "cifar100", data.official_test)
         case "idx":
             return IdxSource(tree, data.official_test)
+        case "webdataset":
+            _refuse_test(data, layout)
+            return WebDatasetSource(tree, data)
         case _:
             _refuse_test(data, "images")
             return ImagesSource(tree, data)
@@ -69,23 +73,30 @@ def _check_directory(data: Data, store: DirectoryStore) -> None:
     except OSError as error:
         raise Fatal(f"data.source: {store.url}: {(error.strerror or str(error)).lower()}") from None
     if kind is not None:
-        raise Fatal(f"data.source: {store.url}: not a directory, but {kind}; a directory of images is needed")
+        needed = "the directory of the shards" if path.suffix.lower() == SHARD else "a directory of images"
+        raise Fatal(f"data.source: {store.url}: not a directory, but {kind}; {needed} is needed")
     if not is_directory:
         raise Fatal(f"data.source: {data.source}: no such directory (looked at {store.url})")
 
 
 def _found_layout(tree: SourceTree) -> Layout:
     """By the names of all files, and the content of those that are called like another layout's."""
-    images, named = 0, dict[Layout, list[str]]()
+    images, shards, named = 0, 0, dict[Layout, list[str]]()
     for stat in tree.files():
         if layout := _named_layout(stat.key):
             named.setdefault(layout, []).append(stat.key)
         elif os.path.splitext(stat.key)[1].lower() in SUFFIXES:
             images += 1
+        else:
+            shards += stat.key.lower().endswith(SHARD)
     held = Counter[Layout](
         {layout: len(keys) for layout, keys in named.items() if any(_is(tree.store, layout, k) for k in keys[:_TRIED])}
     )
+    if shards and images:
+        tree.notes.append(f"{shards} tar files are passed over: data.layout=webdataset reads them")
     if not held:
+        if shards and not images:
+            return "webdataset"
         # without an image, a file that is called like another layout's is named as what it is not
         return "images" if images or not named else next(iter(named))
     (layout, count), *others = held.most_common()
@@ -110,7 +121,7 @@ def _named_layout(key: str) -> Layout | None:
 def _is(store: Store, layout: Layout, key: str) -> bool:
     if layout == "idx":
         return is_idx(store, key)
-    return layout != "images" and is_cifar(store, key, layout)
+    return layout in ("cifar10", "cifar100") and is_cifar(store, key, layout)
 
 
 def _refuse_test(data: Data, layout: str) -> None:

@@ -31,6 +31,12 @@ class PassedOver:
         self._count[reason] += 1
         self._first[reason] = sorted([*self._first.get(reason, []), shown(key)])[:_NAMED]
 
+    def join(self, other: "PassedOver") -> None:
+        """Take in what another has counted."""
+        self._count += other._count
+        for reason, first in other._first.items():
+            self._first[reason] = sorted([*self._first.get(reason, []), *first])[:_NAMED]
+
     def __str__(self) -> str:
         parts = []
         for reason, count in sorted(self._count.items()):
