@@ -15,6 +15,8 @@ from .keys import shown
 _LEAST_AHEAD, _MOST_AHEAD = 16 << 10, 1 << 20
 _MOST_AT_ONCE = 1 << 20
 """Bytes of a header (a long name, PAX fields) or of a text; a damaged size would ask for any number."""
+_NEAR = 128 << 10
+"""What is skipped of a distant store is read through up to here: a request costs as much time, see store/s3."""
 _EMPTY_READS = 8
 
 
@@ -55,10 +57,12 @@ class Shard:
             if archive.offset <= place:  # a negative size would lead back
                 raise self._damaged(f"its header after {shown(last) or 'the beginning'} leads back")
             last, place = info.name, archive.offset
+            if info.isdir():
+                continue
             name = info.name.removeprefix("./")
             if reason := _passed_over(info, name):
                 self._pass_over(reason, f"{self.key}/{name}")
-            elif not info.isdir():
+            else:
                 yield Member(name, info.offset_data, info.size)
         if self._file.read_at(archive.offset, tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             ended = archive.offset + tarfile.BLOCKSIZE > self._file.size
@@ -113,7 +117,7 @@ def _passed_over(info: tarfile.TarInfo, name: str) -> str | None:
         return "links in archives"
     if info.issparse():
         return "sparse files in archives"
-    return None if info.isreg() or info.isdir() else "pipes and devices in archives"
+    return None if info.isreg() else "pipes and devices in archives"
 
 
 class _RangeFile(io.RawIOBase):
@@ -156,7 +160,7 @@ class _RangeFile(io.RawIOBase):
         size = max(0, min(size, self.size - start))
         until = self._from + len(self._held)
         if size and not self._from <= start <= start + size <= until:
-            near = 0 <= start - until <= self._ahead
+            near = 0 <= start - until <= max(self._ahead, _NEAR if self._store.distant else 0)
             self._ahead = min(2 * self._ahead, _MOST_AHEAD) if near else _LEAST_AHEAD
             held = bytearray(min(max(size, self._ahead), self.size - start))
             self._store.read_into(self._key, start, memoryview(held))

@@ -199,7 +199,8 @@ def test_what_is_no_part_of_a_sample_is_passed_over_and_counted(prepare, shards,
     sparse = tarfile.TarInfo("7.png")
     sparse.type = tarfile.GNUTYPE_SPARSE
     members = [
-        member("d", tarfile.DIRTYPE),
+        member("./", tarfile.DIRTYPE),
+        member("./d", tarfile.DIRTYPE),
         ("d/0.png", a),
         ("d/._0.png", b"\0\5\x16\7"),
         ("d/0.mask.png", b),
