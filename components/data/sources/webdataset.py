@@ -93,7 +93,8 @@ class WebDatasetSource:
                 others.add("files that are no .tar", stat.key)
         if not shards:
             raise Fatal(
-                f"data.source: {self.address}: no tar shards there{found_in(tree)}: data.layout webdataset needs"
+                f"data.source: {self.address}: no tar shards there{found_in(tree)}: data.layout webdataset needs files "
+                "called like 00000.tar"
             )
         self.fingerprint = fingerprint.hexdigest()
         self._shards = [stat.key for stat in shards]
