@@ -1,6 +1,7 @@
 """The steps by name: a function each, imported when it is called, and the record that says it is done.
 
-A pod loads only what its own step needs, so each function here imports the step's room in its body.
+A pod loads only what its own step needs, so each function here imports the step's room in its body, and a step that is
+done is found before: to start a run again costs a few requests a step, and no torch.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from .run import (
     Run,
     SamplesRecord,
 )
+from .run.checkpoints import checkpoints_prefix
 
 
 def plan(run: Run, config: RunConfig) -> Plan:
@@ -164,8 +166,33 @@ def run_step(
     """
     step = STEPS[name]
     _check_address(step, round, index)
-    with memory_by_field(step.memory_field, lambda: attrgetter(step.memory_field or "")(run.config())):
-        return _run_step(name, run, round or 0, index or 0, progress or Silent())
+    if found := _done(name, run, round, index):
+        return found
+
+    def work() -> Record:
+        with memory_by_field(step.memory_field, lambda: attrgetter(step.memory_field or "")(run.config())):
+            return _run_step(name, run, round or 0, index or 0, progress or Silent())
+
+    try:
+        return work()
+    except Fatal:
+        if name in _NOT_BY_RECORD or committed(name, run, None, round, index) is None:
+            raise
+    return work()  # another process was first, and what the step read has gone since: it finds that one's record
+
+
+_NOT_BY_RECORD: Final = ("plan", "begin")
+"""A plan may have another revision to write, and `begin` ends a removal that was begun: a record alone ends neither."""
+
+
+def _done(name: str, run: Run, round: int | None, index: int | None) -> Record | None:
+    """The record of a step of which nothing is left to do, found without its room."""
+    if name in _NOT_BY_RECORD:
+        return None
+    found = committed(name, run, None, round, index)
+    if found and name == "train" and any(run.store.list(checkpoints_prefix(run, round or 0, index or 0))):
+        return None  # killed between its commit and the removal of its checkpoints
+    return found
 
 
 def _run_step(name: str, run: Run, r: int, k: int, progress: Progress) -> Record:
@@ -192,15 +219,18 @@ def _run_step(name: str, run: Run, r: int, k: int, progress: Progress) -> Record
 
 
 def committed(
-    name: str, run: Run, config: RunConfig, round: int | None = None, index: int | None = None
+    name: str, run: Run, config: RunConfig | None, round: int | None = None, index: int | None = None
 ) -> Record | None:
     """The record that says that a step is done, or None; `plan` may be done and yet have another revision to write.
+
+    Args:
+        config: the run's; None where it is to be read, which only `sample` and `evaluate` need.
 
     Raises:
         Fatal: the record cannot be read, or the rounds before `sample` and `evaluate` are not complete.
     """
     step = STEPS[name]
-    last = run.last_model(config).round if step.record in (SamplesRecord, ReportRecord) else 0
+    last = run.last_model(config or run.config()).round if step.record in (SamplesRecord, ReportRecord) else 0
     return run.find(step.record, *step.record_index(round or 0, index or 0, last))
 
 
