@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..components.config import RunConfig
 from ..components.run import BeginRecord, Run
+from ..components.run.state import ended_rounds
 from ..components.steps import plan, run_step
 from .display import Display
 from .loop import Engine
@@ -28,7 +29,7 @@ class Local:
             self.step(*step)
 
     def repeat(self, body: Callable[[Engine, int], None], over: str) -> None:
-        for round in range(self._sizes[over]):
+        for round in range(ended_rounds(self._run), self._sizes[over]):
             begun = self._one("begin", round, None)
             assert isinstance(begun, BeginRecord)
             if begun.decision == "stop":

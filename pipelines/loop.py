@@ -17,7 +17,10 @@ class Engine(Protocol):
         """Run steps that do not need each other, (name,) or (name, round)."""
 
     def repeat(self, body: Callable[["Engine", int], None], over: str) -> None:
-        """Run `body(engine, r)` for r = 0, 1, ... of `over` ("rounds"), each after step `begin` has said go."""
+        """Run `body(engine, r)` for r = 0, 1, ... of `over` ("rounds"), each after step `begin` has said go.
+
+        Rounds that have ended are passed over.
+        """
 
 
 def one_round(engine: Engine, round: int) -> None:

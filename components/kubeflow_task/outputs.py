@@ -8,7 +8,18 @@ from typing import Any, Final, Literal, cast
 from pydantic import BaseModel, Field
 
 from ..data.manifest import manifest_key
-from ..run import Assignment, BeginRecord, DatasetRecord, ModelRecord, Plan, Record, ReportRecord, Run
+from ..run import (
+    Assignment,
+    BeginRecord,
+    DatasetRecord,
+    ModelRecord,
+    Plan,
+    Record,
+    ReportRecord,
+    Run,
+    SamplesRecord,
+)
+from ..run.state import ended_rounds
 from ..store import fetch
 
 Kind = Literal["text", "list", "metrics", "html", "markdown", "model", "dataset"]
@@ -73,9 +84,18 @@ def given(step: str, run: Run, record: Record) -> dict[str, Any]:
 
 
 def _plan(run: Run, record: Record) -> dict[str, Any]:
+    """Lists of what is left to do: even to find that a round is done costs its pods. All shards, of each such round."""
     config = cast(Plan, record).config
-    counts = {"rounds": config.iet.rounds, "shards": config.iet.shards, "parts": config.sample.parts}
-    return {"run": run.url} | {name: list(range(count)) for name, count in counts.items()}
+    ended = ended_rounds(run)
+    model = run.find(ModelRecord, ended)
+    rounds = [] if model and model.stop else list(range(ended, config.iet.rounds))
+    parts = range(config.sample.parts)
+    return {
+        "run": run.url,
+        "rounds": rounds,
+        "shards": list(range(config.iet.shards)),
+        "parts": [k for k in parts if rounds or run.find(SamplesRecord, ended, k) is None],
+    }
 
 
 def _prepare(run: Run, record: Record) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from .address import Run
@@ -55,6 +56,19 @@ def state_of(run: Run, keys: Collection[str]) -> State:
     if stop:
         return State("stopped", last, planned, stop)
     return State("running" if begins else "planned", last, planned)
+
+
+def ended_rounds(run: Run) -> int:
+    """How many rounds have ended, from the first on: each has given the next one's model and assignment.
+
+    Two listings, however many rounds there are. Whether another round may start is for its `begin` to say.
+    """
+    models, assignments = (
+        _numbers(run, [stat.key for stat in run.store.list(f"{run.prefix}/{place}/")], place)
+        for place in ("models", "assignments")
+    )
+    ended = {*models} & {*assignments}
+    return next(round for round in count() if round + 1 not in ended)
 
 
 def _numbers(run: Run, keys: Collection[str], place: str) -> list[int]:
