@@ -8,8 +8,9 @@ from .config.command_line import add_config_arguments, config_from
 from .failure import status_of
 from .log import configure_logging
 from .openmp import let_waiting_threads_sleep
-from .progress import Lines
+from .progress import Lines, step_label
 from .run import Run
+from .run.failures import kept_failure
 from .steps import STEPS, plan, run_step
 
 
@@ -37,7 +38,8 @@ def _main(argv: Sequence[str] | None) -> None:
         plan(run, config_from(arguments))
         return
     round, index = (getattr(arguments, name, None) for name in ("round", "index"))
-    run_step(arguments.step, run, round, index, _lines(arguments.step, round, index))
+    with kept_failure(run, arguments.step, round, index):
+        run_step(arguments.step, run, round, index, _lines(arguments.step, round, index))
 
 
 def _on_kubeflow(arguments: Namespace) -> None:
@@ -57,8 +59,7 @@ def _on_kubeflow(arguments: Namespace) -> None:
 
 
 def _lines(step: str, round: int | None, index: int | None) -> Lines:
-    label = " ".join(str(part) for part in (step, round, index) if part is not None)
-    return Lines(label, step=step, round=round, index=index)
+    return Lines(step_label(step, round, index), step=step, round=round, index=index)
 
 
 def _parser() -> ArgumentParser:

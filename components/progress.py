@@ -6,6 +6,11 @@ from typing import Any, Protocol
 from .log import emit
 
 
+def step_label(step: str, round: int | None, index: int | None) -> str:
+    """A step at its address, such as "train 1 0": what the store, commands and tables count, all from 0."""
+    return " ".join(str(part) for part in (step, round, index) if part is not None)
+
+
 class Progress(Protocol):
     """Told by a step about itself, now and then; never once per inner step."""
 

@@ -25,13 +25,16 @@ from .run import (
     SamplesRecord,
 )
 from .run.checkpoints import checkpoints_prefix
+from .run.failures import forget_failures
 
 
 def plan(run: Run, config: RunConfig) -> Plan:
     """Freeze the configuration of the run."""
     from .plan import step
 
-    return step.plan(run, config)
+    planned = step.plan(run, config)
+    forget_failures(run)  # it is started again
+    return planned
 
 
 def prepare(run: Run, progress: Progress) -> DatasetRecord:

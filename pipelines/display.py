@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..components.log import emit, is_json
-from ..components.progress import Lines
+from ..components.progress import Lines, step_label
 from ..components.progress import Progress as StepProgress
 
 
@@ -59,7 +59,7 @@ class Display:
         Args:
             sizes: how many "rounds", "shards" and "parts" there are.
         """
-        label = _label(name, round, index, sizes)
+        label = step_label(name, round, index)
         started = time.monotonic()
         if self._bars is None:
             yield Lines(label, step=name, round=round, index=index)
@@ -97,12 +97,3 @@ class _Bar:
 
     def note(self, text: str) -> None:
         self._display.note(text)
-
-
-def _label(name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> str:
-    """Counted from 1, as people do: "train 2/6, shard 1/4"."""
-    label = name if round is None else f"{name} {round + 1}/{sizes['rounds']}"
-    if index is None:
-        return label
-    kind = "shards" if name == "train" else "parts"
-    return f"{label} {kind.removesuffix('s')} {index + 1}/{sizes[kind]}"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..components.config import RunConfig
 from ..components.run import BeginRecord, Run
+from ..components.run.failures import kept_failure
 from ..components.run.state import ended_rounds
 from ..components.steps import plan, run_step
 from .display import Display
@@ -41,4 +42,5 @@ class Local:
         with self._display.step(name, round, index, self._sizes) as progress:
             if name == "plan":
                 return plan(self._run, self._config)
-            return run_step(name, self._run, round, index, progress)
+            with kept_failure(self._run, name, round, index):
+                return run_step(name, self._run, round, index, progress)

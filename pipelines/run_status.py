@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ..components.config import RunConfig
 from ..components.config.counts import steps_per_round
+from ..components.failure import Fatal
 from ..components.run import (
     Assignment,
     BeginRecord,
@@ -19,7 +20,9 @@ from ..components.run import (
     SamplesRecord,
 )
 from ..components.run.checkpoints import Checkpoint, checkpoint_manifests
+from ..components.run.failures import Failure, failures
 from ..components.run.state import State, state_of
+from ..components.steps import STEPS, committed
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class RunStatus:
         started: seconds since the epoch.
         shards: of the round under way; empty when none is.
         parts: of the generated images that are done, of so many.
-        left_s: seconds that the rounds will still take; None while nothing is known.
+        left_s: seconds that the rounds will still take; None while nothing is known, and where a step has failed.
+        failed: steps that have failed for good and are not done.
     """
 
     state: State
@@ -71,6 +75,7 @@ class RunStatus:
     shards: list[ShardStatus] = field(default_factory=list)
     parts: tuple[int, int] = (0, 0)
     left_s: float | None = None
+    failed: list[Failure] = field(default_factory=list)
 
 
 def run_status(run: Run) -> RunStatus | None:
@@ -87,6 +92,7 @@ def run_status(run: Run) -> RunStatus | None:
     rounds = [_ended(run, r) for r in range(state.rounds)]
     training = state.name == "running" and state.rounds < state.planned
     shards = [_shard(run, config, state.rounds, k) for k in range(config.iet.shards)] if training else []
+    failed = not_overcome(run, state)
     parts = sum(run.key(SamplesRecord, state.rounds, part) in keys for part in range(config.sample.parts))
     return RunStatus(
         state=state,
@@ -95,8 +101,30 @@ def run_status(run: Run) -> RunStatus | None:
         rounds=rounds,
         shards=shards,
         parts=(parts, config.sample.parts),
-        left_s=_left(run, state, rounds, shards),
+        left_s=None if failed else _left(run, state, rounds, shards),
+        failed=failed,
     )
+
+
+def not_overcome(run: Run, state: State | None) -> list[Failure]:
+    """Failures of steps that are not done since.
+
+    Args:
+        state: None for a run without a plan.
+    """
+    if state and state.name == "done":
+        return []
+    return [failure for failure in failures(run) if not _overcome(run, failure)]
+
+
+def _overcome(run: Run, failure: Failure) -> bool:
+    """A plan that failed was one that the run has not: what was asked for last stands nowhere else."""
+    if failure.step == "plan" or failure.step not in STEPS:
+        return False
+    try:
+        return committed(failure.step, run, None, failure.round, failure.index) is not None
+    except Fatal:  # the record cannot be read: that is why
+        return False
 
 
 def _ended(run: Run, round: int) -> EndedRound:

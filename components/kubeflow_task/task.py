@@ -5,7 +5,6 @@ import math
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from ..failure import Fatal
 from ..progress import Progress
 from ..run import Record, Run
-from ..run.failures import Failure, forget_failures, note_failure
+from ..run.failures import kept_failure
 from ..steps import plan, run_step
 from .form import config_of, options_of, run_of
 from .outputs import Given, given
@@ -117,12 +116,11 @@ def run_planned(executor: Executor, progress: Progress) -> None:
     run = run_of(form)
 
     def work() -> Record:
-        forget_failures(run)
         config = config_of(form)
         progress.note(f"the same by hand: {_line(run, form)}")
         return plan(run, config)
 
-    _run(Failure(step="plan", line=""), run, executor, work)
+    _run("plan", run, None, None, executor, work)
 
 
 def run_addressed(
@@ -133,23 +131,17 @@ def run_addressed(
     def work() -> Record:
         return run_step(name, run, round, index, progress)
 
-    _run(Failure(step=name, round=round, index=index, line=""), run, executor, work)
+    _run(name, run, round, index, executor, work)
 
 
-def _run(at: Failure, run: Run, executor: Executor, work: Callable[[], Record]) -> None:
-    try:
-        answer = given(at.step, run, work())
-    except Fatal as error:
-        _keep(run, at.model_copy(update={"line": str(error)}))
-        raise
+def _run(
+    name: str, run: Run, round: int | None, index: int | None, executor: Executor, work: Callable[[], Record]
+) -> None:
+    """KFP's launcher makes every exit status a 1, so the line of a failure must stand where others can read it."""
+    with kept_failure(run, name, round, index):
+        answer = given(name, run, work())
     artifacts = {name: value for name, value in answer.items() if isinstance(value, Given)}
     executor.answer({name: value for name, value in answer.items() if name not in artifacts}, artifacts)
-
-
-def _keep(run: Run, failure: Failure) -> None:
-    """KFP's launcher makes every exit status a 1, so the line must stand where others can read it."""
-    with suppress(Fatal, OSError):  # the store itself is what failed: the line is in the log
-        note_failure(run, failure)
 
 
 def _line(run: Run, form: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ class State:
         if self.name == "planned":
             return f"planned, {_rounds(self.planned)}"
         if self.name == "running":
-            return f"round {min(self.rounds + 1, self.planned)} of {self.planned}"
+            return f"{self.rounds} of {_rounds(self.planned)} done"
         if self.stop:
             after = f"stopped after {self.rounds} of {_rounds(self.planned)}"
             return f"done, {after}" if self.report else after

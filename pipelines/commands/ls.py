@@ -9,10 +9,12 @@ from rich.table import Table
 
 from ...components.data import DatasetManifest, find_manifest
 from ...components.failure import Fatal
+from ...components.progress import step_label
 from ...components.run import BeginRecord, DatasetRecord, Plan, Record, ReportRecord, Run
 from ...components.run.address import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of
 from ...components.run.state import state_of
 from ...components.store import Stat, Store, open_store
+from ..run_status import not_overcome
 from ..units import size
 from .options import DEFAULT_ROOT
 
@@ -80,7 +82,9 @@ def _runs(store: Store, runs: Mapping[str, Sequence[Stat]]) -> Table:
         run, keys = Run(store, name), {stat.key for stat in stats}
         state = state_of(run, keys) if run.key(Plan, 0) in keys else None
         figures = _headline(state.report) if state and state.report else ("", "", "")
-        table.add_row(name, str(state or "no plan"), size(sum(stat.size for stat in stats)), *figures)
+        failed = [step_label(f.step, f.round, f.index) for f in not_overcome(run, state)]
+        shown = "; ".join([str(state or "no plan"), *(f"failed: {step}" for step in failed)])
+        table.add_row(name, shown, size(sum(stat.size for stat in stats)), *figures)
     return table
 
 
@@ -134,7 +138,10 @@ def _show_run(console: Console, run: Run) -> None:
         if at and (record := run.find(at.kind, *at.index)):
             records[key] = record
     retired = {key for record in records.values() if isinstance(record, BeginRecord) for key in record.retired}
-    console.print(f"run {run.url}: {state_of(run, stats)}, {size(sum(s.size for s in stats.values()))}", soft_wrap=True)
+    state = state_of(run, stats)
+    console.print(f"run {run.url}: {state}, {size(sum(s.size for s in stats.values()))}", soft_wrap=True)
+    for failure in not_overcome(run, state):
+        console.print(f"failed: {failure}", soft_wrap=True)
     if dataset := run.find(DatasetRecord):
         console.print(f"data set {dataset.digest}", soft_wrap=True)
     for key in sorted(records, key=_in_order):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ...components.failure import Fatal
 from ...components.run import RoundFigures, Run
-from ..run_status import RunStatus, run_status
+from ..run_status import RunStatus, not_overcome, run_status
 from ..units import duration
 from .options import add_cluster_arguments
 
@@ -57,7 +57,9 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
     """What is shown, and whether the run is done."""
     status = run_status(run)
     in_cluster, note = _look(run, arguments)
-    if status is None and in_cluster is None and not (note and (arguments.namespace or arguments.context)):
+    failed = status.failed if status else not_overcome(run, None)
+    wanted = arguments.namespace or arguments.context
+    if status is None and not failed and in_cluster is None and not (note and wanted):
         asked = f"no cluster was asked ({note})" if note else "no cluster was asked"
         raise Fatal(f"{run.url}: no such run: it has no plan, and {asked}")
     parts: list[RenderableType] = []
@@ -65,7 +67,8 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
         parts.append(Text(f"run {run.name}: no plan yet"))
     else:
         parts += _run(run, status, in_cluster)
-    parts += [Text(line) for line in _wrong(in_cluster)]
+    if wrong := [*(f"failed: {failure}" for failure in failed), *_wrong(in_cluster)]:
+        parts += [Text(), *(Text(line) for line in wrong)]
     if note:
         parts.append(Text(note))
     return Group(*parts), status is not None and status.state.name == "done"
@@ -108,7 +111,7 @@ def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> lis
     if status.rounds:
         parts += [Text(), _rounds(status)]
     if status.shards:
-        parts += [Text(), Text(f"round {state.rounds + 1} of {state.planned}"), _shards(status, in_cluster)]
+        parts += [Text(), Text(f"round {state.rounds}"), _shards(status, in_cluster)]
     elif state.name != "done" and status.parts[0] + state.rounds:
         parts += [Text(), Text(f"generated images: {status.parts[0]} of {status.parts[1]} parts")]
     return parts
@@ -122,7 +125,7 @@ def _rounds(status: RunStatus) -> Table:
         figures = ended.figures
         augmented = figures.augmented / max(1, figures.visits)
         table.add_row(
-            str(figures.round + 1),
+            str(figures.round),
             f"{figures.loss:.4g}",
             f"{figures.skip_rate:.1%}",
             f"{augmented:.1%}",
@@ -146,7 +149,7 @@ def _shards(status: RunStatus, in_cluster: "ClusterStatus | None") -> Table:
             loss, skipped = f"{pod.progress.get('loss', 0):.4g}", f"{pod.progress.get('skip_rate', 0):.1%}"
         kept = f"{duration(max(0.0, time.time() - shard.kept))} ago" if shard.kept else ""
         table.add_row(
-            str(shard.index + 1),
+            str(shard.index),
             "done" if shard.done else f"{step}/{shard.steps}",
             loss,
             skipped,
@@ -173,7 +176,7 @@ def _wrong(in_cluster: "ClusterStatus | None") -> list[str]:
         f"{pod.name}: {'waits: ' if pod.state != 'failed' else 'failed: '}{pod.problem}"
         for pod in _troubled(in_cluster)
     ]
-    return ["", *lines, *in_cluster.problems] if lines or in_cluster.problems else []
+    return [*lines, *in_cluster.problems]
 
 
 def _troubled(in_cluster: "ClusterStatus") -> list["PodStatus"]:

@@ -16,6 +16,7 @@ from unecho.components.__main__ import main
 from unecho.components.kubeflow_task.form import ROOT, RUN_NAME
 from unecho.components.kubeflow_task.outputs import OUTPUTS
 from unecho.components.kubeflow_task.task import Executor, Given
+from unecho.components.plan.step import plan
 from unecho.components.run import BeginRecord, ModelRecord, Run
 from unecho.components.run.failures import Failure, failures, note_failure
 from unecho.components.run.gc import Manifests, leftovers
@@ -138,12 +139,13 @@ def test_a_failure_for_good_is_kept_below_the_run_until_the_run_is_started_again
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run.at(str(tmp_path / "root"), "failed")
+    plan(run, tiny())
     words = ["train", "--run", run.url, "--round", "3", "--index", "1", *message(tmp_path / "k", "train")]
     assert main(words) == 2
     line = capsys.readouterr().err.strip().removeprefix("unecho: ")
     assert failures(run) == [Failure(step="train", round=3, index=1, line=line)]
     assert run.store.stat("runs/failed/failures/train-3-1.json")
-    form = {ROOT: str(tmp_path / "root"), RUN_NAME: "failed", "data_preset": "tiny"}
+    form = {ROOT: str(tmp_path / "root"), RUN_NAME: "failed", "data_preset": "tiny", "method_rounds": "3"}
     assert main(["plan", *message(tmp_path / "k", "plan", **form)]) == 0
     assert failures(run) == []
 

@@ -51,7 +51,7 @@ def test_ls_of_a_root_shows_its_runs_with_state_and_figures_and_its_data_sets(do
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "done" in lines["done"].split("done", 1)[1]
     assert "planned" in lines["planned"].split("planned", 1)[1]
-    assert "round 1 of 3" in lines["half"]
+    assert "0 of 3 rounds done" in lines["half"]
     assert "frechet" in lines["done"]
     assert "frechet" not in lines["half"]
     assert " 96 " in out
@@ -103,7 +103,11 @@ def test_pull_does_not_overwrite_a_file_that_differs_unless_told_to(done: Run, s
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("half", "not finished (round 1 of 3"), ("planned", "not finished (planned, 3 rounds)"), ("none", "no such run")],
+    [
+        ("half", "not finished (0 of 3 rounds done"),
+        ("planned", "not finished (planned, 3 rounds)"),
+        ("none", "no such run"),
+    ],
 )
 def test_pull_of_a_run_that_is_not_finished_is_one_line(
     name: str, says: str, done: Run, said: Said, tmp_path: Path
