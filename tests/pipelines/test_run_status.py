@@ -89,9 +89,8 @@ def test_a_failure_is_shown_without_a_promise_of_time_until_its_step_is_done(
     lines = shown(capsys, run)
     assert lines[0] == "run a: 1 of 3 rounds done"
     assert "left" not in lines[1]
-    assert f"failed: train 1 0: {told.value}".replace(" ", "") in "".join("".join(lines).split()), (
-        "folded at 80 columns"
-    )
+    unfolded = "".join("".join(lines).split())
+    assert f"failed: train 1 0: {told.value}".replace(" ", "") in unfolded
     assert main(["ls", str(tmp_path)]) == 0
     assert "failed: train 1 0" in " ".join(capsys.readouterr().out.split())
     assert main(["ls", run.url]) == 0
