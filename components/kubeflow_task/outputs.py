@@ -27,11 +27,7 @@ Kind = Literal["text", "list", "metrics", "html", "markdown", "model", "dataset"
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a step's task; `text` and `list` are parameters, the others artifacts.
-
-    Attributes:
-        has_file: whether the artifact is more than its metadata.
-    """
+    """An output of a step's task; `text` and `list` are parameters, the others artifacts with a file each."""
 
     name: str
     kind: Kind
@@ -40,23 +36,21 @@ class Output:
     def is_parameter(self) -> bool:
         return self.kind in ("text", "list")
 
-    @property
-    def has_file(self) -> bool:
-        return self.kind in ("html", "markdown", "model", "dataset")
-
 
 class Given(BaseModel):
     """What a step gives as an artifact.
 
     Attributes:
-        metadata: shown beside it in the UI; a `system.Metrics` is nothing but this.
+        metadata: shown beside it in the UI.
         data: its file.
     """
 
     metadata: Mapping[str, float | int | str] = Field(default_factory=dict)
-    data: bytes | None = None
+    data: bytes
 
 
+_FIRST_PAGE: Final = 10
+"""Rows of metrics that the UI shows at first, in the order of their names."""
 DECISION: Final = "Output"
 """Of begin. KFP's local runner finds what a condition reads from a task of its own pipeline under this name only; any
 other name would cost a nested pipeline, which is one driver pod more a round."""
@@ -115,10 +109,10 @@ def _begin(run: Run, record: Record) -> dict[str, Any]:
 def _aggregate(run: Run, record: Record) -> dict[str, Any]:
     figures = cast(ModelRecord, record).figures
     if figures is None:
-        return {"metrics": Given()}
+        return {"metrics": _metrics({})}
     return {
-        "metrics": Given(
-            metadata={
+        "metrics": _metrics(
+            {
                 "round": figures.round,
                 "loss": figures.loss,
                 "skip_rate": figures.skip_rate,
@@ -131,24 +125,47 @@ def _aggregate(run: Run, record: Record) -> dict[str, Any]:
 
 def _redistribute(run: Run, record: Record) -> dict[str, Any]:
     after = cast(Assignment, record)
-    return {"metrics": Given(metadata={"round": after.round - 1, "moved": after.moved})}
+    return {"metrics": _metrics({"round": after.round - 1, "moved": after.moved})}
 
 
 def _evaluate(run: Run, record: Record) -> dict[str, Any]:
-    from ..report.summary import summary  # it loads more than other steps need
+    from ..report.figures import load_figures  # it loads more than other steps need
+    from ..report.summary import summary
 
     report = cast(ReportRecord, record)
     weights = report.objects["model/unet/diffusion_pytorch_model.safetensors"]
-    folder = run.store.address(report.model_folder)
+    model: dict[str, int | str] = {
+        "place": run.store.address(report.model_folder),
+        "digest": weights.sha256,
+        "rounds": report.round,
+        "run": run.url,
+    }
+    counted = {"rounds": report.round}
+    first = load_figures(run, report).first_metrics(_FIRST_PAGE - len(counted))
     return {
-        "metrics": Given(metadata=report.headline | {"rounds": report.round}),
+        "metrics": _metrics(first | counted, report.headline | counted),
         "report": Given(data=fetch(run.store, report.objects["shared.html"])),
         "summary": Given(data=summary(run, report).encode()),
         "model": Given(
-            metadata={"place": folder, "weights_sha256": weights.sha256, "rounds": report.round, "run": run.url},
-            data=run.store.get(run.key(ReportRecord, report.round)),
+            metadata=model,
+            data=json.dumps(model | report.model_dump(mode="json"), indent=1, ensure_ascii=False).encode(),
         ),
     }
+
+
+def _metrics(shown: Mapping[str, float], whole: Mapping[str, float] | None = None) -> Given:
+    """Metrics, and the same in a file: the UI looks metadata up by the task's name alone, and so shows the last round's
+    in every round; a file it shows for the task that wrote it.
+
+    Args:
+        whole: what the file says, where that is more.
+    """
+    figures = whole or shown
+    width = max(map(len, figures), default=0)
+    lines = [
+        f"{name:<{width}}  {value if isinstance(value, int) else f'{value:.6g}'}" for name, value in figures.items()
+    ]
+    return Given(metadata=shown, data="\n".join([*lines, ""]).encode())
 
 
 _GIVE: Final[Mapping[str, Callable[[Run, Record], dict[str, Any]]]] = {

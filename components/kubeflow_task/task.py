@@ -86,8 +86,7 @@ class Executor(_Message):
         said = {}
         for name, content in artifacts.items():
             artifact = self.outputs.artifacts[name].artifacts[0]
-            if content.data is not None:
-                _write(self.paths[name], content.data)
+            _write(self.paths[name], content.data)
             metadata = {field: value for field, value in content.metadata.items() if _is_json(value)}
             said[name] = {"artifacts": [{"name": artifact.name, "uri": artifact.uri, "metadata": metadata}]}
         if said:

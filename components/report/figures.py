@@ -58,6 +58,11 @@ class Quality(_Figures):
     """Precision below half of that of real images."""
 
     @property
+    def frechet_metric(self) -> str:
+        """The Frechet distance's name among the metrics."""
+        return "fid" if self.frechet_name == "FID" else f"frechet_{self.features}"
+
+    @property
     def frechet_training_name(self) -> str:
         """It is never to be taken for the distance to the held-out images."""
         return f"{self.frechet_name} against the training set (published protocol)"
@@ -202,7 +207,7 @@ class Figures(_Figures):
             if figure.floor_apart is not None:
                 metrics[f"{figure.name}_floor_apart"] = figure.floor_apart.share
         for quality in self.qualities:
-            frechet = "fid" if quality.frechet_name == "FID" else f"frechet_{quality.features}"
+            frechet = quality.frechet_metric
             kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"
             on = "" if quality is self.quality else f"_{quality.features}"
             metrics |= {
@@ -218,6 +223,16 @@ class Figures(_Figures):
                 f"recall{on}_real": quality.recall_real.share,
             }
         return metrics | {"skipped_share": self.provenance.skipped_share}
+
+    def first_metrics(self, most: int) -> dict[str, float]:
+        """Those of `metrics` to be seen first: the measures that decide beside their floor, then quality."""
+        deciding = [
+            name for figure in self.memorization if figure.decides for name in (figure.name, f"{figure.name}_floor")
+        ]
+        frechet = self.quality.frechet_metric
+        names = [*deciding, frechet, f"{frechet}_real", "precision", "recall", "skipped_share"]
+        metrics = self.metrics()
+        return {name: metrics[name] for name in names[:most]}
 
 
 def load_figures(run: Run, record: ReportRecord) -> Figures:

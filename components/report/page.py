@@ -19,7 +19,7 @@ from PIL import Image
 from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line
 from .figures import Figures, Pair
-from .tables import figure_groups
+from .tables import figure_groups, round_table
 from .wording import WORDS, interval, measure_name, percent
 
 LIMIT_BYTES = 1_900_000
@@ -84,6 +84,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
             )
             for h in sorted(figures.histograms, key=lambda h: not h.aware)
         ],
+        round_table=round_table(figures),
         curves=[(name, line(values, name, share)) for name, values, share in curves if values],
         pairs=[(pair, *(data_uri(image, side) for image in images)) for pair, *images in pictures.pairs],
         samples=[data_uri(image, side) for image in pictures.samples],

@@ -2,11 +2,11 @@
 
 from ..run import ReportRecord, Run
 from .figures import load_figures
-from .tables import figure_table, markdown
+from .tables import figure_table, markdown, round_table
 
 
 def summary(run: Run, report: ReportRecord) -> str:
-    """Headline, table and places. It names no training image."""
+    """Headline, figures, rounds and places. It names no training image."""
     figures = load_figures(run, report)
     headline = figures.headline
     lines = [f"## {headline.title}", "", headline.sentence, "", headline.quality, ""]
@@ -16,6 +16,8 @@ def summary(run: Run, report: ReportRecord) -> str:
     stopped = f", stopped: {figures.provenance.stopped}" if figures.provenance.stopped else ""
     model = run.store.address(report.model_folder)
     lines += ["", f"{figures.provenance.rounds} of {_planned(figures.config)} rounds{stopped}.", ""]
+    if figures.rounds:
+        lines += [*markdown(round_table(figures)), ""]
     lines += [f"- run: `{run.url}`", f"- model: `{model}`", f"- both to a directory: `unecho pull {run.url} DIR`"]
     return "\n".join(lines) + "\n"
 

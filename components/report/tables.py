@@ -131,6 +131,19 @@ def figure_table(figures: Figures) -> Table:
     )
 
 
+def round_table(figures: Figures) -> Table:
+    """Every round of training, counted from 0 as its steps are."""
+    return Table(
+        "All rounds",
+        ["round", "loss", "skipped", "augmented", "moved before"],
+        [
+            [str(r.round), f"{r.loss:.4g}", percent(r.skip_rate), percent(r.augmented_share), f"{r.moved:,}"]
+            for r in figures.rounds
+        ],
+        left=(),
+    )
+
+
 def _memorization(figure: Memorization, kind: str) -> Row:
     return Row(
         name=short_name(figure),

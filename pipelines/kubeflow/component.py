@@ -67,7 +67,7 @@ def command(name: str) -> list[str]:
             words += [f"--{option}", f"{{{{$.inputs.parameters['{option}']}}}}"]
     words += ["--kubeflow", "{{$}}"]
     for output in OUTPUTS.get(name, ()):
-        if output.has_file:
+        if not output.is_parameter:
             words += ["--artifact", f"{output.name}={{{{$.outputs.artifacts['{output.name}'].path}}}}"]
     return words
 
