@@ -1,19 +1,33 @@
-"""A compiled pipeline executed by KFP's own local runner, in containers."""
+"""A compiled pipeline executed by KFP's own local runner, in containers or, for its loops alone, in this process."""
 
 import builtins
 import io
 import json
-from collections.abc import Mapping
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from kfp import local
 from kfp.components import load_component_from_file
 
-from tests.services.containers import Containers
+from unecho.components.__main__ import main
+
+
+class Started(Protocol):
+    """What starts a task's command: `tests.services.containers`, or `Here`.
+
+    Attributes:
+        started: the commands, in order.
+        options: of KFP's runner.
+    """
+
+    started: list[list[str]]
+
+    @property
+    def options(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -37,16 +51,20 @@ class Executed:
         (path,) = self.folder.glob(f"*/{task}/{name}")
         return path
 
-    def metadata(self, task: str, artifact: str, round: int | None = None) -> dict[str, Any]:
-        """What a task said of an artifact."""
-        inside = "" if round is None else f"for-loop-1-iteration-{round}/"
+    def metadata(self, task: str, artifact: str, iteration: int | None = None) -> dict[str, Any]:
+        """What a task said of an artifact.
+
+        Args:
+            iteration: of the loop over the rounds that were left.
+        """
+        inside = "" if iteration is None else f"for-loop-1-iteration-{iteration}/"
         (path,) = self.folder.glob(f"*/{inside}{task}/executor_output.json")
         metadata: dict[str, Any] = json.loads(path.read_text())["artifacts"][artifact]["artifacts"][0]["metadata"]
         return metadata
 
 
 def execute(
-    pipeline: Path, form: Mapping[str, Any], environment: Mapping[str, str], containers: Containers, folder: Path
+    pipeline: Path, form: Mapping[str, Any], environment: Mapping[str, str], containers: Started, folder: Path
 ) -> Executed:
     """Run a compiled pipeline to its end, or to where it fails.
 
@@ -65,6 +83,39 @@ def execute(
         except RuntimeError as error:
             failure = str(error)
     return Executed(failure, log.getvalue(), [_step(words) for words in containers.started[before:]], folder)
+
+
+@dataclass
+class Here:
+    """In the place of containers: the commands are run in this process."""
+
+    started: list[list[str]] = field(default_factory=list)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {}
+
+
+class _NoDocker:
+    def info(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def steps_here() -> Iterator[Here]:
+    """KFP's local runner with the commands run in this process, where there are no containers."""
+    here = Here()
+
+    def run(client: _NoDocker, image: str, command: list[str], volumes: Any, **options: Any) -> int:
+        here.started.append(command)
+        return main(command[2:])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("docker.from_env", _NoDocker)
+        patch.setattr("kfp.local.docker_task_handler.run_docker_container", run)
+        yield here
 
 
 def _step(words: list[str]) -> tuple[Any, ...]:
