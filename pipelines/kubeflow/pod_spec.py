@@ -37,6 +37,7 @@ def _credentials(task: dsl.PipelineTask, pods: Pods) -> None:
         task.set_env_variable(_ENDPOINT, endpoint)
     # optional, each key: a pod that demands a Secret which is not there would wait for ever instead of failing
     kubernetes.use_secret_as_env(task, pods.secret, keys, optional=True)
+    task.set_env_variable("UNECHO_S3_SECRET", pods.secret)  # so that it can say which
 
 
 def _size(task: dsl.PipelineTask, size: Size) -> None:

@@ -67,7 +67,7 @@ def from_environment(http: Connection, environment: Mapping[str, str] = os.envir
     UNECHO_S3_SECRET_DIR where a Secret with such keys is mounted, a web identity
     (AWS_WEB_IDENTITY_TOKEN_FILE), the container's role (AWS_CONTAINER_CREDENTIALS_*_URI), a profile
     (AWS_PROFILE or AWS_SHARED_CREDENTIALS_FILE). Nothing else is asked, so nothing hangs where there
-    is no metadata service.
+    is no metadata service. UNECHO_S3_SECRET is the name of the Secret that should have given them, for the message.
 
     Args:
         http: for the token service.
@@ -111,6 +111,11 @@ def from_environment(http: Connection, environment: Mapping[str, str] = os.envir
         if value_of(environment, name):
             file, profile = (value_of(environment, n) or None for n in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"))
             return CheckedProvider(f"{name} ({value_of(environment, name)})", AWSConfigProvider(file, profile))
+    if secret := value_of(environment, "UNECHO_S3_SECRET"):
+        raise Fatal(
+            f"credentials: none found: the namespace of this pod has no Secret {secret}, or it lacks the keys: "
+            f"kubectl get secret {secret}"
+        )
     raise Fatal(
         "credentials: none found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
         "(or MINIO_ACCESS_KEY and MINIO_SECRET_KEY, AWS_WEB_IDENTITY_TOKEN_FILE, or AWS_PROFILE)"

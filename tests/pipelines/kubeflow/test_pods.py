@@ -52,6 +52,7 @@ def test_credentials_come_from_a_secret_that_may_be_missing_and_are_nowhere_else
     assert all(pair["envVar"] == pair["secretKey"] for pair in secret["keyToEnv"])
     assert {one["name"]: one["value"] for one in full.container(step)["env"]} == {
         "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
+        "UNECHO_S3_SECRET": "my-store",
         "UNECHO_IMAGE": "unecho:test",
     }
 
