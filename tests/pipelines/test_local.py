@@ -1,15 +1,17 @@
 """The main job on one machine: what comes out, and what a second start does."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DDPMPipeline, DiffusionPipeline
 
-from tests.runs import fingerprint, finish, tiny
+from tests.runs import fingerprint, finish, start, tiny
 from unecho.components.config import resolve
 from unecho.components.data import Dataset
 from unecho.components.failure import Fatal
+from unecho.components.plan.step import plan
 from unecho.components.run import (
     Assignment,
     BeginRecord,
@@ -21,7 +23,10 @@ from unecho.components.run import (
     Run,
     SamplesRecord,
 )
+from unecho.components.run.failures import failures
 from unecho.components.run.tensors import load_state
+from unecho.components.steps import run_step
+from unecho.components.store.directory import DirectoryStore
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,48 @@ def test_a_second_start_does_nothing(run: Run) -> None:
     before = {stat.key: stat.modified for stat in run.store.list("")}
     finish(run, tiny())
     assert {stat.key: stat.modified for stat in run.store.list("")} == before
+
+
+def test_two_starts_under_one_name_at_once_end_with_one_result_that_of_a_single_run(run: Run, tmp_path: Path) -> None:
+    both = [start(tmp_path, "whole", tiny()) for _ in range(2)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    together = Run.at(str(tmp_path), "whole")
+    assert fingerprint(together) == fingerprint(run)
+    weights = [
+        each.load(ReportRecord, 3).objects["model/unet/diffusion_pytorch_model.safetensors"] for each in (together, run)
+    ]
+    assert weights[0].sha256 == weights[1].sha256
+    assert failures(together) == []
+    assert not list(together.store.list(f"{together.prefix}/checkpoints/"))
+
+
+class Overtaken(DirectoryStore):
+    """A store that just before an object is read lets another process commit and remove it."""
+
+    def __init__(self, root: Path, key: str, other: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._key, self._other = key, other
+
+    def get(self, key: str) -> bytes:
+        if key == self._key and self.stat(key):
+            self._other()
+            self.delete([key])
+        return super().get(key)
+
+
+def test_a_step_whose_inputs_were_retired_by_a_run_that_is_ahead_returns_that_runs_record(tmp_path: Path) -> None:
+    ahead = Run.at(str(tmp_path), "a")
+    finish(ahead, tiny("iet.rounds=1"))
+    plan(ahead, tiny())
+    run_step("begin", ahead, 1)
+    key = ahead.load(ProxyRecord, 0, 1).objects["optimizer.safetensors"].key
+    behind = Run(Overtaken(tmp_path, key, lambda: run_step("train", ahead, 1, 1)), "a")
+    assert run_step("train", behind, 1, 1) == ahead.load(ProxyRecord, 1, 1)
+    ahead.store.delete([ahead.key(ProxyRecord, 1, 1)])
+    with pytest.raises(Fatal, match=r"optimizer\.safetensors: no such object"):  # nobody has done it
+        run_step("train", behind, 1, 1)
 
 
 def test_every_object_that_a_record_names_is_there_with_its_size_and_only_weights_retire(run: Run) -> None:
