@@ -53,7 +53,7 @@ def finish(
             raise Stopped(RETRY, f"{state.state.lower()}: {kubeflow.link(run_id)}")
         reported = reasons(str(form[ROOT]), str(form[RUN_NAME]) or run_id)
         if reported:
-            line = "; ".join(f"{_address(failure)}: {failure.line}" for failure in reported)
+            line = "; ".join(map(str, reported))
             raise Stopped(FATAL, f"failed, and another try cannot help: {line}")
         failed = _failed(places.steps(state.nodes))
         if before < again:
@@ -131,7 +131,3 @@ def _failed(steps: Sequence[StepNode]) -> str:
             label = f"{step.label} (Kubeflow's driver)" if step.is_driver else step.label
             texts.append(f"{label}: {step.node.error}" if step.node.error else label)
     return f"failed: {'; '.join(texts)}" if texts else "failed"
-
-
-def _address(failure: Failure) -> str:
-    return " ".join(str(part) for part in (failure.step, failure.round, failure.index) if part is not None)
