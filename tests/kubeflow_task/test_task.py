@@ -74,7 +74,7 @@ def test_plan_gives_the_address_and_the_lists(tmp_path: Path) -> None:
 
 def lists(folder: Path, run: Run, **form: Any) -> dict[str, list[int]]:
     """What plan gives to the loops when the run is started again."""
-    about = {"root": run.store.url, "run_name": run.name, "preset": "tiny", "variant": "iet-agc+"} | form
+    about = {ROOT: run.store.url, RUN_NAME: run.name, "data_preset": "tiny", "method_variant": "iet-agc+"} | form
     assert main(["plan", *message(folder, "plan", **about)]) == 0
     return {name: json.loads((folder / name).read_text()) for name in ("rounds", "shards", "parts")}
 
@@ -84,8 +84,8 @@ def test_started_again_a_finished_run_has_no_rounds_and_no_parts_to_do_and_a_gro
 ) -> None:
     run = Run.at(str(tmp_path / "root"), "grows")
     finish(run, tiny("iet.rounds=1"))
-    assert lists(tmp_path / "same", run, rounds=1) == {"rounds": [], "shards": [0, 1], "parts": []}
-    assert lists(tmp_path / "grown", run, rounds=3) == {"rounds": [1, 2], "shards": [0, 1], "parts": [0, 1]}
+    assert lists(tmp_path / "same", run, method_rounds="1") == {"rounds": [], "shards": [0, 1], "parts": []}
+    assert lists(tmp_path / "grown", run, method_rounds="3") == {"rounds": [1, 2], "shards": [0, 1], "parts": [0, 1]}
 
 
 def test_started_again_a_run_goes_on_with_the_round_that_did_not_end_and_the_parts_that_are_not_there(
@@ -94,11 +94,11 @@ def test_started_again_a_run_goes_on_with_the_round_that_did_not_end_and_the_par
     run = Run.at(str(tmp_path / "root"), "broken")
     finish(run, tiny())
     run.store.delete([run.key(SamplesRecord, 3, 0)])
-    assert lists(tmp_path / "parts", run, rounds=3) == {"rounds": [], "shards": [0, 1], "parts": [0]}
+    assert lists(tmp_path / "parts", run, method_rounds="3") == {"rounds": [], "shards": [0, 1], "parts": [0]}
     run.store.delete([run.key(Assignment, 3)])  # redistribute failed beside aggregate
-    assert lists(tmp_path / "last", run, rounds=3) == {"rounds": [2], "shards": [0, 1], "parts": [0, 1]}
+    assert lists(tmp_path / "last", run, method_rounds="3") == {"rounds": [2], "shards": [0, 1], "parts": [0, 1]}
     run.store.delete([run.key(ModelRecord, 2)])
-    assert lists(tmp_path / "rounds", run, rounds=3)["rounds"] == [1, 2]
+    assert lists(tmp_path / "rounds", run, method_rounds="3")["rounds"] == [1, 2]
 
 
 def test_started_again_a_run_that_a_rule_has_stopped_goes_through_no_further_round(tmp_path: Path) -> None:
@@ -106,7 +106,11 @@ def test_started_again_a_run_that_a_rule_has_stopped_goes_through_no_further_rou
     rule = {"stop": {"loss_plateau": 0.99}}  # no loss falls that fast
     finish(run, tiny("stop.loss_plateau=0.99", "iet.rounds=9"))
     assert run.load(ModelRecord, 2).stop
-    assert lists(tmp_path / "k", run, rounds=9, overrides=rule) == {"rounds": [], "shards": [0, 1], "parts": []}
+    assert lists(tmp_path / "k", run, method_rounds="9", overrides=rule) == {
+        "rounds": [],
+        "shards": [0, 1],
+        "parts": [],
+    }
 
 
 DONE = {

@@ -10,6 +10,7 @@ import pytest
 from tests.pipelines.kubeflow.executed import Executed, execute, steps_here
 from tests.runs import fingerprint, finish
 from unecho.components.config import resolve
+from unecho.components.kubeflow_task.form import ROOT, RUN_NAME
 from unecho.components.run import BeginRecord, ModelRecord, ReportRecord, Run
 from unecho.pipelines.commands import main
 
@@ -36,7 +37,8 @@ def start(root: str, tmp_path: Path) -> Iterator[Start]:
         starts += 1
         folder = tmp_path / f"given-{starts}"
         folder.mkdir()
-        return execute(path, {"root": root, "run_name": "a", "preset": "tiny", "shards": 2} | form, {}, here, folder)
+        about = {ROOT: root, RUN_NAME: "a", "data_preset": "tiny", "method_shards": "2"}
+        return execute(path, about | form, {}, here, folder)
 
     with steps_here() as here:
         yield one
@@ -59,21 +61,21 @@ def one_round(round: int) -> set[tuple[Any, ...]]:
 def test_a_finished_run_started_again_goes_through_no_round_and_a_grown_one_through_its_new_ones(
     start: Start, root: str
 ) -> None:
-    stepped(start(rounds=1))
-    again = start(rounds=1)
+    stepped(start(method_rounds="1"))
+    again = start(method_rounds="1")
     assert stepped(again) == [("evaluate",)]
     assert again.file("evaluate", "report").read_bytes().startswith(b"<!doctype html>"), "the UI has it all the same"
-    grown = stepped(start(rounds=3))
+    grown = stepped(start(method_rounds="3"))
     assert [step[1] for step in grown if step[0] == "begin"] == [1, 2]
     assert {*grown} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("evaluate",)}
-    assert stepped(start(rounds=3)) == [("evaluate",)]
+    assert stepped(start(method_rounds="3")) == [("evaluate",)]
     whole = Run.at(root, "whole")
     finish(whole, resolve("tiny", "iet-agc+", settings=("iet.rounds=3", "iet.shards=2")))
     assert [*fingerprint(Run.at(root, "a")).values()] == [*fingerprint(whole).values()]
 
 
 def test_a_run_that_a_rule_has_stopped_is_not_gone_through_again(start: Start, root: str) -> None:
-    rule = {"rounds": 4, "overrides": {"stop": {"loss_plateau": 0.99}}}  # no loss falls that fast
+    rule = {"method_rounds": "4", "overrides": {"stop": {"loss_plateau": 0.99}}}  # no loss falls that fast
     steps = stepped(start(**rule))
     assert [step for step in steps if step[0] == "begin"] == [("begin", round) for round in range(4)]
     assert {step[1] for step in steps if step[0] == "train"} == {0, 1}
@@ -87,9 +89,9 @@ def test_a_run_that_a_rule_has_stopped_is_not_gone_through_again(start: Start, r
 def test_a_run_goes_on_with_the_round_that_failed(start: Start, root: str) -> None:
     run = Run.at(root, "a")
     run.store.put(run.key(ModelRecord, 2), b"not a record")
-    failed = start(rounds=3)
+    failed = start(method_rounds="3")
     assert failed.failure is not None
     assert failed.started[-1] == ("begin", 2)  # the next iteration starts all the same, and finds no model
     run.store.delete([run.key(ModelRecord, 2)])
-    steps = stepped(start(rounds=3))
+    steps = stepped(start(method_rounds="3"))
     assert {*steps} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("evaluate",)}
