@@ -6,7 +6,7 @@ from typing import Literal
 
 from ...config.fields import Data
 from ...failure import Fatal
-from ...store import Store, open_store
+from ...store import Stat, Store, open_store
 from ...store.directory import DirectoryStore
 from ..file_kinds import HEAD, image_format, kind_of
 from ..image import SUFFIXES
@@ -14,11 +14,12 @@ from .arrays import DigitsSource
 from .cifar import CifarSource, is_cifar, named_cifar
 from .idx import IdxSource, is_idx, named_idx
 from .images import ImagesSource
+from .openclipart import OpenclipartSource, is_drawing, is_openclipart
 from .source import Source
 from .tree import SourceTree
 from .webdataset import SHARD, WebDatasetSource
 
-Layout = Literal["images", "webdataset", "cifar10", "cifar100", "idx"]
+Layout = Literal["images", "openclipart", "webdataset", "cifar10", "cifar100", "idx"]
 _TRIED = 20
 """Files of each layout's names whose content is looked at."""
 
@@ -52,6 +53,9 @@ def open_source(data: Data, root: Store | None = None) -> Source:
             return CifarSource(tree, "cifar100", data.official_test)
         case "idx":
             return IdxSource(tree, data.official_test)
+        case "openclipart":
+            _refuse_test(data, layout)
+            return OpenclipartSource(tree, data)
         case "webdataset":
             _refuse_test(data, layout)
             return WebDatasetSource(tree, data)
@@ -81,14 +85,18 @@ def _check_directory(data: Data, store: DirectoryStore) -> None:
 
 def _found_layout(tree: SourceTree) -> Layout:
     """By the names of all files, and the content of those that are called like another layout's."""
-    images, shards, named = 0, 0, dict[Layout, list[str]]()
+    images, shards, named, drawings = 0, 0, dict[Layout, list[str]](), list[Stat]()
     for stat in tree.files():
         if layout := _named_layout(stat.key):
             named.setdefault(layout, []).append(stat.key)
         elif os.path.splitext(stat.key)[1].lower() in SUFFIXES:
             images += 1
+        elif is_drawing(stat.key):
+            drawings += [stat] if len(drawings) < _TRIED else []
         else:
             shards += stat.key.lower().endswith(SHARD)
+    if images and any(is_openclipart(tree.store, drawing) for drawing in drawings):
+        return "openclipart"
     held = Counter[Layout](
         {layout: len(keys) for layout, keys in named.items() if any(_is(tree.store, layout, k) for k in keys[:_TRIED])}
     )
