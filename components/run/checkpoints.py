@@ -4,12 +4,12 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ValidationError
 
 from ..failure import Fatal
-from ..store import ObjectRef, Stat, put_object
+from ..store import ObjectRef, Stat, Store, put_object
 from .address import Run
 from .records import RoundFigures
 
@@ -21,12 +21,12 @@ _KEPT = 2
 
 
 class Checkpoint(BaseModel):
-    """A committed snapshot of a shard slot.
+    """A committed snapshot of a training.
 
     Attributes:
-        step: the slot's global step, over all rounds.
-        state: safetensors of `train.slot.Slot.snapshot`.
-        figures: of its round, so far.
+        step: steps done; of a shard slot over all rounds.
+        state: safetensors of the snapshot (`train.slot.Slot`, `diffusion.pretraining.training.Training`).
+        figures: of a shard slot, of its round so far.
     """
 
     step: int
@@ -41,29 +41,33 @@ def checkpoints_prefix(run: Run, round: int, shard: int) -> str:
 
 def checkpoint_manifests(run: Run, round: int, shard: int) -> list[Stat]:
     """The checkpoints' manifests, the newest first."""
-    found = [
-        stat for stat in run.store.list(checkpoints_prefix(run, round, shard)) if stat.key.endswith(f"/{MANIFEST}")
-    ]
+    return _manifests_below(run.store, checkpoints_prefix(run, round, shard))
+
+
+def _manifests_below(store: Store, prefix: str) -> list[Stat]:
+    found = [stat for stat in store.list(prefix) if stat.key.endswith(f"/{MANIFEST}")]
     return sorted(found, key=lambda stat: int(stat.key.split("/")[-2]), reverse=True)
 
 
-class Checkpoints:
-    """The checkpoints of one proxy: runs/<run>/checkpoints/<r>/<k>/<attempt>/<step>/.
+class CheckpointsBelow:
+    """The checkpoints of one training below a prefix: <attempt>/<step>/.
 
     Each process writes below an attempt of its own, so that a zombie cannot spoil its replacement's.
     """
 
-    def __init__(self, run: Run, round: int, shard: int, every_s: float) -> None:
-        self._run, self._round, self._shard = run, round, shard
-        self._store = run.store
-        self._prefix = checkpoints_prefix(run, round, shard)
+    def __init__(self, store: Store, prefix: str, every_s: float) -> None:
+        """
+        Args:
+            prefix: of keys, with a slash at its end.
+        """
+        self._store, self._prefix = store, prefix
         self._attempt = secrets.token_hex(4)
         self._every_s = every_s
         self._last = time.monotonic()
         self._pool = ThreadPoolExecutor(1, "unecho-checkpoint")
         self._writing: Future[None] | None = None
 
-    def __enter__(self) -> "Checkpoints":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,7 +95,7 @@ class Checkpoints:
             return False
         return self._writing is None or self._writing.done()
 
-    def write(self, step: int, state: dict[str, "Tensor"], figures: RoundFigures) -> None:
+    def write(self, step: int, state: dict[str, "Tensor"], figures: RoundFigures | None = None) -> None:
         """Write a snapshot beside the training; an earlier one that could not be written is raised here."""
         self.wait()
         self._last = time.monotonic()
@@ -103,11 +107,11 @@ class Checkpoints:
             self._writing.result()
 
     def remove(self) -> None:
-        """All of this proxy's: it is committed."""
+        """All of them: what was in training is committed."""
         self.wait()
         self._store.delete([stat.key for stat in self._store.list(self._prefix)])
 
-    def _write(self, step: int, state: dict[str, "Tensor"], figures: RoundFigures) -> None:
+    def _write(self, step: int, state: dict[str, "Tensor"], figures: RoundFigures | None) -> None:
         from .tensors import state_bytes
 
         base = f"{self._prefix}{self._attempt}/{step:010d}"
@@ -120,4 +124,11 @@ class Checkpoints:
 
     def _manifests(self) -> list[str]:
         """Keys of the checkpoints' manifests, the newest first."""
-        return [stat.key for stat in checkpoint_manifests(self._run, self._round, self._shard)]
+        return [stat.key for stat in _manifests_below(self._store, self._prefix)]
+
+
+class Checkpoints(CheckpointsBelow):
+    """The checkpoints of one proxy: runs/<run>/checkpoints/<r>/<k>/<attempt>/<step>/."""
+
+    def __init__(self, run: Run, round: int, shard: int, every_s: float) -> None:
+        super().__init__(run.store, checkpoints_prefix(run, round, shard), every_s)
