@@ -27,6 +27,10 @@ def _as_list(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) and value != "auto" else value
 
 
+Numbers = Annotated[tuple[Positive, ...], BeforeValidator(_as_list)]
+"""On a command line with commas between them."""
+
+
 class Section(BaseModel):
     """A group of fields: unknown names and wrong types are refused, values never change."""
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ..failure import Fatal
 from .fields import VARIANTS, RunConfig, Section
 
+S = TypeVar("S", bound=Section)
 _PARTS: Final[dict[str, dict[str, bool]]] = {
     "default": {"shards": False, "agc": False, "msr": False, "taa": False},
     "iet": {"shards": True, "agc": False, "msr": False, "taa": False},
@@ -74,23 +75,35 @@ def resolve(
 
 
 def given_fields(
-    file: Path | None = None, settings: tuple[str, ...] = (), overrides: dict[str, Any] | None = None
+    file: Path | None = None,
+    settings: tuple[str, ...] = (),
+    overrides: dict[str, Any] | None = None,
+    kind: type[Section] = RunConfig,
 ) -> dict[str, Any]:
-    """The tree of fields that a user gave, unchecked; the arguments are those of `resolve`."""
+    """The tree of fields that a user gave, unchecked; the arguments are those of `resolve`.
+
+    Args:
+        kind: what the fields are of.
+    """
     given = read_file(file) if file else {}
     if overrides:
         given = _layer(given, overrides)
     for setting in settings:
-        given = _layer(given, _parse_setting(setting))
+        given = _layer(given, _parse_setting(setting, kind))
     return given
 
 
 def check(tree: dict[str, Any]) -> RunConfig:
-    """Parse a tree of fields, with the first mistake as one line."""
+    """Parse a tree of a run's fields, with the first mistake as one line."""
+    return check_as(RunConfig, tree)
+
+
+def check_as(kind: type[S], tree: dict[str, Any]) -> S:
+    """Parse a tree of fields of any kind, with the first mistake as one line."""
     try:
-        return RunConfig.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        raise Fatal(_one_line(error)) from None
+        raise Fatal(_one_line(error, kind)) from None
 
 
 def _apply_variant(base: dict[str, Any], variant: str) -> dict[str, Any]:
@@ -150,12 +163,12 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parse_setting(setting: str) -> dict[str, Any]:
+def _parse_setting(setting: str, of: type[Section]) -> dict[str, Any]:
     name, sign, text = setting.partition("=")
     if not sign or not name.strip():
         raise Fatal(f"--set: '{setting}' is not of the form section.field=value")
     *sections, field = name.strip().split(".")
-    kind = _text_kind([*sections, field])
+    kind = _text_kind([*sections, field], of)
     value: Any
     if kind is None:
         value = _read_yaml(f"value: {text}" if text else "value: null", f"--set {name}")["value"]
@@ -167,9 +180,9 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return tree
 
 
-def _text_kind(path: list[str]) -> Literal["text", "optional"] | None:
+def _text_kind(path: list[str], of: type[Section]) -> Literal["text", "optional"] | None:
     """Whether a field takes any text, or text or nothing; None for all other fields."""
-    kind: Any = RunConfig
+    kind: Any = of
     for name in path:
         field = kind.model_fields.get(name) if isinstance(kind, type) and issubclass(kind, Section) else None
         if field is None:
@@ -219,12 +232,12 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: ValidationError, of: type[Section]) -> str:
     errors = error.errors()
     first, path = errors[0], _path(errors[0])
     field, value, kind = ".".join(path), first["input"], first["type"]
     if kind == "extra_forbidden":
-        return f"{field}: no such field{_nearest(path)}"
+        return f"{field}: no such field{_nearest(path, of)}"
     if kind == "value_error":
         message = str(first["ctx"]["error"])
         joint = "" if message.startswith(":") or not field else "."
@@ -243,8 +256,8 @@ def _path(error: Any) -> list[str]:
     ]
 
 
-def _nearest(path: list[str]) -> str:
-    section: Any = RunConfig
+def _nearest(path: list[str], of: type[Section]) -> str:
+    section: Any = of
     for part in path[:-1]:
         section = section.model_fields[part].annotation if part in section.model_fields else None
         if not (isinstance(section, type) and issubclass(section, Section)):
