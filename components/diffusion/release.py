@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from .family import Base, Family
@@ -13,7 +14,11 @@ from .family import Base, Family
 
 def release_files(family: Family, base: Base, weights: Mapping[str, Tensor]) -> dict[str, bytes]:
     """The files of the diffusers folder, by their path in it. No pickle is among them."""
-    pipeline = family.pipeline(base, weights, "ddpm")
+    return folder_files(family.pipeline(base, weights, "ddpm"))
+
+
+def folder_files(pipeline: DiffusionPipeline) -> dict[str, bytes]:
+    """The files of a pipeline's folder, by their path in it."""
     with TemporaryDirectory(prefix="unecho-release-") as folder:
         pipeline.save_pretrained(folder, safe_serialization=True)
         return {
