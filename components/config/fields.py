@@ -59,8 +59,8 @@ class Data(Section):
     source: Annotated[str, Field(min_length=1)] = "digits"
     """`digits` (scikit-learn's handwritten digits), a directory, or s3://bucket/prefix."""
     layout: Literal["auto", "digits", "images", "openclipart", "webdataset", "cifar10", "cifar100", "idx"] = "auto"
-    """How the source is laid out: a tree of image files, Debian's openclipart (captions from its drawings), WebDataset's
-    tar shards, CIFAR's binary files or IDX files; `auto` looks at names and content of all files."""
+    """How the source is laid out: a tree of image files, Debian's openclipart (captions from its drawings),
+    WebDataset's tar shards, CIFAR's binary files or IDX files; `auto` looks at names and content of all files."""
     resolution: Literal["auto"] | Annotated[int, Field(ge=8, le=1024)] = "auto"
     """Height and width in pixels. `auto`: 32, 64 or 128, the largest that the median image fills (images),
     the images' own size (other layouts)."""

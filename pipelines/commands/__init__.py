@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "ls": "the runs and data sets of a root, or all that a run holds",
     "compare": "variants beside each other: memorization against quality, over seeds",
     "classifier": "features for the quality figures, learned from the labels of the data",
+    "base": "a small text-to-image base model, from captioned images and nothing else",
     "pull": "the model and the report of a finished run, into a directory",
     "gc": "what killed steps have left over; with --delete it goes",
     "compile": "the pipeline for Kubeflow, as a file to upload",

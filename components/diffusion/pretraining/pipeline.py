@@ -1,0 +1,66 @@
+"""The parts of a base model as a plain diffusers pipeline."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from torch import nn
+from transformers import CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from ..release import folder_files
+from .denoiser import noise_schedule
+
+INDEX = "model_index.json"
+"""The file without which a folder is no pipeline."""
+
+
+def build_pipeline(
+    tokenizer: CLIPTokenizer, autoencoder: AutoencoderKL, networks: nn.ModuleDict
+) -> StableDiffusionPipeline:
+    """A StableDiffusionPipeline without a safety checker, on the CPU and without a progress bar."""
+    pipeline = StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=networks["text_encoder"],
+        tokenizer=tokenizer,
+        unet=networks["unet"],
+        scheduler=noise_schedule(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def open_pipeline(folder: str) -> StableDiffusionPipeline:
+    """A folder as any program loads it, on the CPU and without progress bars."""
+    with _no_bars():
+        pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def base_files(pipeline: StableDiffusionPipeline, tokenizer: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of the folder, by their path in it; no pickle is among them.
+
+    Args:
+        tokenizer: its files of `train_tokenizer`, which programs that know no tokenizer.json read.
+    """
+    with _no_bars():
+        files = folder_files(pipeline)
+    return files | {f"tokenizer/{name}": data for name, data in tokenizer.items()}
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Loading and saving take no time that a bar would be needed for."""
+    shown = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()
