@@ -12,6 +12,7 @@ from ..data import Dataset
 from ..diffusion.pretraining.autoencoder import reconstructed
 from ..diffusion.pretraining.pipeline import INDEX, open_pipeline
 from ..diffusion.sampling import image_generator
+from ..failure import Fatal
 from ..store import Store, fetch
 from .base import BaseRecord, distinct
 
@@ -37,9 +38,14 @@ def preview(pipeline: StableDiffusionPipeline, dataset: Dataset, seed: int) -> t
 
     Returns:
         The PNG, and the captions from left to right.
+
+    Raises:
+        Fatal: no held-out image has a caption.
     """
     pictures = distinct(dataset, held_out=True)
     captioned = [number for number, caption in enumerate(pictures.captions) if caption]
+    if not captioned:
+        raise Fatal("--preview: no held-out image has a caption: there is nothing to show")
     spread = np.linspace(0, len(captioned) - 1, min(COLUMNS, len(captioned))).astype(int)
     chosen = [captioned[place] for place in spread]
     captions, images = [pictures.captions[number] for number in chosen], pictures.images[chosen]

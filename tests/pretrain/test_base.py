@@ -159,6 +159,16 @@ def test_a_signal_is_answered_by_a_checkpoint_and_an_exit_status(
     assert files(target) == files(made)
 
 
+def test_below_a_buckets_prefix_a_base_has_the_same_bytes(
+    source: Path, root: Path, made: Path, s3_root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(source), "--to", f"{s3_root}/bases/b", "--root", str(root), "--size", "tiny"]
+    assert main(["base", *options]) == 0
+    assert f"a StableDiffusionPipeline: {s3_root}/bases/b" in capsys.readouterr().out
+    bucket = open_store(f"{s3_root}/bases/b")
+    assert {stat.key: bucket.get(stat.key) for stat in bucket.list("")} == files(made)
+
+
 def test_a_base_that_is_there_is_left_as_it_is(
     made: Path, source: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,6 +259,17 @@ def test_an_image_that_is_there_twice_is_trained_on_once_with_the_caption_that_o
     assert found.captions == ["second", "third", "fourth"]
     assert found.images.shape == (3, 3, 16, 16)
     assert found.images[1].tolist() == dataset.rows([2])[0].tolist()
+
+
+def test_a_preview_needs_a_held_out_image_with_a_caption(
+    source: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(source), "--to", str(tmp_path / "base"), "--root", str(root), "--size", "tiny"]
+    assert main(["base", *options, "--set", "data.held_out=0", "--preview", str(tmp_path / "p.png")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "unecho: --preview: no held-out image has a caption: there is nothing to show"
+    )
+    assert (tmp_path / "base" / "model_index.json").is_file()
 
 
 def test_a_preview_shows_held_out_images_and_what_becomes_of_them(

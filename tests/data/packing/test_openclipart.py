@@ -4,6 +4,7 @@ import pytest
 
 from unecho.components.data.sources.openclipart import drawing_caption
 from unecho.components.failure import Fatal
+from unecho.components.store import open_store
 
 ALL = ("data.held_out=0", "data.resolution=8")
 NAMES = (
@@ -91,6 +92,17 @@ def test_captions_are_those_of_the_drawings_below_svg_or_beside(prepare, tree, n
     assert not any("caption" in note for note in none.record.notes)
     named = prepare(source, *ALL, "data.layout=openclipart", root="other")
     assert named.dataset.digest == done.dataset.digest
+
+
+def test_drawings_below_a_buckets_prefix_give_the_data_set_of_a_directory(prepare, tree, noise, s3_root: str) -> None:
+    files = {f"png/{number}.png": image for number, image in enumerate(noise(20))}
+    files |= {f"svg/{number}.svg": svg(f"no. {number}") for number in range(20)}
+    source, bucket = tree(files), open_store(f"{s3_root}/clipart")
+    for key in files:
+        bucket.put(key, source / key)
+    there = prepare(f"{s3_root}/clipart", *ALL)
+    assert there.dataset.digest == prepare(source, *ALL).dataset.digest
+    assert there.dataset.manifest.captions == 20
 
 
 def test_another_title_is_another_data_set(prepare, tree, noise) -> None:
