@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..data import Dataset
 from ..diffusion.pretraining.autoencoder import reconstructed
-from ..diffusion.pretraining.pipeline import INDEX, open_pipeline
+from ..diffusion.pretraining.pipeline import INDEX, open_pipeline, quiet
 from ..diffusion.sampling import image_generator
 from ..failure import Fatal
 from ..store import Store, fetch
@@ -50,13 +50,14 @@ def preview(pipeline: StableDiffusionPipeline, dataset: Dataset, seed: int) -> t
     chosen = [captioned[place] for place in spread]
     captions, images = [pictures.captions[number] for number in chosen], pictures.images[chosen]
     rows = [images.numpy(), reconstructed(pipeline.vae, images).numpy()]
-    samples = pipeline(
-        captions,
-        num_inference_steps=_STEPS,
-        guidance_scale=_GUIDANCE,
-        generator=[image_generator(seed, number) for number in range(len(captions))],
-        output_type="np",
-    ).images
+    with quiet():
+        samples = pipeline(
+            captions,
+            num_inference_steps=_STEPS,
+            guidance_scale=_GUIDANCE,
+            generator=[image_generator(seed, number) for number in range(len(captions))],
+            output_type="np",
+        ).images
     rows.append((samples * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
     sheet = np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1).transpose(1, 2, 0)
     png = BytesIO()

@@ -36,7 +36,7 @@ def build_pipeline(
 
 def open_pipeline(folder: str) -> StableDiffusionPipeline:
     """A folder as any program loads it, on the CPU and without progress bars."""
-    with _no_bars():
+    with quiet():
         pipeline = StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -48,19 +48,23 @@ def base_files(pipeline: StableDiffusionPipeline, tokenizer: Mapping[str, bytes]
     Args:
         tokenizer: its files of `train_tokenizer`, which programs that know no tokenizer.json read.
     """
-    with _no_bars():
+    with quiet():
         files = folder_files(pipeline)
     return files | {f"tokenizer/{name}": data for name, data in tokenizer.items()}
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
-    """Loading and saving take no time that a bar would be needed for."""
-    shown = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
-    for log in shown:
+def quiet() -> Iterator[None]:
+    """Without bars for what takes no time, and without warnings of captions that are cut, as they were in training."""
+    logs = (diffusers_logging, transformers_logging)
+    before = [(log, log.is_progress_bar_enabled(), log.get_verbosity()) for log in logs]
+    for log in logs:
         log.disable_progress_bar()
+        log.set_verbosity_error()
     try:
         yield
     finally:
-        for log in shown:
-            log.enable_progress_bar()
+        for log, bars, verbosity in before:
+            log.set_verbosity(verbosity)
+            if bars:
+                log.enable_progress_bar()
