@@ -47,7 +47,8 @@ def main(argv: Sequence[str]) -> None:
         except OSError as error:
             raise Fatal(f"--preview: {arguments.preview}: {error.strerror}") from None
         console.print(
-            f"{arguments.preview}: held-out images; as the autoencoder keeps them; samples by their captions:"
+            f"{arguments.preview}: held-out images; as the autoencoder keeps them; samples by their captions:",
+            soft_wrap=True,
         )
         for caption in captions:
             console.print(f"  {caption}", soft_wrap=True)
