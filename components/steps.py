@@ -16,6 +16,7 @@ from .run import (
     Assignment,
     BeginRecord,
     DatasetRecord,
+    EncodingRecord,
     ModelRecord,
     Plan,
     ProxyRecord,
@@ -42,6 +43,13 @@ def prepare(run: Run, progress: Progress) -> DatasetRecord:
     from .prepare import step
 
     return step.prepare(run, progress)
+
+
+def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
+    """Encode a part of the images and captions (text-to-image)."""
+    from .encode import step
+
+    return step.encode(run, index, progress)
 
 
 def initialize(run: Run, progress: Progress) -> ModelRecord:
@@ -145,6 +153,7 @@ STEPS: Final[dict[str, Step]] = {
     for step in (
         Step(plan, Plan, lambda r, k, last: (0,)),
         Step(prepare, DatasetRecord, lambda r, k, last: ()),
+        Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
         Step(initialize, ModelRecord, lambda r, k, last: (0,)),
         Step(shard, Assignment, lambda r, k, last: (0,)),
         Step(begin, BeginRecord, lambda r, k, last: (r,)),
@@ -202,6 +211,8 @@ def _run_step(name: str, run: Run, r: int, k: int, progress: Progress) -> Record
     match name:
         case "prepare":
             return prepare(run, progress)
+        case "encode":
+            return encode(run, k, progress)
         case "initialize":
             return initialize(run, progress)
         case "shard":

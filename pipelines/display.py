@@ -57,7 +57,7 @@ class Display:
         """Show a step while the block runs.
 
         Args:
-            sizes: how many "rounds", "shards" and "parts" there are.
+            sizes: how many of what loops go over there are, see `RunConfig.sizes`.
         """
         label = step_label(name, round, index)
         started = time.monotonic()

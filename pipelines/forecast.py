@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..components.config import RunConfig
 from ..components.config.counts import planned_visits, shard_sizes, steps_per_round
 from ..components.diffusion import family_of
+from ..components.diffusion.family import Pretrained
 from ..components.measures.verdict import Power, power
 
 _BYTES = 4  # a float32
@@ -22,7 +23,7 @@ class Forecast:
 
     Attributes:
         samples: training samples that it was worked out for.
-        parameters: of the network.
+        parameters: of the network, those that train.
         rounds, shards, parts: how often its steps run.
         steps_per_round: optimizer steps of the largest shard's proxy.
         visits: samples seen, with repetition, over all rounds and shards.
@@ -50,10 +51,18 @@ class Forecast:
     warnings: list[str] = field(default_factory=list)
 
 
-def forecast(config: RunConfig, samples: int, held_out: int, channels: int, resolution: int) -> Forecast:
+def forecast(
+    config: RunConfig,
+    samples: int,
+    held_out: int,
+    channels: int,
+    resolution: int,
+    pretrained: Pretrained | None = None,
+) -> Forecast:
     """Work a run out.
 
     Args:
+        pretrained: what `model.pretrained` names.
         samples: training samples; held_out: the others.
         channels, resolution: the data set's shape.
 
@@ -62,10 +71,10 @@ def forecast(config: RunConfig, samples: int, held_out: int, channels: int, reso
     """
     import torch
 
-    family = family_of(config)
+    family = family_of(config, pretrained)
     with torch.device("meta"):  # shapes only
         network = family.trainable(family.base(channels, resolution))
-    parameters = sum(p.numel() for p in network.parameters())
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     rounds, shards = config.iet.rounds, config.iet.shards
     sizes = shard_sizes(config, samples)
     model, proxy = 2 * _BYTES * parameters, 4 * _BYTES * parameters

@@ -16,7 +16,7 @@ class Local:
 
     def __init__(self, run: Run, config: RunConfig, display: Display) -> None:
         self._run, self._config, self._display = run, config, display
-        self._sizes = {"shards": config.iet.shards, "parts": config.sample.parts, "rounds": config.iet.rounds}
+        self._sizes = config.sizes()
 
     def step(self, name: str, round: int | None = None) -> None:
         self._one(name, round, None)

@@ -11,7 +11,7 @@ class Engine(Protocol):
         """Run one step to its end."""
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        """Run a step for every index of `over` ("shards", "parts"), side by side where there is room."""
+        """Run a step for every index of `over`, side by side where there is room: "encodings", "shards", "parts"."""
 
     def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
         """Run steps that do not need each other, (name,) or (name, round)."""
@@ -33,6 +33,7 @@ def iet(engine: Engine) -> None:
     """Iterative ensemble training, from images to a report."""
     engine.step("plan")
     engine.step("prepare")
+    engine.map("encode", over="encodings")
     engine.beside(("initialize",), ("shard",))
     engine.repeat(one_round, "rounds")
     engine.map("sample", over="parts")

@@ -3,12 +3,17 @@
 import time
 from collections.abc import Sequence
 
+from safetensors.torch import load
+
 from ..config.fields import Stop
+from ..diffusion.adapters import average_products
 from ..diffusion.device import set_numerics
 from ..method.average import average
 from ..progress import Progress
 from ..run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from ..run.tensors import load_state, state_bytes
 from ..store import SequentialReader
+from ..store.base import Buffer
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors")
 _READ_AHEAD = 8 << 20
@@ -29,10 +34,15 @@ def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
     model = run.load(ModelRecord, round)
     proxies = [run.load(ProxyRecord, round, shard) for shard in range(config.iet.shards)]
     ahead = max(64 << 10, _READ_AHEAD // len(proxies))
-    objects = {"network.json": model.objects["network.json"]}
+    objects, samples = {"network.json": model.objects["network.json"]}, [proxy.samples for proxy in proxies]
+    by_products, error = config.lora.enabled and config.lora.average == "svd", 0.0
     for done, name in enumerate(_WEIGHTS, start=1):
         files = [SequentialReader.open(run.store, proxy.objects[name], ahead) for proxy in proxies]
-        mean = average(files, [proxy.samples for proxy in proxies])
+        mean: Buffer = average(files, samples)
+        if by_products:  # the mean of factors is not that of their products
+            of_each = [load_state(run.store, proxy.objects[name]) for proxy in proxies]
+            products, cut = average_products(of_each, samples)
+            mean, error = state_bytes(load(bytes(mean)) | products), max(error, cut)
         objects[name] = run.put(ModelRecord, (round + 1,), name, mean)
         del mean
         progress.update(done, len(_WEIGHTS), "weights")
@@ -41,6 +51,7 @@ def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
         round=round + 1,
         stop=stop_reason(config.stop, figures, model.figures),
         figures=figures,
+        average_error=error if by_products else None,
         objects=objects,
         ran_with=ran_with(started),
     )

@@ -29,6 +29,9 @@ def _as_list(value: Any) -> Any:
 
 Numbers = Annotated[tuple[Positive, ...], BeforeValidator(_as_list)]
 """On a command line with commas between them."""
+AugmentationKind = Literal["horizontal_flip", "shift", "randaugment", "other_caption", "repeat_word", "replace_words"]
+CAPTION_KINDS: Final = ("other_caption", "repeat_word", "replace_words")
+"""Augmentations of the caption; the others are of the image."""
 
 
 class Section(BaseModel):
@@ -109,10 +112,17 @@ class Data(Section):
 
 
 class Model(Section):
-    """The network: diffusers' UNet2DModel."""
+    """The network: diffusers' UNet2DModel on pixels, or the UNet of a text-to-image pipeline on its VAE's latents."""
 
+    family: Literal["pixels", "latents"] = "pixels"
+    """`pixels`: an unconditional model of images; `latents`: fine-tune the text-to-image pipeline that pretrained
+    names, of Stable Diffusion 1.x, 2.x or XL's classes. Its network's shape, schedule and prediction are the base's."""
     pretrained: str | None = None
-    """Start from this diffusers folder (safetensors only): a directory or s3://bucket/prefix."""
+    """Start from this diffusers folder (safetensors only): a directory, s3://bucket/prefix, or for latents the name of
+    a model hub's repository; `random-tiny` is a pipeline of random weights, for tests."""
+    unet_sha256: Annotated[str, Field(pattern="[0-9a-f]{64}")] | None = None
+    """SHA-256 that the UNet's weights file of pretrained must have, as hubs list it: for a model that is kept in
+    many places (latents)."""
     block_out_channels: Literal["auto"] | Annotated[tuple[Positive, ...], BeforeValidator(_as_list)] = "auto"
     """Channels a level, highest resolution first. `auto`: 128 times 1,2,2,2 (32 px), 1,2,2,2,4 (64 px), 1,1,2,2,4,4."""
     layers_per_block: Annotated[int, Field(ge=1, le=8)] = 2
@@ -138,8 +148,30 @@ class Model(Section):
         return self
 
 
+class LoRA(Section):
+    """Low-rank adapters in place of the whole UNet (latents)."""
+
+    enabled: bool = False
+    """Train adapters (arXiv 2106.09685); the base's weights stay as they are."""
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of the adapters."""
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    """An adapter's product is scaled by alpha / rank; empty for alpha = rank."""
+    target_modules: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
+        "to_k",
+        "to_q",
+        "to_v",
+        "to_out.0",
+    )
+    """Modules of the UNet that get an adapter: each whose name ends so."""
+    average: Literal["freeze_a", "svd"] = "freeze_a"
+    """How adapters are averaged, mean(B) mean(A) being no mean of B A. `freeze_a`: A is drawn once and stays, B trains
+    (FFA-LoRA, arXiv 2403.12313): exact. `svd`: both train, the mean of the products is cut to the rank by a singular
+    value decomposition, its error recorded (after FedEx-LoRA, arXiv 2410.09432)."""
+
+
 class Noise(Section):
-    """The noise schedule (DDPM)."""
+    """The noise schedule (DDPM). For latents all but timesteps is the base model's."""
 
     timesteps: Annotated[int, Field(ge=2, le=10_000)] = 1000
     """T, the number of timesteps."""
@@ -194,8 +226,8 @@ class Train(Section):
     """Samples an optimizer step."""
     drop_last: bool = True
     """Leave out an epoch's last, smaller batch."""
-    optimizer: Literal["adam", "adamw"] = "adam"
-    """Adam, or AdamW with weight_decay."""
+    optimizer: Literal["adam", "adamw", "adamw8bit"] = "adam"
+    """Adam, AdamW with weight_decay, or AdamW whose moments have 8 bits (bitsandbytes, CUDA)."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
     """Learning rate after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -212,13 +244,39 @@ class Train(Section):
     """Start with a short average and lengthen it: decay at step s is min(ema_decay, (1 + s) / (10 + s))."""
     horizontal_flip: bool = False
     """Flip every image with probability 1/2 at every visit."""
+    min_snr_gamma: Annotated[float, Field(gt=0)] | None = None
+    """Weigh the losses of the gradient by min(SNR, gamma) (arXiv 2303.09556); the memory bank holds them unweighted.
+    Empty for all alike."""
+    noise_offset: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Adds so much noise that is the same for all of an image's channel, so that very dark and bright images train."""
+    caption_dropout: Share = 0.0
+    """Share of the visits at which the caption is left out, for guidance (latents)."""
+    captions: Literal["first", "random"] = "random"
+    """Of a sample's several captions: always the first, or one drawn at every visit (latents)."""
+    gradient_accumulation_steps: Positive = 1
+    """A batch is passed through the network in so many parts whose gradients add up: less memory, the same step."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network's forward pass (autocast for bfloat16). Weights and optimizer stay float32."""
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_half(cls, value: Any) -> Any:
+        if value in ("float16", "fp16", "half"):
+            raise ValueError(
+                f": {value} is not allowed: weights of half precision do not train, v-prediction least; choose "
+                "bfloat16 (weights and optimizer stay float32), or float32"
+            )
+        return value
+
     @model_validator(mode="after")
-    def _decay_needs_adamw(self) -> Self:
-        if self.weight_decay and self.optimizer != "adamw":
+    def _fits_together(self) -> Self:
+        if self.weight_decay and self.optimizer == "adam":
             raise ValueError(f"weight_decay: {self.weight_decay} needs optimizer adamw, not {self.optimizer}")
+        if self.gradient_accumulation_steps > self.batch_size:
+            raise ValueError(
+                f"gradient_accumulation_steps: {self.gradient_accumulation_steps} parts of a batch of "
+                f"{self.batch_size}: lower it"
+            )
         return self
 
 
@@ -252,14 +310,27 @@ class TAA(Section):
     """Augment flagged samples at their next visit."""
     augment_below: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """A sample is flagged when its loss is below augment_below times the memory bank; above 1/skip_ratio."""
-    augmentations: Annotated[
-        tuple[Literal["horizontal_flip", "shift", "randaugment"], ...], BeforeValidator(_as_list), Field(min_length=1)
-    ] = ("shift",)
-    """Which augmentations are drawn from, each kind as likely as the other."""
+    augmentations: Annotated[tuple[AugmentationKind, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("shift",)
+    """Which augmentations are drawn from, each kind as likely as the other. Of the image: horizontal_flip, shift,
+    randaugment; of the caption (latents): other_caption (one of several), repeat_word, replace_words."""
     shift_pixels: Annotated[int, Field(ge=1, le=16)] = 1
     """Largest shift along each axis, in pixels; the edge is repeated into the gap."""
     augment_conditioning: bool = True
     """Tell the network which augmentation a sample had, sample with 'none'; the released model is plain."""
+
+
+class Encode(Section):
+    """What the base model's encoders make of images and captions, once (latents)."""
+
+    variants: Annotated[int, Field(ge=1, le=64)] = 4
+    """Encoded variants a sample of each augmentation that draws something (shift, randaugment, a caption's): what a
+    flagged visit is drawn from, without the VAE."""
+    batch_size: Positive = 16
+    """Images or captions encoded at once: part of the method, since sums depend on it."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the encoders' arithmetic, and of what is kept of it."""
+    parts: Positive = 1
+    """Pods that share the work; what they write is the same for any number."""
 
 
 class Stop(Section):
@@ -280,10 +351,17 @@ class Sample(Section):
     """Pods that share the work; the images are the same for any number."""
     batch_size: Positive = 256
     """Images generated at once."""
-    sampler: Literal["ddpm", "ddim"] = "ddpm"
-    """DDPM (ancestral) or DDIM (eta 0)."""
+    sampler: Literal["ddpm", "ddim", "base"] = "ddpm"
+    """DDPM (ancestral), DDIM (eta 0), or the base model's own (latents)."""
     steps: Positive = 1000
     """Denoising steps, at most noise.timesteps."""
+    prompts: Literal["training", "held_out", "file"] = "training"
+    """What a text-to-image model is asked for: captions of the training images, of the held-out ones, or prompts_file.
+    In an order that is drawn once, again and again until there are count."""
+    prompts_file: str | None = None
+    """Text file, a prompt a line, a path or s3://bucket/key, for prompts: file."""
+    guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5
+    """Classifier-free guidance of a text-to-image model; 1 for none."""
     weights: Literal["ema", "raw"] = "ema"
     """Which of the aggregated model's weights are sampled, evaluated and released."""
 
@@ -360,11 +438,13 @@ class Execution(Section):
     """Where and how the run executes; free to change between tries."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device of train and sample. `auto`: cuda, else mps, else cpu."""
+    """Device of encode, train and sample. `auto`: cuda, else mps, else cpu."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 120.0
     """Seconds between a training step's checkpoints."""
     keep_rounds: Annotated[int, Field(ge=2)] = 2
     """Rounds whose weights and optimizer state are kept."""
+    gradient_checkpointing: bool = False
+    """Compute activations anew in the backward pass: less memory, more time."""
     parallelism: Positive = 4
     """Shards that train at once, where the engine has room for more than one."""
     workers: Annotated[int, Field(ge=0)] = 0
@@ -392,15 +472,31 @@ class Method(Section):
     """CUDA: only kernels that give the same bytes each time."""
     data: Data = Data()
     model: Model = Model()
+    lora: LoRA = LoRA()
     noise: Noise = Noise()
     iet: IET = IET()
     train: Train = Train()
     agc: AGC = AGC()
     msr: MSR = MSR()
     taa: TAA = TAA()
+    encode: Encode = Encode()
     stop: Stop = Stop()
     sample: Sample = Sample()
     evaluate: Evaluate = Evaluate()
+
+    @property
+    def encodings(self) -> int:
+        """Parts of `encode`: none for a model of pixels."""
+        return self.encode.parts if self.model.family == "latents" else 0
+
+    def sizes(self) -> dict[str, int]:
+        """How many steps each loop has, by the name of what it goes over."""
+        return {
+            "encodings": self.encodings,
+            "rounds": self.iet.rounds,
+            "shards": self.iet.shards,
+            "parts": self.sample.parts,
+        }
 
     @property
     def keeps_bank(self) -> bool:
@@ -435,10 +531,34 @@ class Method(Section):
                 f"sample.parts: {self.sample.parts} is more than the {batches} batches of sample.count "
                 f"{self.sample.count} at sample.batch_size {self.sample.batch_size}: lower it"
             )
+        self._check_family()
         for kind, field in (("inception", "inception_weights"), ("onnx", "onnx_model")):
             if kind in self.evaluate.features and getattr(self.evaluate, field) is None:
                 raise ValueError(f"evaluate.{field}: needed by evaluate.features {kind}: give the file's path")
         return self
+
+    def _check_family(self) -> None:
+        if self.sample.prompts == "file" and not self.sample.prompts_file:
+            raise ValueError("sample.prompts_file: needed by sample.prompts file: give the file's path")
+        if self.model.family == "latents":
+            if self.model.pretrained is None:
+                raise ValueError(
+                    "model.pretrained: needed by model.family latents: name the text-to-image pipeline to fine-tune"
+                )
+            return
+        captions = [kind for kind in self.taa.augmentations if kind in CAPTION_KINDS]
+        latents_only = {
+            "lora.enabled": self.lora.enabled,
+            "train.caption_dropout": self.train.caption_dropout,
+            "sample.prompts": self.sample.prompts if self.sample.prompts != "training" else None,
+            "sample.sampler": self.sample.sampler if self.sample.sampler == "base" else None,
+            "model.unet_sha256": self.model.unet_sha256,
+            "taa.augmentations": ",".join(captions) if self.taa.enabled else None,
+        }
+        for field, value in latents_only.items():
+            if value:
+                shown = str(value).lower() if isinstance(value, bool) else value
+                raise ValueError(f"{field}: {shown} is for model.family latents, not {self.model.family}")
 
 
 class RunConfig(Method):
@@ -452,7 +572,7 @@ class RunConfig(Method):
         return Method.model_validate(self.model_dump(include=set(Method.model_fields)))
 
 
-FILE_FIELDS: Final = ("model.pretrained", "evaluate.inception_weights", "evaluate.onnx_model")
+FILE_FIELDS: Final = ("model.pretrained", "sample.prompts_file", "evaluate.inception_weights", "evaluate.onnx_model")
 """Fields that say where a file lies: the plan freezes what it holds."""
 
 

@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 from ..config import RunConfig
 
 if TYPE_CHECKING:
-    from .family import Family
+    from .family import Family, Pretrained
 
 
-def family_of(config: RunConfig) -> "Family":
-    """The family of the run's model."""
+def family_of(config: RunConfig, pretrained: "Pretrained | None") -> "Family":
+    """The family of the run's model.
+
+    Args:
+        pretrained: what `model.pretrained` names; None where nothing is.
+
+    Raises:
+        Fatal: it is not of the family; names it.
+    """
+    if config.model.family == "latents":
+        from .latents import Latents
+
+        return Latents(config, pretrained)
     from .pixels import Pixels
 
-    return Pixels(config)
+    return Pixels(config, pretrained)

@@ -1,5 +1,6 @@
 """The noise schedule, and what a network predicts under it."""
 
+import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
@@ -28,3 +29,15 @@ def prediction_target(schedule: DDPMScheduler, x0: Tensor, noise: Tensor, t: Ten
             return x0
         case _:
             return noise
+
+
+def snr_weights(schedule: DDPMScheduler, t: Tensor, gamma: float) -> Tensor:
+    """min(SNR, gamma) in place of each loss's own weight, float32 [B] (arXiv 2303.09556, section 3.4).
+
+    The loss of the noise has the weight SNR in terms of x0, that of the velocity SNR + 1, that of x0 itself 1.
+    """
+    alpha = schedule.alphas_cumprod.to(t.device)[t]
+    snr = alpha / (1 - alpha)
+    own = {"epsilon": snr, "v_prediction": snr + 1}.get(schedule.config.prediction_type, torch.ones_like(snr))
+    weights: Tensor = (snr.clamp(max=gamma) / own.clamp(min=1e-8)).float()
+    return weights

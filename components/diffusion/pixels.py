@@ -1,11 +1,14 @@
 """Pixel models: diffusers' UNet2DModel, with one class embedding a threshold-aware augmentation."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
 import torch
 from diffusers import DDIMPipeline, DDPMPipeline, DiffusionPipeline, UNet2DModel
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
@@ -14,8 +17,8 @@ from torch.nn import functional as F
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
-from .family import Base, Batch
-from .noise import noise_schedule, prediction_target
+from .family import Base, Batch, Pretrained
+from .noise import noise_schedule, prediction_target, snr_weights
 
 _AUTO_CHANNELS: Final[dict[int, tuple[int, ...]]] = {
     32: (128, 256, 256, 256),
@@ -28,50 +31,33 @@ CONDITION_ROWS: Final = "class_embedding.weight"
 class Pixels:
     """The family of models that denoise pixels, in [-1, 1]."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
+    def __init__(self, config: RunConfig, pretrained: Pretrained | None) -> None:
+        self._config, self._pretrained = config, pretrained
         self._schedule = noise_schedule(config)
         self._conditioned = condition_count(config) is not None
 
     def base(self, channels: int, resolution: int) -> Base:
-        return network_config(self._config, channels, resolution)
-
-    def pretrained(self, address: str, read: Callable[[str], bytes], new: Base) -> tuple[Base, dict[str, Tensor]]:
-        """A UNet2DModel of a diffusers folder, widened by the run's condition rows, which stay zero."""
-        try:
-            found = json.loads(read("unet/config.json"))
-            state = load(read("unet/diffusion_pytorch_model.safetensors"))
-        except (ValueError, SafetensorError) as error:
-            raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
-        name = found.get("_class_name") if isinstance(found, dict) else type(found).__name__
-        if name != "UNet2DModel":
-            raise Fatal(f"model.pretrained: {address}: unet/config.json holds a {name}, a UNet2DModel is needed")
-        for field in ("in_channels", "out_channels"):
-            if found.get(field) != new[field]:
-                raise Fatal(
-                    f"model.pretrained: {address}: {field} {found.get(field)}, the data set's images have {new[field]}"
-                )
-        base = {name: value for name, value in found.items() if not name.startswith("_")}
-        base |= {"num_class_embeds": new["num_class_embeds"], "sample_size": new["sample_size"]}
-        weights = self.initial(base, self._config.seed)
-        for name, tensor in weights.items():
-            given = state.get(name)
-            if given is None and name == CONDITION_ROWS:
-                continue
-            if given is None or given.shape != tensor.shape:
-                shape = None if given is None else tuple(given.shape)
-                raise Fatal(f"model.pretrained: {address}: {name} has shape {shape}, {tuple(tensor.shape)} is needed")
-            tensor.copy_(given)
-        return base, weights
+        new = network_config(self._config, channels, resolution)
+        arguments = new if self._pretrained is None else pretrained_config(self._pretrained, new)
+        with torch.device("meta"):  # its config holds every argument, also those that are left to diffusers today
+            config = dict(cast(UNet2DModel, build_network(arguments)).config)
+        return {name: value for name, value in config.items() if name not in ("_name_or_path", "_use_default_values")}
 
     def initial(self, base: Base, seed: int) -> dict[str, Tensor]:
-        return dict(initial_network(base, seed).state_dict())
+        """A pretrained network is widened by the run's condition rows, which stay zero."""
+        weights = dict(initial_network(base, seed).state_dict())
+        if self._pretrained is not None:
+            _take_over(self._pretrained, weights)
+        return weights
 
     def trainable(self, base: Base) -> nn.Module:
-        return build_network(base)
+        network = build_network(base)
+        if self._config.execution.gradient_checkpointing:
+            cast(UNet2DModel, network).enable_gradient_checkpointing()
+        return network
 
-    def x0(self, images: Tensor) -> Tensor:
-        return images.float() / 127.5 - 1
+    def x0(self, held: Tensor) -> Tensor:
+        return held.float() / 127.5 - 1
 
     def losses(self, network: nn.Module, batch: Batch, t: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the prediction over a sample's values (arXiv 2006.11239, equation 14)."""
@@ -82,6 +68,10 @@ class Pixels:
             predicted = network(x_t, t, class_labels=batch.condition if self._conditioned else None).sample
         return F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
 
+    def weights_of(self, t: Tensor) -> Tensor | None:
+        gamma = self._config.train.min_snr_gamma
+        return None if gamma is None else snr_weights(self._schedule, t, gamma)
+
     def pipeline(self, base: Base, weights: Mapping[str, Tensor], sampler: str) -> DiffusionPipeline:
         """A plain DDPMPipeline or DDIMPipeline: the condition 'none' is folded into the weights."""
         network = build_network({**base, "num_class_embeds": None})
@@ -91,6 +81,60 @@ class Pixels:
         pipeline = kind(unet=network, scheduler=noise_schedule(self._config, sampler))
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def images(
+        self, pipeline: DiffusionPipeline, generators: list[torch.Generator], prompts: Sequence[str] | None, steps: int
+    ) -> NDArray[np.float32]:
+        made = pipeline(
+            batch_size=len(generators), generator=generators, num_inference_steps=steps, output_type="np"
+        ).images
+        return np.asarray(made, np.float32)
+
+    def release(self, base: Base, weights: Mapping[str, Tensor], folder: Path) -> None:
+        self.pipeline(base, weights, "ddpm").save_pretrained(folder, safe_serialization=True)
+
+
+_CONFIG, _WEIGHTS = "unet/config.json", "unet/diffusion_pytorch_model.safetensors"
+
+
+def pretrained_config(pretrained: Pretrained, new: Base) -> dict[str, Any]:
+    """A pretrained folder's UNet2DModel, told about as many augmentations as the run's.
+
+    Raises:
+        Fatal: it holds something else, or takes images of other channels; names it.
+    """
+    address = pretrained.address
+    try:
+        found = json.loads(pretrained.read(_CONFIG))
+    except ValueError as error:
+        raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
+    name = found.get("_class_name") if isinstance(found, dict) else type(found).__name__
+    if name != "UNet2DModel":
+        raise Fatal(f"model.pretrained: {address}: {_CONFIG} holds a {name}, a UNet2DModel is needed")
+    for field in ("in_channels", "out_channels"):
+        if found.get(field) != new[field]:
+            raise Fatal(
+                f"model.pretrained: {address}: {field} {found.get(field)}, the data set's images have {new[field]}"
+            )
+    base = {name: value for name, value in found.items() if not name.startswith("_")}
+    return base | {"num_class_embeds": new["num_class_embeds"], "sample_size": new["sample_size"]}
+
+
+def _take_over(pretrained: Pretrained, weights: Mapping[str, Tensor]) -> None:
+    """Copy a pretrained folder's weights into those of the same name."""
+    address = pretrained.address
+    try:
+        state = load(pretrained.read(_WEIGHTS))
+    except (ValueError, SafetensorError) as error:
+        raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
+    for name, tensor in weights.items():
+        given = state.get(name)
+        if given is None and name == CONDITION_ROWS:
+            continue
+        if given is None or given.shape != tensor.shape:
+            shape = None if given is None else tuple(given.shape)
+            raise Fatal(f"model.pretrained: {address}: {name} has shape {shape}, {tuple(tensor.shape)} is needed")
+        tensor.copy_(given)
 
 
 def condition_count(config: RunConfig) -> int | None:

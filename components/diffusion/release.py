@@ -3,34 +3,32 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from .family import Base, Family
 
-
-def release_files(family: Family, base: Base, weights: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """The files of the diffusers folder, by their path in it. No pickle is among them."""
-    return folder_files(family.pipeline(base, weights, "ddpm"))
+_NOTES = {"_name_or_path", "name_or_path"}
 
 
-def folder_files(pipeline: DiffusionPipeline) -> dict[str, bytes]:
-    """The files of a pipeline's folder, by their path in it."""
-    with TemporaryDirectory(prefix="unecho-release-") as folder:
-        pipeline.save_pretrained(folder, safe_serialization=True)
-        return {
-            path.relative_to(folder).as_posix(): _without_paths(path)
-            for path in sorted(Path(folder).rglob("*"))
-            if path.is_file()
-        }
+def release_files(family: Family, base: Base, weights: Mapping[str, Tensor], folder: Path) -> dict[str, Path]:
+    """Save the diffusers folder as `folder`; its files by their path in it. No pickle is among them."""
+    family.release(base, weights, folder)
+    return folder_files(folder)
 
 
-def _without_paths(path: Path) -> bytes:
-    """A file's bytes; diffusers notes the folder that a config came from, which is nobody's business."""
-    if path.suffix != ".json":
-        return path.read_bytes()
+def folder_files(folder: Path) -> dict[str, Path]:
+    """The files of a pipeline's folder, by their path in it; what they say of this machine's paths is taken out."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    for path in files.values():
+        if path.suffix == ".json":
+            _remove_paths(path)
+    return files
+
+
+def _remove_paths(path: Path) -> None:
+    """The libraries note the folder that a config came from, which is nobody's business."""
     content: Mapping[str, Any] = json.loads(path.read_text())
-    return (json.dumps({k: v for k, v in content.items() if k != "_name_or_path"}, indent=2) + "\n").encode()
+    if isinstance(content, dict) and content.keys() & _NOTES:
+        path.write_text(json.dumps({k: v for k, v in content.items() if k not in _NOTES}, indent=2) + "\n")

@@ -1,6 +1,6 @@
 """Images from noise. An image depends on the weights, the seed and its index, not on how work was split."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -14,9 +14,14 @@ from ..config import RunConfig
 from ..method.streams import generator_of
 from .family import Base, Family
 
+Prompt = Callable[[Sequence[int]], list[str]]
+"""From the indices of images to what each is asked for."""
+
 
 def generate(
+    family: Family,
     pipeline: DiffusionPipeline,
+    prompts: Prompt | None,
     seed: int,
     start: int,
     stop: int,
@@ -30,6 +35,8 @@ def generate(
     whole only when `start` is a multiple of `batch_size`.
 
     Args:
+        pipeline: of the family.
+        prompts: for a model that takes them.
         seed: the run's seed; each image draws from a generator of its own, made of (seed, index).
         on_progress: called with how many images are done, after each batch.
 
@@ -41,9 +48,7 @@ def generate(
         indices = range(first, min(first + batch_size, stop))
         # drawn on the CPU, so that the noise is the same on every device
         generators = [image_generator(seed, i) for i in indices]
-        images = pipeline(
-            batch_size=len(indices), generator=generators, num_inference_steps=steps, output_type="np"
-        ).images
+        images = family.images(pipeline, generators, prompts(indices) if prompts else None, steps)
         batches.append((images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
         on_progress(indices.stop - start)
     return np.concatenate(batches)
@@ -55,12 +60,18 @@ def image_generator(seed: int, index: int) -> torch.Generator:
 
 
 def preview_strip(
-    family: Family, config: RunConfig, base: Base, weights: Mapping[str, Tensor], device: torch.device
+    family: Family,
+    config: RunConfig,
+    base: Base,
+    weights: Mapping[str, Tensor],
+    prompts: Prompt | None,
+    device: torch.device,
 ) -> bytes:
     """A PNG of `report.preview` images in a row, from the same noise whatever the weights (DDIM, 25 steps)."""
     count = config.report.preview
     pipeline = family.pipeline(base, weights, "ddim").to(device)
-    images = generate(pipeline, config.seed, 0, count, count, min(25, config.noise.timesteps))
+    steps = min(25, config.noise.timesteps)
+    images = generate(family, pipeline, prompts, config.seed, 0, count, min(count, config.sample.batch_size), steps)
     row = np.concatenate(list(images), axis=2).transpose(1, 2, 0)
     png = BytesIO()
     Image.fromarray(row[..., 0] if row.shape[2] == 1 else row).save(png, "PNG")

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from ..report.figures import Attack, Figures, Histogram, Quality
 from ..report.page import page
 from ..report.wording import headline
 from ..run import DatasetRecord, ReportRecord, Run, ran_with
+from ..run.base_model import pretrained_of
 from ..run.generated import generated_images
 from ..run.given_files import check_file, read_extractor
 from ..run.tensors import sampled_weights
@@ -43,7 +46,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
             too few images for the measures; names it.
     """
     started = time.time()
-    config = run.config()
+    plan = run.plan()
+    config = plan.config
     model = run.last_model(config)
     if done := run.find(ReportRecord, model.round):
         return done
@@ -56,9 +60,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     dataset = run.dataset(config)
     training, held_out = Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows)
     generated = generated_images(run, config, model.round, dataset)
-    planned = run.plan().files
     for field in ("evaluate.inception_weights", "evaluate.onnx_model"):
-        check_file(config, planned, field)
+        check_file(config, plan.files, field)
     compared_by = features_of(config.evaluate, computes, read_extractor)
 
     # memorization beside its floor
@@ -116,9 +119,10 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     objects = {name: run.put(ReportRecord, (model.round,), name, data) for name, data in files.items()}
 
     # the model that the figures are about
-    released = put_folder(
-        run.store, f"{run.prefix}/release", release_files(family_of(config), *sampled_weights(run, config, model))
-    )
+    family = family_of(config, pretrained_of(plan))
+    with TemporaryDirectory(prefix="unecho-release-") as folder:
+        saved = release_files(family, *sampled_weights(run, config, model), Path(folder))
+        released = put_folder(run.store, f"{run.prefix}/release", saved)
     record = ReportRecord(
         round=model.round,
         headline=figures.metrics(),

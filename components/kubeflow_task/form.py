@@ -81,6 +81,13 @@ FORM: Final[tuple[Entry, ...]] = (
     ),
     Entry("method_variant", str, f"parts of the method, one of {', '.join(VARIANTS)}", "variant", default="iet-agc+"),
     Entry(
+        "model_pretrained",
+        str,
+        "diffusers folder to start from, s3://bucket/prefix; for text-to-image (preset text-to-image) the pipeline to "
+        "fine-tune",
+        "model.pretrained",
+    ),
+    Entry(
         "overrides",
         dict,
         'any other field of the configuration, such as {"stop": {"loss_plateau": 0.01}}; wins over the other fields',

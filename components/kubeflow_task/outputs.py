@@ -12,6 +12,7 @@ from ..run import (
     Assignment,
     BeginRecord,
     DatasetRecord,
+    EncodingRecord,
     ModelRecord,
     Plan,
     Record,
@@ -56,7 +57,13 @@ DECISION: Final = "Output"
 other name would cost a nested pipeline, which is one driver pod more a round."""
 
 OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
-    "plan": (Output("run", "text"), Output("rounds", "list"), Output("shards", "list"), Output("parts", "list")),
+    "plan": (
+        Output("run", "text"),
+        Output("encodings", "list"),
+        Output("rounds", "list"),
+        Output("shards", "list"),
+        Output("parts", "list"),
+    ),
     "prepare": (Output("dataset", "dataset"),),
     "begin": (Output(DECISION, "text"),),
     "aggregate": (Output("metrics", "metrics"),),
@@ -86,6 +93,7 @@ def _plan(run: Run, record: Record) -> dict[str, Any]:
     parts = range(config.sample.parts)
     return {
         "run": run.url,
+        "encodings": [k for k in range(config.encodings) if run.find(EncodingRecord, k) is None],
         "rounds": rounds,
         "shards": list(range(config.iet.shards)),
         "parts": [k for k in parts if rounds or run.find(SamplesRecord, ended, k) is None],
@@ -133,7 +141,8 @@ def _evaluate(run: Run, record: Record) -> dict[str, Any]:
     from ..report.summary import summary
 
     report = cast(ReportRecord, record)
-    weights = report.objects["model/unet/diffusion_pytorch_model.safetensors"]
+    names = (f"model/unet/diffusion_pytorch_model.safetensors{end}" for end in ("", ".index.json"))  # one file, or many
+    weights = next(report.objects[name] for name in names if name in report.objects)
     model: dict[str, int | str] = {
         "place": run.store.address(report.model_folder),
         "digest": weights.sha256,

@@ -63,5 +63,9 @@ def mean_of_kept(loss: Tensor, skipped: Tensor) -> Tensor:
         loss: float32 [B].
         skipped: bool [B].
     """
-    kept = (~skipped).to(loss.dtype)
-    return (loss * kept).sum() / kept.sum().clamp(min=1)
+    return sum_of_kept(loss, skipped) / (~skipped).to(loss.dtype).sum().clamp(min=1)
+
+
+def sum_of_kept(loss: Tensor, skipped: Tensor) -> Tensor:
+    """The sum over the samples kept: for a part of a batch, whose mean is taken when all parts are there."""
+    return (loss * (~skipped).to(loss.dtype)).sum()

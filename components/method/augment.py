@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig
-from ..config.fields import TAA
-from .streams import begin_default
+from ..config.fields import CAPTION_KINDS, TAA
+from .streams import begin_default, generator_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,56 @@ def augmentations(taa: TAA) -> list[Augmentation]:
         else:
             listed.append(Augmentation(kind))
     return listed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An image as it is encoded once, for the visits that find it so.
+
+    Attributes:
+        kind: of the augmentation, "none" for the image as it is.
+        number: which one of the kind, from 0.
+        flip: whether it is mirrored besides, `train.horizontal_flip` being on.
+    """
+
+    kind: str
+    number: int = 0
+    flip: bool = False
+
+
+def image_variants(config: RunConfig) -> list[Variant]:
+    """All that a sample's image is encoded as: plain, then each kind's; with flips, each one and its mirror image.
+
+    A kind that draws something has `encode.variants` of them.
+    """
+    kinds = [kind for kind in dict.fromkeys(config.taa.augmentations) if kind not in CAPTION_KINDS]
+    listed = [Variant("none")]
+    for kind in kinds if config.taa.enabled else ():
+        times = 1 if kind == "horizontal_flip" else config.encode.variants
+        listed += [Variant(kind, number) for number in range(times)]
+    if not config.train.horizontal_flip:
+        return listed
+    return [Variant(one.kind, one.number, flip) for one in listed for flip in (False, True)]
+
+
+def rewritten_kinds(config: RunConfig) -> list[str]:
+    """Augmentations that make another text of a caption, in the order of the configuration."""
+    kinds = dict.fromkeys(config.taa.augmentations) if config.taa.enabled else ()
+    return [kind for kind in kinds if kind in ("repeat_word", "replace_words")]
+
+
+def variant_condition(listed: Sequence[Augmentation], variant: Variant, sample: int) -> int:
+    """The condition of a sample's variant: which augmentation of its kind, by the draw of (sample, number).
+
+    Args:
+        listed: of `augmentations`.
+        sample: its row in the data set.
+    """
+    if variant.kind == "none":
+        return 0
+    members = [c for c, one in enumerate(listed, start=1) if one.kind == variant.kind]
+    drawn = torch.rand((), generator=generator_of(f"variant {variant.kind}", sample, variant.number))
+    return members[int(drawn * len(members))]
 
 
 class Augmenter:

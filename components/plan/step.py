@@ -6,6 +6,7 @@ from ..config import RunConfig, frozen_difference
 from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..run import Plan, Run, ran_with
+from ..run.base_model import base_digests
 from ..run.given_files import changed_file, file_digests
 
 
@@ -19,7 +20,8 @@ def plan(run: Run, config: RunConfig) -> Plan:
         Fatal: the run exists with another method, or a file that a later step will need is missing; names the field.
     """
     started = time.time()
-    files = file_digests(config)
+    base = base_digests(config)
+    files = file_digests(config, base)
     while True:
         before = run.find(Plan, 0) and run.plan()
         if before is None:
@@ -30,7 +32,7 @@ def plan(run: Run, config: RunConfig) -> Plan:
             return before
         else:
             revision = before.revision + 1
-        wanted = Plan(revision=revision, config=config, files=files, ran_with=ran_with(started))
+        wanted = Plan(revision=revision, config=config, files=files, base=base, ran_with=ran_with(started))
         if run.commit(wanted, revision).config == config:
             return wanted
         # somebody else wrote this revision: look at what it says

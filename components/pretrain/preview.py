@@ -10,7 +10,8 @@ from PIL import Image
 
 from ..data import Dataset
 from ..diffusion.pretraining.autoencoder import reconstructed
-from ..diffusion.pretraining.pipeline import INDEX, open_pipeline, quiet
+from ..diffusion.pretraining.pipeline import INDEX, open_pipeline
+from ..diffusion.quiet import quiet
 from ..diffusion.sampling import image_generator
 from ..failure import Fatal
 from ..store import Store, fetch

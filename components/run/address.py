@@ -14,6 +14,7 @@ from .records import (
     Assignment,
     BeginRecord,
     DatasetRecord,
+    EncodingRecord,
     ModelRecord,
     Plan,
     ProxyRecord,
@@ -168,6 +169,7 @@ class Run:
 KINDS: Final[tuple[type[Record], ...]] = (
     Plan,
     DatasetRecord,
+    EncodingRecord,
     Assignment,
     BeginRecord,
     ModelRecord,
@@ -175,7 +177,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     SamplesRecord,
     ReportRecord,
 )
-RUNS, DATASETS, PROGRESS = "runs/", "datasets/", "datasets/progress/"
+RUNS, DATASETS, PROGRESS, ENCODINGS = "runs/", "datasets/", "datasets/progress/", "encodings/"
 
 _RUN = rf"runs/(?P<run>{NAME.pattern})/"
 _FORMS = {kind: kind.address.removesuffix(".json").format(r"(?P<i0>\d+)", r"(?P<i1>\d+)") for kind in KINDS}
@@ -184,6 +186,8 @@ _PLACES = "|".join(re.sub(r"\?P<i\d>", "?:", form) for form in _FORMS.values())
 _OBJECT = re.compile(rf"{_RUN}(?:{_PLACES}|release)/[0-9a-f]{{16}}/.+")
 _CHECKPOINT = re.compile(rf"(?P<whole>{_RUN}checkpoints/\d+/\d+/)[0-9a-f]{{8}}/\d{{10}}/.+")
 _DATA = re.compile(r"datasets/(?:chunks/[0-9a-f]{64}|[0-9a-f]{64}/[0-9a-f]{16}/.+)")
+_ENCODED = re.compile(r"encodings/[0-9a-f]{64}/(?:latents|texts)/\d+/[0-9a-f]{16}/.+")
+_ENCODED_BLOCK = re.compile(r"encodings/[0-9a-f]{64}/(?:latents|texts)/\d+\.json")
 _DATA_MANIFEST = re.compile(r"datasets/([0-9a-f]{64})\.json")
 _SOURCE = re.compile(r"datasets/sources/([0-9a-f]{64})\.json")
 _PROGRESS = re.compile(r"(?P<whole>datasets/progress/[0-9a-f]{64}/)\d+/(?:parts/\d+\.json|chunks/[0-9a-f]{64})")
@@ -224,8 +228,13 @@ def is_object(key: str) -> bool:
 
 
 def is_data(key: str) -> bool:
-    """Whether it is an object that the manifest of a data set may name."""
-    return _DATA.fullmatch(key) is not None
+    """Whether it is an object that the manifest of a data set, or of a block of its encodings, may name."""
+    return (_DATA.fullmatch(key) or _ENCODED.fullmatch(key)) is not None
+
+
+def is_encoded_block(key: str) -> bool:
+    """Whether it is the manifest of a block of encodings."""
+    return _ENCODED_BLOCK.fullmatch(key) is not None
 
 
 def data_manifest_of(key: str) -> str | None:

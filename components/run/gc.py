@@ -10,16 +10,19 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ValidationError
 
+from ..data.encoded_block import EncodedBlock
 from ..data.manifest import ChunkRef, find_manifest, find_prepared
 from ..failure import Fatal
-from ..store import Stat, Store
+from ..store import Stat, Store, find_parsed
 from .address import (
     DATASETS,
+    ENCODINGS,
     PROGRESS,
     RUNS,
     Run,
     data_manifest_of,
     is_data,
+    is_encoded_block,
     is_object,
     progress_of,
     record_at,
@@ -36,7 +39,7 @@ class Contents:
     """What stands below a root, and what its manifests say of it.
 
     Attributes:
-        listing: every object below runs/ and datasets/.
+        listing: every object below runs/, datasets/ and encodings/.
         named: keys that a record or the manifest of a data set names.
         retired: keys that a begin has retired; they may be among the named ones.
         in_progress: keys that unfinished work names, by the prefix of that work.
@@ -82,7 +85,7 @@ class Manifests:
             Fatal: a manifest cannot be read, so that nobody knows what it names; names it.
         """
         contents = Contents()
-        for prefix in (RUNS, PROGRESS, DATASETS):
+        for prefix in (RUNS, PROGRESS, DATASETS, ENCODINGS):
             seen_before = PROGRESS if prefix == DATASETS else "\0"
             self._add(contents, (s for s in self._store.list(prefix) if not s.key.startswith(seen_before)))
         return contents
@@ -120,6 +123,9 @@ def _read(store: Store, key: str) -> _Named:
         manifest = find_manifest(store, digest)
         refs = [*(c.object for c in manifest.chunks), manifest.index, manifest.names] if manifest else []
         return _Named(frozenset(ref.key for ref in refs))
+    if is_encoded_block(key):
+        block = find_parsed(store, key, EncodedBlock)
+        return _Named(frozenset([block.object.key]) if block else frozenset())
     if (source := source_of(key)) and find_prepared(store, source):
         return _Named(ended=f"{PROGRESS}{source}/")
     if progress_of(key):

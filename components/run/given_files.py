@@ -7,21 +7,22 @@ from collections.abc import Iterator, Mapping
 from ..config import RunConfig
 from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
-from ..store import Missing, Store, locate_object, open_store
+from ..store import locate_object, object_sha256
+from .base_model import whole_digest
 from .onnx_external import with_external_data
 
-_WINDOW = 8 << 20
-PRETRAINED = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
-"""Files of a diffusers folder that are read."""
 
-
-def file_digests(config: RunConfig) -> dict[str, str]:
+def file_digests(config: RunConfig, base: Mapping[str, str] | None) -> dict[str, str]:
     """SHA-256 of the content of each file that the run will need, by its field; so each is read once, to its end.
+
+    Args:
+        base: of `base_digests`.
 
     Raises:
         Fatal: one is missing, cannot be read or is not whole; names field and file.
     """
-    return {field: _digest(field, address) for field, address in _needed(config)}
+    digests = {field: _digest(field, address) for field, address in _needed(config)}
+    return digests if base is None else {"model.pretrained": whole_digest(base)} | digests
 
 
 def changed_file(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
@@ -66,23 +67,19 @@ def read_extractor(address: str) -> bytes | None:
 def _needed(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Field and address of each file that a step will read."""
     used = {
-        "model.pretrained": True,
+        "sample.prompts_file": config.sample.prompts == "file",
         "evaluate.inception_weights": "inception" in config.evaluate.features,
         "evaluate.onnx_model": "onnx" in config.evaluate.features,
     }
     for field in FILE_FIELDS:
         section, _, name = field.partition(".")
         address = getattr(getattr(config, section), name)
-        if address is not None and used[field]:
+        if address is not None and used.get(field):
             yield field, address
 
 
 def _digest(field: str, address: str) -> str:
     try:
-        if field == "model.pretrained":
-            store = open_store(address)
-            digests = [f"{name} {_digest_of(store, name)}\n" for name in PRETRAINED]
-            return hashlib.sha256("".join(digests).encode()).hexdigest()
         if field == "evaluate.onnx_model":
             data = read_extractor(address)
             if data is not None:
@@ -90,27 +87,11 @@ def _digest(field: str, address: str) -> str:
         else:
             store, key = locate_object(address)
             if store.stat(key) is not None:
-                return _digest_of(store, key)
-    except Missing as error:
-        raise Fatal(f"{field}: {error}: give a diffusers folder with safetensors weights") from None
+                return object_sha256(store, key)
     except Fatal as error:
         raise Fatal(f"{field}: '{address}': {error}") from None
     kind = "a directory, a file is needed" if _is_directory(address) else "no such file"
     raise Fatal(f"{field}: '{address}': {kind}: give the path of one that is there")
-
-
-def _digest_of(store: Store, key: str) -> str:
-    found = store.stat(key)
-    if found is None:
-        raise Missing(f"{store.address(key)}: no such object")
-    digest, window = hashlib.sha256(), bytearray(min(found.size, _WINDOW))
-    for start in range(0, found.size, _WINDOW):
-        part = memoryview(window)[: min(_WINDOW, found.size - start)]
-        store.read_into(key, start, part)
-        digest.update(part)
-    if not found.size:
-        raise Fatal("an empty file")
-    return digest.hexdigest()
 
 
 def _is_directory(address: str) -> bool:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..config import RunConfig
+from ..data.encoded_block import EncodedBlock
 from ..store import ObjectRef
 
 
@@ -59,6 +60,8 @@ class Plan(Record):
     config: RunConfig
     files: dict[str, str] | None = None
     """SHA-256 of what the files hold that fields of the configuration name, by field; None in older plans."""
+    base: dict[str, str] | None = None
+    """SHA-256 of each file of `model.pretrained` that is read, by its path; None without one and in older plans."""
 
 
 class DatasetRecord(Record):
@@ -77,6 +80,28 @@ class DatasetRecord(Record):
     """Height and width, pixels."""
     notes: list[str] = Field(default_factory=list)
     """Skipped images, exact duplicates: one line each kind."""
+
+
+class EncodingRecord(Record):
+    """A part of what the base model's encoders made of the training images and their captions.
+
+    Objects:
+        index.safetensors (part 0 only): `condition` int64 [n, V], the augmentation of each variant of each training
+        sample; `caption_start` int64 [n + 1] and `caption_text` int64, the texts of a sample's captions;
+        `variant_text` int64 [n, kinds, variants], those of its augmented captions. Text 0 is the empty one.
+        latents/B, texts/B: blocks of the encodings, which runs share.
+    """
+
+    address = "encodings/{}.json"
+    made_by = "encode"
+    part: int
+    latents_key: str
+    texts_key: str
+    """Hashes of all that the encodings depend on."""
+    latents: list[EncodedBlock]
+    """Mean and log-variance [2 C, h, w] of each training sample's variants, by sample, then by variant."""
+    texts: list[EncodedBlock]
+    """States of each text, flat."""
 
 
 class Assignment(Record):
@@ -121,7 +146,8 @@ class ModelRecord(Record):
     """Aggregated model r; model 0 is the initial one.
 
     Objects:
-        raw.safetensors, ema.safetensors: the network's state dict. network.json: the network's diffusers config.
+        raw.safetensors, ema.safetensors: what trains of the network's state dict, all of it or its adapters.
+        network.json: what the network is built from.
     """
 
     address = "models/{}.json"
@@ -133,6 +159,9 @@ class ModelRecord(Record):
     """Why no further round shall start."""
     figures: RoundFigures | None = None
     """Of round `round - 1`; None for model 0."""
+    average_error: float | None = None
+    """What cutting the mean of the adapters' products to their rank left out, as a share of it (its norm, the worse of
+    raw and averaged weights); None where the mean is exact."""
 
 
 class ProxyRecord(Record):
@@ -177,6 +206,7 @@ class SamplesRecord(Record):
     Objects:
         images.safetensors: `images` uint8 [n, C, H, W], the images of index `start` to `stop - 1`.
         preview.png (part 0 only): the last model's fixed-noise preview.
+        prompts.json (text-to-image): what each image was asked for, and the row whose caption it is, -1 for a file's.
     """
 
     address = "samples/{}/{}.json"

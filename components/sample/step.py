@@ -1,5 +1,6 @@
 """A part of the generated images."""
 
+import json
 import time
 
 import torch
@@ -10,6 +11,8 @@ from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.sampling import generate, preview_strip
 from ..progress import Progress
 from ..run import Run, SamplesRecord, ran_with
+from ..run.base_model import pretrained_of
+from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights, state_bytes
 
 
@@ -20,18 +23,21 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
         Fatal: the rounds are not complete, or weights are missing or altered.
     """
     started = time.time()
-    config = run.config()
+    plan = run.plan()
+    config = plan.config
     model = run.last_model(config)
     if found := run.find(SamplesRecord, model.round, index):
         return found
     set_numerics(config)
     device = choose_device(config)
     start, stop = part_bounds(config, index)
-    family = family_of(config)
+    family, prompts = family_of(config, pretrained_of(plan)), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
     pipeline = family.pipeline(base, weights, config.sample.sampler).to(device)
     images = generate(
+        family,
         pipeline,
+        prompts,
         config.seed,
         start,
         stop,
@@ -41,7 +47,10 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     )
     files = {"images.safetensors": state_bytes({"images": torch.from_numpy(images)})}
     if index == 0 and config.report.preview:
-        files["preview.png"] = preview_strip(family, config, base, weights, device)
+        files["preview.png"] = preview_strip(family, config, base, weights, prompts, device)
+    if prompts is not None:
+        asked = [{"index": i, "prompt": prompts([i])[0], "row": prompts.row(i)} for i in range(start, stop)]
+        files["prompts.json"] = json.dumps(asked, ensure_ascii=False, indent=1).encode()
     address = (model.round, index)
     record = SamplesRecord(
         round=model.round,

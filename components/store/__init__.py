@@ -6,9 +6,11 @@ from .commit import (
     SequentialReader,
     fetch,
     find_parsed,
+    object_sha256,
     parsed,
     put_folder,
     put_object,
+    windows,
 )
 from .open import local_path, locate_object, open_store, read_object
 
@@ -22,9 +24,11 @@ __all__ = [
     "find_parsed",
     "local_path",
     "locate_object",
+    "object_sha256",
     "open_store",
     "parsed",
     "put_folder",
     "put_object",
     "read_object",
+    "windows",
 ]

@@ -1,14 +1,14 @@
 """Objects that are named by their content, and reads that believe nothing."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..failure import Fatal
-from .base import Buffer, Store
+from .base import Buffer, Missing, Store
 
 _READ_AHEAD = 8 << 20
 
@@ -33,25 +33,29 @@ def put_object(store: Store, base: str, name: str, data: Buffer | Path) -> Objec
     Two writers of the same bytes write the same key, two of different bytes different ones, so
     none can spoil what the other has committed.
     """
-    if isinstance(data, Path):
-        with data.open("rb") as file:
-            digest, size = hashlib.file_digest(file, "sha256").hexdigest(), data.stat().st_size
-    else:
-        digest, size = hashlib.sha256(data).hexdigest(), len(data)
+    size, digest = _size_and_sha256(data)
     ref = ObjectRef(key=f"{base}/{digest[:16]}/{name}", size=size, sha256=digest)
     store.put(ref.key, data)
     return ref
 
 
-def put_folder(store: Store, base: str, files: Mapping[str, Buffer]) -> dict[str, ObjectRef]:
+def put_folder(store: Store, base: str, files: Mapping[str, Buffer | Path]) -> dict[str, ObjectRef]:
     """Write files that belong together side by side, in a folder below `base` named by the digest of all."""
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    folder = hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(files)).encode()).hexdigest()
+    sums = {name: _size_and_sha256(data) for name, data in files.items()}
+    folder = hashlib.sha256("".join(f"{name} {sums[name][1]}\n" for name in sorted(files)).encode()).hexdigest()
     refs = {}
     for name, data in files.items():
-        refs[name] = ObjectRef(key=f"{base}/{folder[:16]}/{name}", size=len(data), sha256=digests[name])
+        size, digest = sums[name]
+        refs[name] = ObjectRef(key=f"{base}/{folder[:16]}/{name}", size=size, sha256=digest)
         store.put(refs[name].key, data)
     return refs
+
+
+def _size_and_sha256(data: Buffer | Path) -> tuple[int, str]:
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            return data.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 def find_parsed(store: Store, key: str, kind: type[M]) -> M | None:
@@ -99,6 +103,33 @@ def _check(store: Store, ref: ObjectRef, size: int, digest: str) -> None:
         raise Fatal(
             f"{store.address(ref.key)}: altered: SHA-256 {digest[:16]}..., its manifest says {ref.sha256[:16]}..."
         )
+
+
+def windows(store: Store, key: str) -> Iterator[memoryview]:
+    """An object from its first byte to its last in bounded memory, each part valid until the next one.
+
+    Raises:
+        Missing: no such object.
+        Fatal: it is empty.
+    """
+    found = store.stat(key)
+    if found is None:
+        raise Missing(f"{store.address(key)}: no such object")
+    if not found.size:
+        raise Fatal(f"{store.address(key)}: an empty file")
+    window = bytearray(min(found.size, _READ_AHEAD))
+    for start in range(0, found.size, _READ_AHEAD):
+        part = memoryview(window)[: min(_READ_AHEAD, found.size - start)]
+        store.read_into(key, start, part)
+        yield part
+
+
+def object_sha256(store: Store, key: str) -> str:
+    """SHA-256 of an object that no manifest names, hexadecimal; raises as `windows` does."""
+    digest = hashlib.sha256()
+    for window in windows(store, key):
+        digest.update(window)
+    return digest.hexdigest()
 
 
 class SequentialReader:

@@ -1,12 +1,13 @@
 """The state of a shard slot: weights, moving average, optimizer, memory bank, counts; saved and loaded by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from ..config import RunConfig
+from ..failure import Fatal
 from ..method.anti_gradient import MemoryBank
 
 
@@ -14,7 +15,7 @@ class Slot:
     """All state of a proxy in training, in one place that saves and loads itself.
 
     Attributes:
-        network, parameters: what trains; ema: its moving average.
+        network: what computes; parameters: those of it that train; ema: their moving average.
         step: optimizer steps of the slot over all rounds.
         visits, skips: int32 [n_k], counted since the round began.
         augment_next: bool [n_k], samples flagged at their last visit.
@@ -33,18 +34,16 @@ class Slot:
         """Begin a round from the aggregated model; moments and bank are empty until loaded.
 
         Args:
-            network: what trains, its weights not yet those of the model.
-            raw, ema: the model's.
+            network: what computes, its weights not yet those of the model.
+            raw, ema: the model's: all that is committed, what trains among it.
         """
         self.network = network
-        self.network.load_state_dict(raw)
+        self._committed = list(raw)
+        self._take_over(raw)
         self.network.to(device).train()
-        self._names = [name for name, _ in self.network.named_parameters()]
-        self.parameters = list(self.network.parameters())
-        kind = torch.optim.AdamW if config.train.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(
-            self.parameters, lr=config.train.learning_rate, weight_decay=config.train.weight_decay, fused=True
-        )
+        trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        self._names, self.parameters = list(trained), list(trained.values())
+        self.optimizer = optimizer_of(config, self.parameters)
         self.ema = EMAModel(
             [ema[name].to(device) for name in self._names],
             decay=config.train.ema_decay,
@@ -61,18 +60,31 @@ class Slot:
         self.loss_sum = torch.zeros((), dtype=exact, device=device)
         self.augmented = torch.zeros((), dtype=torch.int64, device=device)
 
+    def _take_over(self, raw: Mapping[str, Tensor]) -> None:
+        """Put the model's weights into the network; what the model does not hold keeps the pretrained ones."""
+        missing, unknown = self.network.load_state_dict(raw, strict=False)
+        trained = {name for name, parameter in self.network.named_parameters() if parameter.requires_grad}
+        if wrong := sorted(trained.intersection(missing) | set(unknown)):
+            raise ValueError(f"model and network differ in {wrong[0]}")
+
     def weights(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The raw and the averaged state dict."""
-        averaged = dict(zip(self._names, self.ema.shadow_params, strict=True))
-        return dict(self.network.state_dict()), averaged
+        """The raw and the averaged weights, by the names of the model's; what does not train is its own average."""
+        state = self.network.state_dict()
+        raw = {name: state[name] for name in self._committed}
+        return raw, raw | dict(zip(self._names, self.ema.shadow_params, strict=True))
+
+    def gradients(self) -> list[Tensor]:
+        """Those that there are."""
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """`exp_avg.NAME` and `exp_avg_sq.NAME`."""
+        """The optimizer's tensors as `exp_avg.NAME`, `exp_avg_sq.NAME`, or as another optimizer calls them."""
         state = self.optimizer.state
         return {
-            f"{moment}.{name}": state[parameter][moment]
+            f"{moment}.{name}": tensor
             for name, parameter in zip(self._names, self.parameters, strict=True)
-            for moment in ("exp_avg", "exp_avg_sq")
+            for moment, tensor in state[parameter].items()
+            if isinstance(tensor, Tensor) and moment != "step"
         }
 
     def continue_from(self, optimizer: Mapping[str, Tensor], bank: Tensor, step: int) -> None:
@@ -80,14 +92,15 @@ class Slot:
         self.step = step
         self.bank.level.copy_(bank)
         if step:
-            counted = torch.tensor(float(step))
-            moments = {
-                i: {"step": counted.clone()} | {m: optimizer[f"{m}.{name}"] for m in ("exp_avg", "exp_avg_sq")}
-                for i, name in enumerate(self._names)
-            }
+            kept = moments_by_name(optimizer, self._names)
+            moments = {i: {**kept[name], "step": self._counted(step)} for i, name in enumerate(self._names)}
             self.optimizer.load_state_dict(
                 {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
             )
+
+    def _counted(self, step: int) -> Tensor | int:
+        """The count of steps as the optimizer keeps it."""
+        return torch.tensor(float(step)) if isinstance(self.optimizer, torch.optim.Adam) else step
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of everything on the CPU, from which `restore` goes on to the same bytes."""
@@ -100,7 +113,7 @@ class Slot:
 
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue from a snapshot that was taken after `step` steps."""
-        self.network.load_state_dict({n.removeprefix("raw."): t for n, t in tensors.items() if n.startswith("raw.")})
+        self._take_over({n.removeprefix("raw."): t for n, t in tensors.items() if n.startswith("raw.")})
         for name, average in zip(self._names, self.ema.shadow_params, strict=True):
             average.copy_(tensors[f"ema.{name}"])
         for name in self._COUNTED:
@@ -108,3 +121,34 @@ class Slot:
         self.continue_from(tensors, tensors["bank"], step)
 
     _COUNTED = ("augment_next", "visits", "skips", "loss_sum", "augmented")
+
+
+def optimizer_of(config: RunConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that the configuration names, empty.
+
+    Raises:
+        Fatal: the one of 8 bits, and its package is not installed.
+    """
+    rate, decay = config.train.learning_rate, config.train.weight_decay
+    if config.train.optimizer == "adamw8bit":
+        try:
+            from bitsandbytes.optim import AdamW8bit
+        except ImportError:
+            raise Fatal(
+                "train.optimizer: adamw8bit needs the package bitsandbytes: pip install 'unecho[adam8bit]', or choose "
+                "adamw"
+            ) from None
+        eight_bit: torch.optim.Optimizer = AdamW8bit(parameters, lr=rate, weight_decay=decay)
+        return eight_bit
+    kind = torch.optim.AdamW if config.train.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=rate, weight_decay=decay, fused=True)
+
+
+def moments_by_name(tensors: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    """From `MOMENT.NAME` to each parameter's moments."""
+    found: dict[str, dict[str, Tensor]] = {name: {} for name in names}
+    for key, tensor in tensors.items():
+        moment, _, name = key.partition(".")
+        if name in found and moment not in ("raw", "ema"):
+            found[name][moment] = tensor
+    return found

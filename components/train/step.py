@@ -11,12 +11,13 @@ from ..diffusion import family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.sampling import preview_strip
 from ..failure import Fatal, Stopped, stop_asked
-from ..method.augment import Augmenter
 from ..progress import Progress
 from ..run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from ..run.base_model import pretrained_of
 from ..run.checkpoints import Checkpoints
+from ..run.prompts import prompts_of
 from ..run.tensors import load_json, load_state, state_bytes
-from .batches import Batches, Order, shard_images
+from .batches import shard_batches
 from .slot import Slot
 from .update import Trainer
 
@@ -31,7 +32,8 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         Fatal: the loss is not a number, an object is missing or altered.
     """
     started = time.time()
-    config = run.config()
+    plan = run.plan()
+    config = plan.config
 
     with Checkpoints(run, round, index, config.execution.checkpoint_every_s) as checkpoints:
         if found := run.find(ProxyRecord, round, index):
@@ -50,10 +52,15 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         dataset = run.dataset(config)
 
         # Model r, and what stays with the slot from the round before
-        model, family = run.load(ModelRecord, round), family_of(config)
+        model, family = run.load(ModelRecord, round), family_of(config, pretrained_of(plan))
         base = load_json(run.store, model.objects["network.json"])
         raw = load_state(run.store, model.objects["raw.safetensors"])
         ema = load_state(run.store, model.objects["ema.safetensors"])
+        preview = None
+        if index == 0 and config.report.preview:  # before the network is there: one at a time on the device
+            preview = preview_strip(
+                family, config, base, ema if config.sample.weights == "ema" else raw, prompts_of(run, config), device
+            )
         slot = Slot(config, family.trainable(base), raw, ema, assignment["augment_next"][rows], device)
         if round:
             before = run.load(ProxyRecord, round - 1, index)
@@ -62,25 +69,17 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
                 load_state(run.store, before.objects["bank.safetensors"])["bank"],
                 before.global_step,
             )
-        preview = (
-            preview_strip(family, config, base, ema if config.sample.weights == "ema" else raw, device)
-            if index == 0 and config.report.preview
-            else None
-        )
         del raw, ema
 
         # The round's steps, and how many of them are done
-        order = Order(config, index, len(rows))
         first, last = slot.step, slot.step + steps_per_round(config, len(rows))
         if newest := checkpoints.newest(progress.note):
             slot.restore(newest[1], newest[0])
             progress.note(f"round {round} shard {index}: goes on from step {slot.step - first} of {last - first}")
 
         # Train
-        with stop_asked() as asked, shard_images(config, dataset, rows, device) as images:
-            augmenter = Augmenter(config, device)
-            batches = Batches(config, index, order, images, augmenter, device)
-            trainer = Trainer(config, family, index, slot, augmenter, batches)
+        with stop_asked() as asked, shard_batches(run, config, family, dataset, rows, index, device) as batches:
+            trainer = Trainer(config, family, index, slot, batches)
             reported = time.monotonic()
             while slot.step < last:
                 trainer.update()

@@ -3,12 +3,13 @@
 import math
 
 import torch
+from torch import Tensor
 
 from ..config import RunConfig
 from ..config.counts import steps_per_round
 from ..diffusion.family import Batch, Family
-from ..method.anti_gradient import is_skipped, mean_of_kept
-from ..method.augment import Augmenter, is_flagged
+from ..method.anti_gradient import is_skipped, mean_of_kept, sum_of_kept
+from ..method.augment import is_flagged
 from ..method.streams import begin_default
 from .batches import Batches
 from .slot import Slot
@@ -17,11 +18,8 @@ from .slot import Slot
 class Trainer:
     """Updates a shard slot, batch after batch."""
 
-    def __init__(
-        self, config: RunConfig, family: Family, shard: int, slot: Slot, augmenter: Augmenter, batches: Batches
-    ) -> None:
-        self._config, self._family, self._shard, self._slot = config, family, shard, slot
-        self._augmenter, self._batches = augmenter, batches
+    def __init__(self, config: RunConfig, family: Family, shard: int, slot: Slot, batches: Batches) -> None:
+        self._config, self._family, self._shard, self._slot, self._batches = config, family, shard, slot, batches
         self._planned_steps = config.iet.rounds * steps_per_round(config, len(slot.visits))
 
     def update(self) -> None:
@@ -31,35 +29,35 @@ class Trainer:
         """
         config, slot = self._config, self._slot
 
-        # Batch: which samples, and the augmentation that each has should it be flagged (RandAugment is applied there)
+        # Batch: which samples, and the augmentation that each has should it be flagged
         picked = self._batches.at(slot.step, slot.augment_next)
         device = picked.samples.device
         begin_default(device, "step", config.seed, self._shard, slot.step)
 
-        # What follows draws from here on: flips, timesteps, noise, dropout. Augment the flagged (TAA)
+        # What follows draws from here on: flips, latents, timesteps, noise, dropout. The flagged are augmented (TAA)
         flagged = slot.augment_next[picked.samples]
-        condition = torch.where(flagged, picked.if_flagged, 0)
-        x0 = self._family.x0(self._augmenter.apply(picked.images, condition))
+        batch = picked.batch(flagged)
+        t = torch.randint(config.noise.timesteps, (len(batch.x0),), device=device)
+        noise = self._noise(batch.x0)
 
-        # Forward: a loss for each (sample, timestep) pair
-        t = torch.randint(config.noise.timesteps, (len(x0),), device=device)
-        noise = torch.randn_like(x0)
-        loss = self._family.losses(slot.network, Batch(x0, condition), t, noise)
+        # Forward and backward, in as many parts as are asked for: a loss for each (sample, timestep) pair
+        slot.optimizer.zero_grad(set_to_none=True)
+        parts = min(config.train.gradient_accumulation_steps, len(t))
+        done = [
+            self._backward(*part, whole=parts == 1)
+            for part in zip(batch.split(parts), t.tensor_split(parts), noise.tensor_split(parts), strict=True)
+        ]
+        loss, skipped = (torch.cat(of_parts) for of_parts in zip(*done, strict=True))
+        if parts > 1:
+            kept = (~skipped).sum() if config.agc.enabled else len(loss)
+            torch._foreach_div_(slot.gradients(), torch.as_tensor(kept, device=device).clamp(min=1))
 
-        # Skip what is abnormally low, flag what comes close (AGC, TAA), by the bank as it was before this batch
-        skipped = torch.zeros_like(flagged)
+        # Flag what comes close to being skipped (TAA), by the bank as it was before this batch; then the bank (AGC)
         if config.keeps_bank:
             with torch.no_grad():
-                bank = slot.bank.at(t)
-                skipped = is_skipped(loss, bank, config.agc.skip_ratio)
                 if config.taa.enabled:
-                    slot.augment_next[picked.samples] = is_flagged(loss, bank, config.taa.augment_below)
+                    slot.augment_next[picked.samples] = is_flagged(loss, slot.bank.at(t), config.taa.augment_below)
                 slot.bank.update(t, loss)
-
-        # Backward; without AGC skips are counted (MSR reads them) and no gradient is dropped
-        batch_loss = mean_of_kept(loss, skipped) if config.agc.enabled else loss.mean()
-        slot.optimizer.zero_grad(set_to_none=True)
-        batch_loss.backward()  # type: ignore[no-untyped-call]
         if config.train.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(slot.parameters, config.train.grad_clip)
 
@@ -80,6 +78,36 @@ class Trainer:
             slot.skips[picked.samples] += skipped.int()
             slot.loss_sum += loss.sum()
             slot.augmented += flagged.sum()
+
+    def _noise(self, x0: Tensor) -> Tensor:
+        noise = torch.randn_like(x0)
+        if offset := self._config.train.noise_offset:
+            noise += offset * torch.randn(*x0.shape[:2], *[1] * (x0.ndim - 2), device=x0.device)
+        return noise
+
+    def _backward(self, batch: Batch, t: Tensor, noise: Tensor, *, whole: bool) -> tuple[Tensor, Tensor]:
+        """Add to the gradient; samples whose loss is abnormally low add nothing (AGC).
+
+        Without AGC skips are counted (MSR reads them) and no gradient is dropped. The bank sees losses unweighted.
+
+        Args:
+            whole: whether it is all of the update's batch; the gradient of a part is that of a sum, not of a mean.
+
+        Returns:
+            loss float32 [B], skipped bool [B].
+        """
+        config, slot = self._config, self._slot
+        loss = self._family.losses(slot.network, batch, t, noise)
+        skipped = torch.zeros(len(loss), dtype=torch.bool, device=loss.device)
+        if config.keeps_bank:
+            with torch.no_grad():
+                skipped = is_skipped(loss, slot.bank.at(t), config.agc.skip_ratio)
+        weights = self._family.weights_of(t)
+        weighted = loss if weights is None else loss * weights
+        dropped = skipped if config.agc.enabled else torch.zeros_like(skipped)
+        of_batch = mean_of_kept(weighted, dropped) if whole else sum_of_kept(weighted, dropped)
+        of_batch.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), skipped
 
 
 def learning_rate(config: RunConfig, step: int, steps_per_epoch: int, planned_steps: int) -> float:

@@ -10,6 +10,7 @@ from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.counts import check_counts
 from ...components.data.prepare import survey
+from ...components.run.base_model import BaseModel, base_digests
 from ...components.run.given_files import file_digests
 from ..forecast import FLOOR, Forecast, forecast
 from ..units import size
@@ -18,10 +19,13 @@ from ..units import size
 def main(argv: Sequence[str]) -> None:
     """Say what a run would do. The source is looked at, nothing is written."""
     config = config_from(parser().parse_args(argv))
-    file_digests(config)  # what is missing is said now, not after all training
+    base = base_digests(config)
+    file_digests(config, base)  # what is missing is said now, not after all training
     source = survey(config.data)
     check_counts(config, source.train_samples, source.held_out_samples)
-    show(config, forecast(config, source.train_samples, source.held_out_samples, source.channels, source.resolution))
+    pretrained = None if base is None else BaseModel(config, base)
+    shape = (source.train_samples, source.held_out_samples, source.channels, source.resolution)
+    show(config, forecast(config, *shape, pretrained))
 
 
 def parser() -> ArgumentParser:

@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ...components.config.fields import Sample
+from ...components.config import RunConfig
 from ...components.failure import Fatal
 from ...components.run import Plan, ReportRecord, Run
 from ...components.run.state import State, state_of
@@ -40,12 +40,20 @@ def main(argv: Sequence[str]) -> None:
     _show(run, report, folder, files)
 
 
-def sampling_lines(model: str, sample: Sample) -> tuple[str, str, str]:
+def sampling_lines(model: str, config: RunConfig) -> tuple[str, str, str]:
     """The three lines of diffusers that sample from a released model as the images of its report were.
 
     Args:
         model: its folder.
     """
+    sample = config.sample
+    if config.model.family == "latents":
+        guided = f"num_inference_steps={sample.steps}, guidance_scale={sample.guidance_scale:g}"
+        return (
+            "from diffusers import DiffusionPipeline",
+            f'pipeline = DiffusionPipeline.from_pretrained("{model}")',
+            f'pipeline("a prompt", {guided}).images[0].save("sample.png")',
+        )
     pipeline = f"{sample.sampler.upper()}Pipeline"
     return (
         f"from diffusers import {pipeline}",
@@ -138,5 +146,5 @@ def _show(run: Run, report: ReportRecord, folder: Path, files: dict[Path, Object
         console.print(f"{size(ref.size):>10}  {path}", soft_wrap=True)
     if "model/model_index.json" in report.objects and folder / "model/model_index.json" in files:
         console.print()
-        for line in sampling_lines(str(folder / "model"), run.config().sample):
+        for line in sampling_lines(str(folder / "model"), run.config()):
             console.print(line, soft_wrap=True)

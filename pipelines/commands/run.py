@@ -113,7 +113,7 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
     if not isinstance(run.store, DirectoryStore):
         console.print(f"unecho pull {run.url} DIR  # writes both to a directory", soft_wrap=True)
         return
-    for line in sampling_lines(model, run.config().sample):
+    for line in sampling_lines(model, run.config()):
         console.print(line, soft_wrap=True)
 
 

@@ -59,7 +59,8 @@ class Jobs(Local):
             self._run_all([StepJob(name, round, 1)])
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        self._run_all([StepJob(name, round, self._sizes[over])])
+        if size := self._sizes[over]:
+            self._run_all([StepJob(name, round, size)])
 
     def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
         self._run_all([StepJob(step[0], step[1] if len(step) > 1 else None, 1) for step in steps])
@@ -120,7 +121,7 @@ class _RunningJob:
             self._missing = self._engine.missing(self._work, self._missing)
             if len(self._missing) < before and self._work.size > 1:
                 done = self._work.size - len(self._missing)
-                self._progress.update(done, self._work.size, "parts" if self._work.step == "sample" else "shards")
+                self._progress.update(done, self._work.size, "shards" if self._work.step == "train" else "parts")
         if not self._missing:
             return True
         if job is None:

@@ -59,7 +59,7 @@ class Places:
         """
         Args:
             pipeline: the compiled file.
-            lists: what `plan` hands to the loops "rounds", "shards" and "parts": an iteration is told by its position.
+            lists: what `plan` hands to the loops, by what they go over: an iteration is told by its position.
         """
         self._spec: dict[str, Any] = next(iter(yaml.safe_load_all(pipeline.read_text())))
         self._lists = lists

@@ -6,10 +6,12 @@ one while a loop is none; and KFP's local runner finds the list of a loop only a
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 from kfp import compiler, dsl
+from kfp.dsl import pipeline_context
 
 from ...components.failure import Fatal
 from ...components.kubeflow_task.form import FORM, ROOT, Entry
@@ -34,7 +36,7 @@ DESCRIPTION: Final = "\n".join(
 )
 """The form's fields are described here, which the UI shows."""
 _Lists = Mapping[str, Any]
-"""What loops go over, by name: "rounds", "shards", "parts"."""
+"""What loops go over, by name: "encodings", "rounds", "shards", "parts"."""
 
 
 def compile_pipeline(path: Path, pods: Pods, parallelism: int, defaults: Mapping[str, Any]) -> None:
@@ -62,6 +64,7 @@ class Builder:
 
     def __init__(self, pods: Pods, parallelism: int) -> None:
         self._pods, self._parallelism = pods, parallelism
+        self._loops = count(1)
 
     def whole(self, loop: Sequence, defaults: Mapping[str, Any]) -> Component:
         """The pipeline that is uploaded: a form, the plan that it makes, and then the loop."""
@@ -71,7 +74,7 @@ class Builder:
 
         def pipeline(*values: Any) -> None:
             plan = self._task("plan", **dict(zip(names, values, strict=True)), run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-            lists = {over: plan.outputs[over] for over in ("rounds", "shards", "parts")}
+            lists = {over: plan.outputs[over] for over in ("encodings", "rounds", "shards", "parts")}
             self._sequence(rest, inner, plan.outputs["run"], None, lists)
 
         names = [entry.name for entry in FORM]
@@ -93,10 +96,12 @@ class Builder:
         name = node.name
 
         def in_rounds(run: str, round: int, indices: list[int]) -> None:
+            self._number_groups()
             with dsl.ParallelFor(indices, name=node.over, parallelism=self._parallelism) as index:
                 self._task(name, run=run, round=round, index=index)
 
         def once(run: str, indices: list[int]) -> None:
+            self._number_groups()
             with dsl.ParallelFor(indices, name=node.over, parallelism=self._parallelism) as index:
                 self._task(name, run=run, index=index)
 
@@ -107,6 +112,7 @@ class Builder:
         inner = self._nested(node.body)
 
         def in_order(run: str, rounds: list[int], shards: list[int]) -> None:
+            self._number_groups()
             # A failed iteration does not keep KFP from the next one: begin looks whether the round before has ended.
             with dsl.ParallelFor(rounds, name=node.over, parallelism=1) as round:
                 begin = self._task("begin", run=run, round=round)
@@ -115,6 +121,15 @@ class Builder:
 
         made: Component = dsl.pipeline(name=node.over)(in_order)
         return made
+
+    def _number_groups(self) -> None:
+        """Let this pipeline's loop have a number that no other one's has.
+
+        Each nested pipeline counts its loops from 1, and where two are merged kfp renames those of the same number one
+        after another, in an order that is another in each process: the file would not be a function of its inputs.
+        """
+        for _ in range(10 * next(self._loops)):
+            pipeline_context.Pipeline.get_default_pipeline().get_next_group_id()
 
     def _sequence(
         self, sequence: Iterable[Node], inner: Mapping[Node, Component], run: Any, round: Any, lists: _Lists

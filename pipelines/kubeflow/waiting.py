@@ -106,8 +106,7 @@ def _lists(form: Mapping[str, Any], note: Callable[[str], None]) -> Mapping[str,
         if found is not None:
             return found
         note("the store cannot be read from here: rounds are counted from the first of this start")
-    counts = {"rounds": config.iet.rounds, "shards": config.iet.shards, "parts": config.sample.parts}
-    return {over: range(count) for over, count in counts.items()}
+    return {over: range(count) for over, count in config.sizes().items()}
 
 
 def _read(read: Callable[[], T]) -> T | None:

@@ -18,7 +18,7 @@ from unecho.components.plan.step import plan
 from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.run import Run
-from unecho.components.train.batches import HeldImages, StreamedImages
+from unecho.components.train.held import HeldRows, StreamedRows
 
 BATCH, PAIRS = 128, 5
 CPU = torch.device("cpu")
@@ -43,9 +43,12 @@ def _packed(source: Path, folder: str, resolution: int) -> Dataset:
 
 
 def _compare(source: Path, dataset: Dataset, resolution: int) -> None:
+    def read(rows: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(dataset.rows(rows))
+
     with ThreadPoolExecutor(4) as pool:
-        held = HeldImages(dataset, dataset.train_rows, CPU)
-        streamed = StreamedImages(dataset, dataset.train_rows, CPU, pool)
+        held = HeldRows(read, dataset.train_rows, CPU)
+        streamed = StreamedRows(read, dataset.train_rows, CPU, pool)
         for workers in (0, 2):
             loader = DataLoader(
                 _Files(source, resolution), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
@@ -62,7 +65,7 @@ def _compare(source: Path, dataset: Dataset, resolution: int) -> None:
                 )
 
 
-def epoch(images: HeldImages | StreamedImages, count: int) -> Work:
+def epoch(images: HeldRows | StreamedRows, count: int) -> Work:
     """All batches of a permutation, with four asked for ahead, as the training step does."""
 
     def work() -> None:

@@ -17,7 +17,7 @@ from unecho.components.data import Dataset
 from unecho.components.data.prepare import packed
 from unecho.components.progress import Silent
 from unecho.components.store import open_store
-from unecho.components.train.batches import StreamedImages
+from unecho.components.train.held import StreamedRows
 
 SAMPLES, SHARDS, BATCH, PAIRS = 20_000, 10, 128, 5
 
@@ -56,4 +56,7 @@ def _source(folder: Path) -> Data:
 
 
 def _epoch(dataset: Dataset, rows: Sequence[int] | np.ndarray, pool: ThreadPoolExecutor):
-    return epoch(StreamedImages(dataset, np.asarray(rows), torch.device("cpu"), pool), len(rows))
+    return epoch(
+        StreamedRows(lambda rows: torch.from_numpy(dataset.rows(rows)), np.asarray(rows), torch.device("cpu"), pool),
+        len(rows),
+    )

@@ -17,7 +17,9 @@ from unecho.components.diffusion.device import set_numerics
 from unecho.components.diffusion.noise import noise_schedule
 from unecho.components.diffusion.pixels import Pixels, build_network, initial_network, network_config
 from unecho.components.method.augment import Augmenter
-from unecho.components.train.batches import Batches, HeldImages, Order
+from unecho.components.train.held import HeldRows
+from unecho.components.train.order import Order
+from unecho.components.train.pixel_batches import PixelBatches
 from unecho.components.train.slot import Slot
 from unecho.components.train.update import Trainer
 
@@ -44,22 +46,12 @@ def _two_ways(*settings: str) -> tuple[Work, Work]:
     pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, 3, 32, 32), np.uint8)
     arguments = network_config(config, 3, 32)
     state = initial_network(arguments, 0).state_dict()
-    family, augmenter = Pixels(config), Augmenter(config, CPU)
+    family, augmenter = Pixels(config, None), Augmenter(config, CPU)
     slot = Slot(config, family.trainable(arguments), state, state, torch.zeros(SAMPLES, dtype=torch.bool), CPU)
-    images = HeldImages(_Pixels(pixels), np.arange(SAMPLES), CPU)  # type: ignore[arg-type]
-    batches = Batches(config, 0, Order(config, 0, SAMPLES), images, augmenter, CPU)
-    trainer = Trainer(config, family, 0, slot, augmenter, batches)
+    images = HeldRows(lambda rows: torch.from_numpy(pixels[rows]), np.arange(SAMPLES), CPU)
+    batches = PixelBatches(config, 0, Order(config, 0, SAMPLES), images, augmenter, family, CPU)
+    trainer = Trainer(config, family, 0, slot, batches)
     return trainer.update, _Plain(config, arguments, pixels).step
-
-
-class _Pixels:
-    """As much of a data set as is asked for."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self._pixels = pixels
-
-    def rows(self, indices: np.ndarray) -> np.ndarray:
-        return self._pixels[indices]
 
 
 class _Plain:

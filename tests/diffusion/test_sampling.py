@@ -11,24 +11,25 @@ from unecho.components.diffusion.pixels import Pixels, initial_network, network_
 from unecho.components.diffusion.sampling import generate, image_generator
 from unecho.components.sample.step import part_bounds
 
+FAMILY = Pixels(resolve("tiny"), None)
+
 
 def pipeline(sampler: str):
-    config = resolve("tiny")
-    arguments = network_config(config, 1, 8)
+    arguments = network_config(resolve("tiny"), 1, 8)
     state = initial_network(arguments, seed=0).state_dict()
-    return Pixels(config).pipeline(arguments, state, sampler)
+    return FAMILY.pipeline(arguments, state, sampler)
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 def test_a_split_at_whole_batches_gives_the_bytes_of_the_whole(sampler: str) -> None:
     pipe = pipeline(sampler)
-    whole = generate(pipe, seed=3, start=0, stop=11, batch_size=4, steps=5)
-    parts = [generate(pipe, 3, start, stop, 4, 5) for start, stop in ((0, 4), (4, 8), (8, 11))]
+    whole = generate(FAMILY, pipe, None, seed=3, start=0, stop=11, batch_size=4, steps=5)
+    parts = [generate(FAMILY, pipe, None, 3, start, stop, 4, 5) for start, stop in ((0, 4), (4, 8), (8, 11))]
     assert whole.dtype == np.uint8
     assert whole.shape == (11, 1, 8, 8)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert len({image.tobytes() for image in whole}) == 11
-    assert (generate(pipe, 4, 0, 4, 4, 5) != whole[:4]).any()
+    assert (generate(FAMILY, pipe, None, 4, 0, 4, 4, 5) != whole[:4]).any()
 
 
 def test_images_whose_seeds_agree_in_32_bits_have_noise_of_their_own() -> None:
@@ -45,8 +46,8 @@ def test_no_two_of_65536_images_share_their_noise() -> None:
 def test_ddpm_draws_its_noise_from_the_images_own_generator_at_every_step() -> None:
     """A batch of one and a batch of four agree but for the last bits of the arithmetic."""
     pipe = pipeline("ddpm")
-    four = generate(pipe, 3, 0, 4, batch_size=4, steps=20).astype(int)
-    one_by_one = generate(pipe, 3, 0, 4, batch_size=1, steps=20).astype(int)
+    four = generate(FAMILY, pipe, None, 3, 0, 4, batch_size=4, steps=20).astype(int)
+    one_by_one = generate(FAMILY, pipe, None, 3, 0, 4, batch_size=1, steps=20).astype(int)
     assert np.abs(four - one_by_one).max() <= 1
 
 

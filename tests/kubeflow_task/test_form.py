@@ -100,7 +100,7 @@ def test_the_options_say_what_the_form_says() -> None:
     [
         (
             {"data_preset": "digit"},
-            "preset: 'digit' is not one of afhq-dog, afhq-dog-paper, cifar10, cifar10-paper, digits, ",
+            "preset: 'digit' is not one of afhq-dog, afhq-dog-paper, cifar10, cifar10-paper, ",
             "data_preset",
         ),
         ({"method_variant": "agc+"}, "variant: 'agc+' is not one of", "method_variant"),

@@ -106,7 +106,9 @@ def test_steps_refuse_a_file_that_was_changed_after_the_plan(run: Run, tmp_path:
     plan(run, tiny(f"model.pretrained={tmp_path / 'model'}", "data.source=digits"))
     run_step("prepare", run)
     (folder / "config.json").write_text("{ }")
-    with pytest.raises(Fatal, match=r"^model\.pretrained: .*: holds something else than when the run was planned"):
+    with pytest.raises(
+        Fatal, match=r"^model\.pretrained: .*unet/config.json holds something else than when the run was planned"
+    ):
         initialize(run, Silent())
 
 

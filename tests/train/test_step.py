@@ -20,7 +20,8 @@ from unecho.components.run import Assignment, ModelRecord, ProxyRecord, RoundFig
 from unecho.components.run.checkpoints import Checkpoints
 from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
-from unecho.components.train.batches import HeldImages, Order
+from unecho.components.train.held import HeldRows
+from unecho.components.train.order import Order
 from unecho.components.train.update import Trainer, learning_rate
 
 FIGURES = RoundFigures(round=0, visits=1, skips=0, augmented=0, steps=1, loss=0.5)
@@ -31,10 +32,10 @@ class Spy:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        take, losses = HeldImages.take, Pixels.losses
+        take, losses = HeldRows.take, Pixels.losses
         positions: list[torch.Tensor] = []
 
-        def spied_take(images: HeldImages, asked: torch.Tensor) -> torch.Tensor:
+        def spied_take(images: HeldRows, asked: torch.Tensor) -> torch.Tensor:
             positions.append(asked.clone())
             return take(images, asked)
 
@@ -43,7 +44,7 @@ class Spy:
             self.steps.append((positions[-1], batch.condition.clone(), t.clone(), loss.detach().clone()))
             return loss
 
-        patch.setattr(HeldImages, "take", spied_take)
+        patch.setattr(HeldRows, "take", spied_take)
         patch.setattr(Pixels, "losses", spied_losses)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from ..quiet import quiet
 from ..release import folder_files
 from .denoiser import noise_schedule
 
@@ -48,23 +49,7 @@ def base_files(pipeline: StableDiffusionPipeline, tokenizer: Mapping[str, bytes]
     Args:
         tokenizer: its files of `train_tokenizer`, which programs that know no tokenizer.json read.
     """
-    with quiet():
-        files = folder_files(pipeline)
+    with quiet(), TemporaryDirectory(prefix="unecho-base-") as folder:
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        files = {name: path.read_bytes() for name, path in folder_files(Path(folder)).items()}
     return files | {f"tokenizer/{name}": data for name, data in tokenizer.items()}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without bars for what takes no time, and without warnings of captions that are cut, as they were in training."""
-    logs = (diffusers_logging, transformers_logging)
-    before = [(log, log.is_progress_bar_enabled(), log.get_verbosity()) for log in logs]
-    for log in logs:
-        log.disable_progress_bar()
-        log.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for log, bars, verbosity in before:
-            log.set_verbosity(verbosity)
-            if bars:
-                log.enable_progress_bar()

@@ -57,7 +57,7 @@ class Executed:
         Args:
             iteration: of the loop over the rounds that were left.
         """
-        inside = "" if iteration is None else f"for-loop-1-iteration-{iteration}/"
+        inside = "" if iteration is None else f"for-loop-*-iteration-{iteration}/"
         (path,) = self.folder.glob(f"*/{inside}{task}/executor_output.json")
         metadata: dict[str, Any] = json.loads(path.read_text())["artifacts"][artifact]["artifacts"][0]["metadata"]
         return metadata

@@ -31,6 +31,7 @@ FIELDS = {
     "method_shards",
     "method_skip_ratio",
     "method_variant",
+    "model_pretrained",
     "overrides",
     "report_samples",
     "seed",
@@ -85,11 +86,11 @@ def test_rounds_are_in_order_and_begin_decides_on_what_follows(plain: Compiled) 
     assert loop.iterator_policy.parallelism_limit == 1
     assert loop.parameter_iterator.items.input_parameter == "pipelinechannel--rounds"
     inside = components[loop.component_ref.name].dag.tasks
-    assert set(inside) == {"begin", "condition-2"}
-    assert inside["condition-2"].trigger_policy.condition == (
+    assert set(inside) == {"begin", "condition-32"}
+    assert inside["condition-32"].trigger_policy.condition == (
         "inputs.parameter_values['pipelinechannel--begin-Output'] == 'go'"
     )
-    round = components[inside["condition-2"].component_ref.name].dag.tasks
+    round = components[inside["condition-32"].component_ref.name].dag.tasks
     assert {name: sorted(task.dependent_tasks) for name, task in round.items()} == {
         "shards": [],
         "aggregate": ["shards"],
@@ -117,8 +118,9 @@ def test_the_order_is_that_of_the_loop(plain: Compiled) -> None:
     assert before == {
         "plan": set(),
         "prepare": set(),
-        "initialize": {"prepare"},
-        "shard": {"prepare"},
+        "encodings": {"prepare"},
+        "initialize": {"encodings"},
+        "shard": {"encodings"},
         "rounds": {"initialize", "shard"},
         "parts": {"rounds"},
         "evaluate": {"parts"},
@@ -202,12 +204,12 @@ def test_the_ui_gets_metrics_a_page_a_summary_a_model_and_a_data_set(plain: Comp
 @pytest.mark.parametrize("shards", [1, 4, 10])
 def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compiled) -> None:
     def all(rounds: int, goes: bool = True) -> Count:
-        return pods(plain.spec, {"rounds": rounds, "shards": shards, "parts": 2}, goes)
+        return pods(plain.spec, {"encodings": 3, "rounds": rounds, "shards": shards, "parts": 2}, goes)
 
     assert all(2) - all(1) == Count(user=shards + 3, driver=2 * shards + 7)
     assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
-    # the whole; tasks; rounds, parts and their loops; iterations
-    assert all(0) == Count(user=5 + 2, driver=1 + (5 + 2) + (2 + 2) + 2)
+    # the whole; tasks; encodings, rounds, parts and their loops; iterations
+    assert all(0) == Count(user=5 + 2 + 3, driver=1 + (5 + 2 + 3) + 3 * 2 + 2 + 3)
     assert Count(*pods_of_a_round(shards)) == all(2) - all(1)
     table = dict(
         re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE)
@@ -215,7 +217,7 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
     assert table == {
         "a round": "K + 3 | 2 K + 7",
         "a round that does not start": "1 | 3",
-        "once": "5 + P | 10 + 2 P",
+        "once": "5 + P + E | 12 + 2 P + 2 E",
     }
 
 

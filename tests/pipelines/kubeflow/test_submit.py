@@ -142,8 +142,8 @@ def test_kfps_own_configuration_is_used(api: KfpApi, tmp_path: Path) -> None:
     assert api.experiments[0]["namespace"] == "team"
 
 
-ROUND = "root.rounds.for-loop-1.iteration-iterations({}:{}).iteration-item"
-TRAIN = ROUND + ".condition-2.shards.for-loop-1.iteration-iterations({}:{}).iteration-item.train"
+ROUND = "root.rounds.for-loop-31.iteration-iterations({}:{}).iteration-item"
+TRAIN = ROUND + ".condition-32.shards.for-loop-21.iteration-iterations({}:{}).iteration-item.train"
 
 
 def rounds(state: str, *trained: str) -> Workflow:
@@ -151,12 +151,12 @@ def rounds(state: str, *trained: str) -> Workflow:
     workflow = Workflow()
     for step in ("plan", "prepare", "initialize", "shard"):
         workflow.pod(f"root.{step}", "SUCCEEDED")
-    workflow.nested("root.rounds", state).loop("root.rounds.for-loop-1", state, len(trained) // 2)
+    workflow.nested("root.rounds", state).loop("root.rounds.for-loop-31", state, len(trained) // 2)
     for round in range(len(trained) // 2):
         here = ROUND.format(round, round)
-        workflow.pod(f"{here}.begin", "SUCCEEDED").nested(f"{here}.condition-2", state)
-        workflow.nested(f"{here}.condition-2.shards", state)
-        workflow.loop(f"{here}.condition-2.shards.for-loop-1", state, 2)
+        workflow.pod(f"{here}.begin", "SUCCEEDED").nested(f"{here}.condition-32", state)
+        workflow.nested(f"{here}.condition-32.shards", state)
+        workflow.loop(f"{here}.condition-32.shards.for-loop-21", state, 2)
         for shard in range(2):
             workflow.pod(TRAIN.format(round, round, shard, shard), trained[2 * round + shard])
     return workflow
@@ -184,11 +184,11 @@ def test_wait_tells_of_each_step_when_it_runs_and_how_it_ended_and_of_nothing_el
 def test_wait_names_a_step_by_its_round_and_shard(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
     done = ["SUCCEEDED"] * 2
     last = rounds("RUNNING", *done, *done)
-    last.pod(f"{ROUND.format(1, 1)}.condition-2.aggregate", "SUCCEEDED")
-    last.pod(f"{ROUND.format(1, 1)}.condition-2.redistribute", "SUCCEEDED")
-    last.nested("root.parts", "SUCCEEDED").loop("root.parts.for-loop-1", "SUCCEEDED", 2)
+    last.pod(f"{ROUND.format(1, 1)}.condition-32.aggregate", "SUCCEEDED")
+    last.pod(f"{ROUND.format(1, 1)}.condition-32.redistribute", "SUCCEEDED")
+    last.nested("root.parts", "SUCCEEDED").loop("root.parts.for-loop-41", "SUCCEEDED", 2)
     for part in range(2):
-        item = f"root.parts.for-loop-1.iteration-iterations({part}:{part}).iteration-item"
+        item = f"root.parts.for-loop-41.iteration-iterations({part}:{part}).iteration-item"
         last.pod(f"{item}.sample", "SUCCEEDED")
     last.pod("root.evaluate", "SUCCEEDED")
     api.states = [
@@ -226,7 +226,7 @@ def test_rounds_that_were_done_before_are_counted(
     api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop's first iteration is then the first round that is left, which `plan` tells from the store."""
-    left = {"rounds": [3, 4], "shards": [0, 1], "parts": [0]}
+    left = {"encodings": [], "rounds": [3, 4], "shards": [0, 1], "parts": [0]}
     monkeypatch.setattr(waiting, "given", lambda step, run, record: left if run.name == "goes-on" else {})
     api.states = [[rounds("FAILED", "SUCCEEDED", "FAILED").details("FAILED")]]
     assert submit(api, "--name", "goes-on", "--wait", root=s3_root) == 1

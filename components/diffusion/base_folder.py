@@ -1,0 +1,108 @@
+"""A pretrained text-to-image pipeline as a folder: which files count, and whether it is of a kind that trains."""
+
+import json
+import posixpath
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+from ..failure import Fatal
+
+PIPELINES: Final = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+"""Classes of diffusers that are fine-tuned: Stable Diffusion 1.x and 2.x, and XL."""
+COMPONENTS: Final = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
+INDEX: Final = "model_index.json"
+_WEIGHTS: Final = {"unet", "vae", "text_encoder", "text_encoder_2"}
+_STEMS: Final = ("diffusion_pytorch_model", "model")
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.safetensors")
+
+
+def wanted_files(address: str, names: Collection[str]) -> list[str]:
+    """Those of a folder's files that are read, sorted: the index, configs, tokenizers and safetensors weights.
+
+    Weights of full precision are preferred to a half-precision variant (fp16).
+
+    Args:
+        names: paths in the folder.
+
+    Raises:
+        Fatal: it has no index, no UNet, or weights in a pickled form alone; names what is there.
+    """
+    if INDEX not in names:
+        raise Fatal(
+            f"model.pretrained: {address}: no {INDEX} there, so it is no diffusers pipeline; it has "
+            f"{', '.join(sorted(names)[:3]) or 'nothing'}"
+        )
+    wanted = [INDEX]
+    for component in COMPONENTS:
+        here = sorted(name for name in names if posixpath.dirname(name) == component)
+        wanted += [name for name in here if name.endswith((".json", ".txt", ".model")) and ".index." not in name]
+        if component in _WEIGHTS and (here or component == "unet"):
+            wanted += _weights(address, component, here)
+    return sorted(wanted)
+
+
+def _weights(address: str, component: str, here: list[str]) -> list[str]:
+    for stem in _STEMS:
+        for variant in ("", ".fp16"):
+            whole, index = (f"{component}/{stem}{end}" for end in (f"{variant}.safetensors", ".safetensors.index"))
+            if whole in here:
+                return [whole]
+            index += f"{variant}.json"
+            if index in here:
+                start = f"{component}/{stem}{variant}-"
+                return [index, *(name for name in here if name.startswith(start) and _SHARD.fullmatch(name))]
+    found = ", ".join(posixpath.basename(name) for name in here) or "nothing"
+    raise Fatal(
+        f"model.pretrained: {address}: {component}/ has no weights as safetensors, it holds {found}: load it once with "
+        "diffusers and save it with safe_serialization=True"
+    )
+
+
+def variant_of(folder: Path, component: str) -> str | None:
+    """The variant of a component's weights, as `from_pretrained` takes it: fp16 where there is no other, else None."""
+    names = [path.name for path in (folder / component).iterdir()]
+    plain = any(name.endswith((".safetensors", ".safetensors.index.json")) and ".fp16" not in name for name in names)
+    return None if plain else "fp16"
+
+
+def read_index(address: str, data: bytes) -> dict[str, Any]:
+    """The pipeline's index, if it is of a kind that trains.
+
+    Raises:
+        Fatal: it is none; names its class, and those that are.
+    """
+    index = _object(address, INDEX, data)
+    name = str(index.get("_class_name"))
+    if name in PIPELINES:
+        return index
+    known = " and ".join(PIPELINES)
+    if "StableDiffusion" in name and name != "StableDiffusion3Pipeline":
+        raise Fatal(
+            f"model.pretrained: {address}: a {name} is not text-to-image: give the {known} that it was made from"
+        )
+    if name in ("DDPMPipeline", "DDIMPipeline"):
+        raise Fatal(
+            f"model.pretrained: {address}: a {name} is not text-to-image: set model.family=pixels, or give a {known}"
+        )
+    raise Fatal(f"model.pretrained: {address}: a {name} cannot be fine-tuned here; {known} can")
+
+
+def read_config(address: str, name: str, data: bytes) -> dict[str, Any]:
+    """A component's configuration, less its notes on itself.
+
+    Raises:
+        Fatal: not a JSON object; names it.
+    """
+    return {key: value for key, value in _object(address, name, data).items() if not key.startswith("_")}
+
+
+def _object(address: str, name: str, data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        raise Fatal(f"model.pretrained: {address}: {name}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Fatal(f"model.pretrained: {address}: {name}: not an object of fields")
+    return found

@@ -1,0 +1,80 @@
+"""What a text-to-image model is asked for: the prompt of each image, by its index."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ..config import RunConfig
+from ..data import Dataset
+from ..failure import Fatal
+from ..method.streams import generator_of
+from ..store import locate_object
+from .address import Run
+
+
+class Prompts:
+    """Prompts in an order that is drawn once; image i has the one at place i, counted around."""
+
+    def __init__(self, texts: Sequence[Sequence[str]], rows: Sequence[int], seed: int) -> None:
+        """
+        Args:
+            texts: one or several for each source of prompts: one after another, whenever it is its turn.
+            rows: in the data set, one a source; -1 for none.
+        """
+        self._texts, self._rows = texts, rows
+        order: list[int] = torch.randperm(len(texts), generator=generator_of("prompts", seed)).tolist()
+        self._order = order
+
+    def __call__(self, indices: Sequence[int]) -> list[str]:
+        """The prompts of these images."""
+        return [self._text(index) for index in indices]
+
+    def row(self, index: int) -> int:
+        """The row whose caption image `index` was asked for, -1 for none."""
+        return self._rows[self._order[index % len(self._order)]]
+
+    def _text(self, index: int) -> str:
+        turn, place = divmod(index, len(self._order))
+        of_source = self._texts[self._order[place]]
+        return of_source[turn % len(of_source)]
+
+
+def prompts_of(run: Run, config: RunConfig) -> Prompts | None:
+    """The run's prompts; None for a model that takes none.
+
+    Raises:
+        Fatal: there is none: no caption, or an empty file; names the field.
+    """
+    if config.model.family != "latents":
+        return None
+    if config.sample.prompts == "file":
+        return _of_file(config)
+    return _of_captions(config, run.dataset(config))
+
+
+def _of_captions(config: RunConfig, dataset: Dataset) -> Prompts:
+    training = config.sample.prompts == "training"
+    rows = dataset.train_rows if training else dataset.held_out_rows
+    own = [(row, dataset.captions(row)) for row in rows.tolist()]
+    own = [(row, captions) for row, captions in own if captions]
+    if not own:
+        side = "training" if training else "held-out"
+        raise Fatal(
+            f"sample.prompts: {config.sample.prompts}: none of the {side} images has a caption: choose another, or "
+            "give prompts in a file (sample.prompts=file, sample.prompts_file)"
+        )
+    return Prompts([captions for _, captions in own], [row for row, _ in own], config.seed)
+
+
+def _of_file(config: RunConfig) -> Prompts:
+    address = config.sample.prompts_file
+    assert address is not None
+    store, key = locate_object(address)
+    try:
+        lines = store.get(key).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise Fatal(f"sample.prompts_file: {address}: not UTF-8 text: {error.reason}") from None
+    texts = [(line.strip(),) for line in lines if line.strip()]
+    if not texts:
+        raise Fatal(f"sample.prompts_file: {address}: no prompt in it: write one a line")
+    return Prompts(texts, [-1] * len(texts), config.seed)

@@ -1,0 +1,94 @@
+"""How a shard's data get to the device: held there, or read a few batches ahead."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import RunConfig
+
+AHEAD = 4
+"""Batches that are read while one trains."""
+_SHARE_OF_MEMORY = 0.25
+
+Read = Callable[[NDArray[np.int64]], Tensor]
+"""Rows by their numbers, on the CPU."""
+
+
+class Rows(Protocol):
+    """Rows of a shard by their places in it."""
+
+    def expect(self, places: Tensor) -> None:
+        """Start to read a batch that will be taken soon."""
+
+    def take(self, places: Tensor) -> Tensor:
+        """The rows of these places, int64 [B] on the CPU, on the device."""
+
+
+class HeldRows:
+    """The shard's rows stay on the device, as the store has them."""
+
+    def __init__(self, read: Read, numbers: NDArray[np.int64], device: torch.device) -> None:
+        self._rows, self._device = read(numbers).to(device), device
+
+    def expect(self, places: Tensor) -> None:
+        """Nothing to fetch ahead."""
+
+    def take(self, places: Tensor) -> Tensor:
+        return self._rows.index_select(0, places.to(self._device, non_blocking=True))
+
+
+class StreamedRows:
+    """Batches are read while earlier ones train: for shards larger than the device's memory."""
+
+    def __init__(self, read: Read, numbers: NDArray[np.int64], device: torch.device, pool: ThreadPoolExecutor) -> None:
+        self._read_rows, self._numbers, self._device, self._pool = read, numbers, device, pool
+        self._coming: deque[tuple[bytes, Future[Tensor]]] = deque()
+
+    def expect(self, places: Tensor) -> None:
+        self._coming.append((places.numpy().tobytes(), self._pool.submit(self._read, places)))
+
+    def take(self, places: Tensor) -> Tensor:
+        key = places.numpy().tobytes()
+        while self._coming:
+            expected, future = self._coming.popleft()
+            if expected == key:
+                return future.result().to(self._device, non_blocking=True)
+        return self._read(places).to(self._device, non_blocking=True)
+
+    def _read(self, places: Tensor) -> Tensor:
+        rows = self._read_rows(self._numbers[places.numpy()])
+        return rows.pin_memory() if self._device.type == "cuda" else rows
+
+
+@contextmanager
+def shard_rows(
+    config: RunConfig, read: Read, numbers: NDArray[np.int64], row_bytes: int, device: torch.device
+) -> Iterator[Rows]:
+    """The shard's rows, held or streamed as `execution.hold_images` says.
+
+    Args:
+        numbers: of the shard's rows, int64 [n]; a place is one in this array.
+        row_bytes: bytes of a row.
+    """
+    hold = config.execution.hold_images
+    if hold == "auto":
+        hold = "device" if len(numbers) * row_bytes <= _SHARE_OF_MEMORY * _memory_bytes(device) else "stream"
+    if hold == "device":
+        yield HeldRows(read, numbers, device)
+        return
+    with ThreadPoolExecutor(AHEAD, "unecho-batch") as pool:
+        yield StreamedRows(read, numbers, device, pool)
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
