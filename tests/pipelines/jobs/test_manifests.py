@@ -11,7 +11,15 @@ import yaml
 from tests.runs import tiny
 from tests.services.kubernetes import REPOSITORY, Namespace
 
-OVERLAYS = ("base", "pods", "overlays/gpu", "overlays/cpu", "overlays/kueue", "overlays/store", "overlays/text-to-image")
+OVERLAYS = (
+    "base",
+    "pods",
+    "overlays/gpu",
+    "overlays/cpu",
+    "overlays/kueue",
+    "overlays/store",
+    "overlays/text-to-image",
+)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -260,3 +260,15 @@ def test_without_its_secret_the_pipeline_fails_with_one_line(
 def _runs(root: str) -> list[Run]:
     found = Run.at(root, "any").store.list("runs/")
     return [Run.at(root, name) for name in sorted({stat.key.split("/")[1] for stat in found})]
+
+
+def test_text_to_image_gives_the_bytes_of_the_local_engine(
+    started: Execute, containers: Containers, environment: Mapping[str, str], root: str
+) -> None:
+    form = {"address_root": root, "address_run_name": "words", "data_preset": "tiny-text-to-image"}
+    executed = started(**form, method_rounds="1")
+    assert executed.failure is None, executed.log
+    assert {("encode", 0), ("encode", 1)} <= {*executed.started}
+    command = ("unecho", "run", "--root", f"{root}/local", "--name", "words", "--preset", "tiny-text-to-image")
+    containers.run(*command, "--set", "iet.rounds=1", **environment)
+    assert fingerprint(Run.at(f"{root}/local", "words")) == fingerprint(Run.at(root, "words"))

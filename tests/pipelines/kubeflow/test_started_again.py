@@ -95,3 +95,15 @@ def test_a_run_goes_on_with_the_round_that_failed(start: Start, root: str) -> No
     run.store.delete([run.key(ModelRecord, 2)])
     steps = stepped(start(method_rounds="3"))
     assert {*steps} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("evaluate",)}
+
+
+def test_a_text_to_image_run_encodes_in_its_loop_and_not_again(start: Start, root: str) -> None:
+    first = start(data_preset="tiny-text-to-image", method_rounds="1")
+    assert first.failure is None, first.log
+    assert first.started[:2] == [("plan",), ("prepare",)]
+    assert {*first.started[2:4]} == {("encode", 0), ("encode", 1)}
+    again = start(data_preset="tiny-text-to-image", method_rounds="1")
+    assert stepped(again) == [("evaluate",)]
+    whole = Run.at(root, "whole")
+    finish(whole, resolve("tiny-text-to-image", "iet-agc+", settings=("iet.rounds=1", "iet.shards=2")))
+    assert [*fingerprint(Run.at(root, "a")).values()] == [*fingerprint(whole).values()]
