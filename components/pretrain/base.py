@@ -24,10 +24,11 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..data import Dataset
+from ..diffusion.base_folder import INDEX
 from ..diffusion.device import set_numerics
 from ..diffusion.pretraining import autoencoder, denoiser
 from ..diffusion.pretraining.config import BaseModelConfig
-from ..diffusion.pretraining.pipeline import INDEX, base_files, build_pipeline
+from ..diffusion.pretraining.pipeline import base_files, build_pipeline
 from ..diffusion.pretraining.tokenizer import open_tokenizer, token_ids, train_tokenizer
 from ..diffusion.pretraining.training import State
 from ..failure import Fatal, Stopped, stop_asked

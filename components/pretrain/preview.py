@@ -9,8 +9,9 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from ..data import Dataset
+from ..diffusion.base_folder import INDEX
 from ..diffusion.pretraining.autoencoder import reconstructed
-from ..diffusion.pretraining.pipeline import INDEX, open_pipeline
+from ..diffusion.pretraining.pipeline import open_pipeline
 from ..diffusion.quiet import quiet
 from ..diffusion.sampling import image_generator
 from ..failure import Fatal

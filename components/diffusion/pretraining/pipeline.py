@@ -1,20 +1,16 @@
 """The parts of a base model as a plain diffusers pipeline."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers import CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from ..quiet import quiet
 from ..release import folder_files
 from .denoiser import noise_schedule
-
-INDEX = "model_index.json"
-"""The file without which a folder is no pipeline."""
 
 
 def build_pipeline(
