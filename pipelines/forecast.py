@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from ..components.config import RunConfig
 from ..components.config.counts import planned_visits, shard_sizes, steps_per_round
 from ..components.diffusion import family_of
-from ..components.diffusion.family import Pretrained
+from ..components.diffusion.family import Base, Pretrained
 from ..components.measures.verdict import Power, power
+from ..components.method.augment import image_variants
 
 _BYTES = 4  # a float32
 _MUCH = 0.01
@@ -30,6 +31,7 @@ class Forecast:
         weights_peak: most bytes of weights, optimizer state and checkpoints in the store at once.
         weights_without_retention: the same if nothing were retired.
         images: bytes of the packed and of the generated images.
+        encodings: bytes of the encoded images, in all their variants; captions come to that. 0 for a model of pixels.
         verdict: what it can tell of so many images at a floor of 1 %, of a model of which 2 % are copies; None without
             held-out images.
         seen_from: least share of copies, of a few that were tried, that it accuses in 90 % of runs; None for none.
@@ -46,6 +48,7 @@ class Forecast:
     weights_peak: int
     weights_without_retention: int
     images: int
+    encodings: int
     verdict: Power | None
     seen_from: float | None
     warnings: list[str] = field(default_factory=list)
@@ -73,7 +76,8 @@ def forecast(
 
     family = family_of(config, pretrained)
     with torch.device("meta"):  # shapes only
-        network = family.trainable(family.base(channels, resolution))
+        base = family.base(channels, resolution)
+        network = family.trainable(base)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     rounds, shards = config.iet.rounds, config.iet.shards
     sizes = shard_sizes(config, samples)
@@ -92,10 +96,17 @@ def forecast(
         weights_peak=(kept + 1) * model + kept * shards * proxy + 2 * running * proxy,
         weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
         images=(samples + held_out + config.sample.count) * channels * resolution**2,
+        encodings=encoded_bytes(config, samples, base) if config.encodings else 0,
         verdict=verdict_power(config, held_out),
         seen_from=next((share for share in _SHARES_OF_COPIES if _accused(config, held_out, share) >= _OFTEN), None),
         warnings=warnings_of(config, samples, held_out),
     )
+
+
+def encoded_bytes(config: RunConfig, samples: int, base: Base) -> int:
+    """Bytes of the training images' latents: mean and log-variance of each variant."""
+    unet, size = base["unet"], 2 if config.encode.precision == "bfloat16" else _BYTES
+    return samples * len(image_variants(config)) * 2 * int(unet["in_channels"]) * int(unet["sample_size"]) ** 2 * size
 
 
 def verdict_power(config: RunConfig, held_out: int, copies: float = COPIES) -> Power | None:

@@ -29,10 +29,12 @@ def wanted_files(address: str, names: Collection[str]) -> list[str]:
     Raises:
         Fatal: it has no index, no UNet, or weights in a pickled form alone; names what is there.
     """
+    if not names:
+        raise Fatal(f"model.pretrained: {address}: no such folder, or nothing of a diffusers pipeline in it")
     if INDEX not in names:
         raise Fatal(
             f"model.pretrained: {address}: no {INDEX} there, so it is no diffusers pipeline; it has "
-            f"{', '.join(sorted(names)[:3]) or 'nothing'}"
+            f"{', '.join(sorted(names)[:3])}"
         )
     wanted = [INDEX]
     for component in COMPONENTS:

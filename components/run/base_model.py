@@ -1,6 +1,7 @@
 """The pretrained model that a run starts from: where it lies is execution, what its files hold is method."""
 
 import hashlib
+import logging
 import os
 import posixpath
 import re
@@ -163,6 +164,7 @@ def _hub_snapshot(name: str) -> Path:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     where = f"model.pretrained: '{name}'"
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each try
     try:
         if constants.HF_HUB_OFFLINE:
             return Path(snapshot_download(name, local_files_only=True))

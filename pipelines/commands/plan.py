@@ -44,13 +44,16 @@ def show(config: RunConfig, plan: Forecast) -> None:
     table.add_row("network", f"{plan.parameters:,} parameters")
     table.add_row("rounds", f"{plan.rounds}, of {plan.steps_per_round:,} steps a shard")
     table.add_row("sample visits", f"{plan.visits:,}")
-    steps = f"4 to begin, {plan.rounds} rounds of begin, {plan.shards} x train, aggregate and redistribute, "
+    to_begin = f"4 to begin, {config.encodings} x encode" if config.encodings else "4 to begin"
+    steps = f"{to_begin}, {plan.rounds} rounds of begin, {plan.shards} x train, aggregate and redistribute, "
     table.add_row("steps", steps + f"{plan.parts} x sample, evaluate")
     peak = f"{size(plan.weights_peak)} at the peak"
     if plan.weights_without_retention > plan.weights_peak:
         peak += f"; {size(plan.weights_without_retention)} if none were retired (execution.keep_rounds)"
     table.add_row("weights in the store", peak)
     table.add_row("images in the store", size(plan.images))
+    if plan.encodings:
+        table.add_row("encodings in the store", f"{size(plan.encodings)}, and the captions' (encode.variants)")
     if plan.verdict:
         can = (
             f"accuses {plan.verdict.copies:.0%} copies in {plan.verdict.copies_accused:.0%} of runs, clears a perfect "
