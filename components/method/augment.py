@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..config.fields import CAPTION_KINDS, TAA
-from .streams import begin_default, generator_of
+from .streams import begin_default, seed_of
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def variant_condition(listed: Sequence[Augmentation], variant: Variant, sample: 
     if variant.kind == "none":
         return 0
     members = [c for c, one in enumerate(listed, start=1) if one.kind == variant.kind]
-    drawn = torch.rand((), generator=generator_of(f"variant {variant.kind}", sample, variant.number))
-    return members[int(drawn * len(members))]
+    return members[seed_of(f"variant {variant.kind}", sample, variant.number) % len(members)]
 
 
 class Augmenter:
