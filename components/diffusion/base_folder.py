@@ -3,31 +3,39 @@
 import json
 import posixpath
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ..failure import Fatal
 
-PIPELINES: Final = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-"""Classes of diffusers that are fine-tuned: Stable Diffusion 1.x and 2.x, and XL."""
-COMPONENTS: Final = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
+_ONE: Final = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+COMPONENTS: Final = (*_ONE, "text_encoder_2", "tokenizer_2")
+PIPELINES: Final = {"StableDiffusionPipeline": _ONE, "StableDiffusionXLPipeline": COMPONENTS}
+"""Classes of diffusers that are fine-tuned, and what they consist of: Stable Diffusion 1.x and 2.x, and XL."""
 INDEX: Final = "model_index.json"
 _WEIGHTS: Final = {"unet", "vae", "text_encoder", "text_encoder_2"}
+_CLASSES: Final = {
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+    "text_encoder": "CLIPTextModel",
+    "text_encoder_2": "CLIPTextModelWithProjection",
+}
 _STEMS: Final = ("diffusion_pytorch_model", "model")
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.safetensors")
 
 
-def wanted_files(address: str, names: Collection[str]) -> list[str]:
+def wanted_files(address: str, names: Collection[str], components: Collection[str] = _ONE) -> list[str]:
     """Those of a folder's files that are read, sorted: the index, configs, tokenizers and safetensors weights.
 
     Weights of full precision are preferred to a half-precision variant (fp16).
 
     Args:
         names: paths in the folder.
+        components: those that it must have.
 
     Raises:
-        Fatal: it has no index, no UNet, or weights in a pickled form alone; names what is there.
+        Fatal: it has no index, lacks a component, or has weights in a pickled form alone; names what is there.
     """
     if not names:
         raise Fatal(f"model.pretrained: {address}: no such folder, or nothing of a diffusers pipeline in it")
@@ -40,7 +48,12 @@ def wanted_files(address: str, names: Collection[str]) -> list[str]:
     for component in COMPONENTS:
         here = sorted(name for name in names if posixpath.dirname(name) == component)
         wanted += [name for name in here if name.endswith((".json", ".txt", ".model")) and ".index." not in name]
-        if component in _WEIGHTS and (here or component == "unet"):
+        if component in components and not here:
+            raise Fatal(
+                f"model.pretrained: {address}: it has no {component}/, of which its pipeline needs "
+                f"{', '.join(sorted(components))}: copy the whole folder"
+            )
+        if component in _WEIGHTS and here:
             wanted += _weights(address, component, here)
     return sorted(wanted)
 
@@ -78,8 +91,9 @@ def read_index(address: str, data: bytes) -> dict[str, Any]:
     index = _object(address, INDEX, data)
     name = str(index.get("_class_name"))
     if name in PIPELINES:
+        _check_classes(address, index, PIPELINES[name])
         return index
-    known = " and ".join(PIPELINES)
+    known = " or ".join(PIPELINES)
     if "StableDiffusion" in name and name != "StableDiffusion3Pipeline":
         raise Fatal(
             f"model.pretrained: {address}: a {name} is not text-to-image: give the {known} that it was made from"
@@ -88,7 +102,20 @@ def read_index(address: str, data: bytes) -> dict[str, Any]:
         raise Fatal(
             f"model.pretrained: {address}: a {name} is not text-to-image: set model.family=pixels, or give a {known}"
         )
-    raise Fatal(f"model.pretrained: {address}: a {name} cannot be fine-tuned here; {known} can")
+    raise Fatal(f"model.pretrained: {address}: a {name} cannot be fine-tuned here: give a {known}")
+
+
+def _check_classes(address: str, index: Mapping[str, Any], components: Collection[str]) -> None:
+    for component in components:
+        match index.get(component):
+            case [str(), str(kind)]:
+                if kind != (known := _CLASSES.get(component, kind)):
+                    raise Fatal(f"model.pretrained: {address}: its {component} is a {kind}: only {known} is supported")
+            case other:
+                raise Fatal(
+                    f"model.pretrained: {address}: {INDEX} says {json.dumps(other)} of {component}, not its library "
+                    "and class: save the whole pipeline with diffusers"
+                )
 
 
 def read_config(address: str, name: str, data: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..config import RunConfig
-from ..diffusion.base_folder import COMPONENTS, INDEX, wanted_files
+from ..diffusion.base_folder import COMPONENTS, INDEX, PIPELINES, read_index, wanted_files
 from ..failure import Fatal
 from ..store import Missing, Store, local_path, object_sha256, open_store, windows
 from ..store.directory import DirectoryStore
@@ -67,6 +67,7 @@ class BaseModel:
             for path in wanted:
                 if path not in self._checked:
                     self._check(path, object_sha256(store, path))
+                    self._checked.add(path)
             return store.path("")
         copy = self._cache / "bases" / whole_digest(self._digests)[:32]
         for path in wanted:
@@ -94,7 +95,6 @@ class BaseModel:
                 f"model.pretrained: {self.address}: {path} holds something else than when the run was planned: SHA-256 "
                 f"{now[:16]}..., not {(was or 'none')[:16]}...: put the old file there, or start another run"
             )
-        self._checked.add(path)
 
 
 def base_digests(config: RunConfig) -> dict[str, str] | None:
@@ -111,7 +111,8 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
         if config.model.family == "pixels":
             return {path: object_sha256(store, path) for path in PIXELS}
         names = [stat.key for stat in store.list("") if _counts(stat.key)]
-        digests = {path: object_sha256(store, path) for path in wanted_files(address, names)}
+        components = _components(address, store.get(INDEX)) if INDEX in names else ()
+        digests = {path: object_sha256(store, path) for path in wanted_files(address, names, components)}
     except Missing as error:
         raise Fatal(f"model.pretrained: {error}: give a diffusers folder with safetensors weights") from None
     except Fatal as error:
@@ -125,6 +126,11 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
             "model, or another file of it"
         )
     return digests
+
+
+def _components(address: str, index: bytes) -> tuple[str, ...]:
+    """What the pipeline of an index consists of, if it is of a kind that trains."""
+    return PIPELINES[read_index(address, index)["_class_name"]]
 
 
 def whole_digest(digests: Mapping[str, str]) -> str:
@@ -160,7 +166,7 @@ def _hub_snapshot(name: str) -> Path:
         Fatal: there is none of that name, it is not for everybody, or this machine is offline and has it not.
         OSError: the hub cannot be reached.
     """
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     where = f"model.pretrained: '{name}'"
@@ -168,7 +174,9 @@ def _hub_snapshot(name: str) -> Path:
     try:
         if constants.HF_HUB_OFFLINE:
             return Path(snapshot_download(name, local_files_only=True))
-        wanted = wanted_files(name, [path for path in HfApi().list_repo_files(name) if _counts(path)])
+        names = [path for path in HfApi().list_repo_files(name) if _counts(path)]
+        components = _components(name, Path(hf_hub_download(name, INDEX)).read_bytes()) if INDEX in names else ()
+        wanted = wanted_files(name, names, components)
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise Fatal(
@@ -184,7 +192,7 @@ def _hub_snapshot(name: str) -> Path:
                 f"{where}: no such directory, and no such repository on the hub (or not for you, see HF_TOKEN)"
             ) from None
         raise OSError(f"{where}: the hub answers {status}") from None
-    except OSError:
+    except (OSError, Fatal):
         raise
     except Exception as error:  # of the HTTP library that the hub's client uses
         raise OSError(f"{where}: the hub cannot be reached ({type(error).__name__})") from None
