@@ -91,6 +91,8 @@ def average_products(
         The pairs in their own dtype, and the error: the norm of all that was cut over the norm of the mean, both over
         all pairs (Frobenius). 0 where nothing was.
     """
+    if len(proxies) == 1:
+        return {name: tensor for name, tensor in proxies[0].items() if is_adapter(name)}, 0.0
     total, cut, whole, found = float(sum(samples)), 0.0, 0.0, {}
     for name in (name for name in proxies[0] if _A in name):
         pairs = [(p[name.replace(_A, _B)].double(), p[name].double()) for p in proxies]

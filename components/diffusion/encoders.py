@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL
 from torch import Tensor
 
-from .base_folder import variant_of
 from .family import Base, Pretrained
-from .latents import one_line
+from .latents import one_line, pipeline_with, whole
 from .quiet import quiet
 
 _TEXT: Final = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
@@ -22,13 +21,7 @@ class ImageEncoder:
     def __init__(self, pretrained: Pretrained, device: torch.device, dtype: torch.dtype) -> None:
         folder = pretrained.folder("vae")
         with quiet(), one_line(pretrained.address):
-            vae = AutoencoderKL.from_pretrained(
-                folder / "vae",
-                variant=variant_of(folder, "vae"),
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-            )
+            vae = whole(AutoencoderKL, pretrained.address, folder, "vae", dtype)
         self._vae, self._device, self._dtype = vae.to(device).eval().requires_grad_(False), device, dtype
 
     def shape(self, resolution: int) -> tuple[int, int, int]:
@@ -55,19 +48,8 @@ class TextEncoder:
         folder = pretrained.folder(*_TEXT)
         self._xl = base["pipeline"] == "StableDiffusionXLPipeline"
         self._zeros = bool(base["zeros_for_no_caption"])
-        more = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        kind = StableDiffusionXLPipeline if self._xl else StableDiffusionPipeline
         with quiet(), one_line(pretrained.address):
-            self._pipeline: Any = kind.from_pretrained(
-                folder,
-                unet=None,
-                vae=None,
-                variant=variant_of(folder, "text_encoder"),
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                **({} if self._xl else more),
-            ).to(device)
+            self._pipeline = pipeline_with(pretrained.address, folder, base, dtype, unet=None, vae=None).to(device)
         self._device = device
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 import torch
 from diffusers import (
+    AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
     DiffusionPipeline,
@@ -16,8 +17,10 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ..config import RunConfig
 from ..failure import Fatal
@@ -143,13 +146,8 @@ class Latents:
     def _pretrained_unet(self, base: Base) -> UNet2DConditionModel:
         folder = self._pretrained.folder("unet")
         with quiet(), one_line(self._pretrained.address):
-            network = UNet2DConditionModel.from_pretrained(
-                folder / "unet",
-                variant=variant_of(folder, "unet"),
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                low_cpu_mem_usage=False,
+            network: UNet2DConditionModel = whole(
+                UNet2DConditionModel, self._pretrained.address, folder, "unet", torch.float32, low_cpu_mem_usage=False
             )
         network.register_to_config(sample_size=base["unet"]["sample_size"])
         return network
@@ -180,19 +178,15 @@ class Latents:
         """A plain pipeline of the base's class: adapters are merged, the condition 'none' adds nothing."""
         network = self._plain(base, weights)
         folder = self._pretrained.folder(*_FROZEN)
-        more = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        xl = base["pipeline"] == "StableDiffusionXLPipeline"
-        kind = StableDiffusionXLPipeline if xl else StableDiffusionPipeline
         with quiet(), one_line(self._pretrained.address):
-            pipeline = kind.from_pretrained(
+            pipeline = pipeline_with(
+                self._pretrained.address,
                 folder,
+                base,
+                torch.float32,
                 unet=network,
+                vae=whole(AutoencoderKL, self._pretrained.address, folder, "vae", torch.float32),
                 scheduler=_scheduler(base["scheduler"], sampler),
-                variant=variant_of(folder, "vae"),
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                **({} if xl else more),
             )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
@@ -233,10 +227,37 @@ class Latents:
 
                 network = self._network({**base, "conditions": None}, weights=False)
                 network.load_state_dict({n: t for n, t in weights.items() if is_adapter(n)}, strict=False)
-                kind = {"StableDiffusionXLPipeline": StableDiffusionXLPipeline}.get(
-                    base["pipeline"], StableDiffusionPipeline
+                lora = base["lora"]
+                _kind(base).save_lora_weights(
+                    folder / "lora",
+                    unet_lora_layers=get_peft_model_state_dict(network),
+                    # without it a reader takes alpha for the rank
+                    unet_lora_adapter_metadata={
+                        "r": lora["rank"],
+                        "lora_alpha": lora["alpha"],
+                        "target_modules": lora["target_modules"],
+                    },
                 )
-                kind.save_lora_weights(folder / "lora", unet_lora_layers=get_peft_model_state_dict(network))
+
+
+def pipeline_with(address: str, folder: Path, base: Base, dtype: torch.dtype, **components: Any) -> Any:
+    """The base's pipeline with its own text encoders and tokenizers; it neither censors nor marks its images.
+
+    Args:
+        folder: the pretrained pipeline's.
+        components: its others, None for one that is not needed.
+    """
+    components["text_encoder"] = whole(CLIPTextModel, address, folder, "text_encoder", dtype)
+    if _kind(base) is StableDiffusionXLPipeline:
+        second = whole(CLIPTextModelWithProjection, address, folder, "text_encoder_2", dtype)
+        components |= {"text_encoder_2": second, "add_watermarker": False}
+    else:
+        components |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return _kind(base).from_pretrained(folder, dtype=dtype, local_files_only=True, **components)
+
+
+def _kind(base: Base) -> Any:
+    return StableDiffusionXLPipeline if base["pipeline"] == "StableDiffusionXLPipeline" else StableDiffusionPipeline
 
 
 def scaled(latent: Tensor, vae: Mapping[str, Any]) -> Tensor:
@@ -284,7 +305,8 @@ def _scheduler(config: Mapping[str, Any], sampler: str) -> Any:
 
     kinds = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
     kind = kinds.get(sampler) or getattr(diffusers, str(config["_class_name"]))
-    return kind.from_config({name: value for name, value in config.items() if name != "_class_name"})
+    fields = {name: value for name, value in config.items() if name != "_class_name"}
+    return kind.from_config({"clip_sample": False} | fields)  # a class that never clips has no such field
 
 
 @contextmanager
@@ -292,6 +314,33 @@ def one_line(address: str) -> Iterator[None]:
     """A folder that does not load is a user's matter, not a bug."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, SafetensorError) as error:
         text = " ".join(str(error).split())
         raise Fatal(f"model.pretrained: {address}: diffusers cannot load it: {text[:400]}") from None
+
+
+def whole(kind: Any, address: str, folder: Path, component: str, dtype: torch.dtype, **more: Any) -> Any:
+    """A component with its weights, which the libraries would draw at random where the file lacks them.
+
+    Args:
+        kind: its class, of diffusers or transformers.
+        folder: the pipeline's.
+
+    Raises:
+        Fatal: weights are missing; names the first.
+    """
+    loaded, notes = kind.from_pretrained(
+        folder / component,
+        variant=variant_of(folder, component),
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        **more,
+    )
+    if missing := sorted(notes["missing_keys"]):
+        raise Fatal(
+            f"model.pretrained: {address}: {component}/: its weights lack {missing[0]} ({len(missing)} missing in "
+            "all), which its config.json asks for: copy the folder again, from where it is whole"
+        )
+    return loaded
