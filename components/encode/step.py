@@ -21,6 +21,7 @@ from ..failure import Fatal, Stopped, stop_asked
 from ..progress import Progress
 from ..run import EncodingRecord, Run, ran_with
 from ..run.base_model import pretrained_of
+from ..run.prompts import prompts_of
 from ..run.tensors import state_bytes
 from .images import Images
 from .texts import texts_of
@@ -78,6 +79,7 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     base = family_of(config, pretrained).base(dataset.channels, dataset.resolution)
 
     # What is encoded: each distinct text, and each training image in each variant
+    prompts_of(run, config)  # where there is none, it is said now, not after all training
     texts, images = texts_of(config, dataset, lambda: vocabulary(pretrained)), Images(config, dataset)
     if index == 0 and texts.without:
         progress.note(f"{texts.without} of {len(images)} training images have no caption: they train without one")
