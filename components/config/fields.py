@@ -312,7 +312,7 @@ class TAA(Section):
     """A sample is flagged when its loss is below augment_below times the memory bank; above 1/skip_ratio."""
     augmentations: Annotated[tuple[AugmentationKind, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("shift",)
     """Which augmentations are drawn from, each kind as likely as the other. Of the image: horizontal_flip, shift,
-    randaugment; of the caption (latents): other_caption (one of several), repeat_word, replace_words."""
+    randaugment; of the caption (latents): other_caption (than the first), repeat_word, replace_words."""
     shift_pixels: Annotated[int, Field(ge=1, le=16)] = 1
     """Largest shift along each axis, in pixels; the edge is repeated into the gap."""
     augment_conditioning: bool = True
@@ -520,6 +520,11 @@ class Method(Section):
                 raise ValueError(
                     "taa.augmentations: horizontal_flip is already applied to every image by train.horizontal_flip: "
                     "leave it out of one of the two"
+                )
+            if self.train.captions == "random" and "other_caption" in self.taa.augmentations:
+                raise ValueError(
+                    "taa.augmentations: other_caption is already what every visit has with train.captions random: "
+                    "set train.captions=first, or leave it out"
                 )
         if self.sample.steps > self.noise.timesteps:
             raise ValueError(

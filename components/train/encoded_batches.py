@@ -176,17 +176,21 @@ class EncodedBatches:
             if name not in CAPTION_KINDS:
                 image[mine] = self._first[name] + (which[mine] * self._numbers[name]).long()
                 continue
-            condition[mine] = 1 + next(c for c, one in enumerate(self._listed) if one.kind == name)
-            if name == "other_caption":
-                text[mine] = encoded.caption_text[(start + any_of)[mine]]
+            if name == "other_caption":  # than the first, where there is one
+                mine &= numbers > 1
+                other = 1 + (caption * (numbers - 1)).long()
+                text[mine] = encoded.caption_text[(start + other)[mine]]
             else:
                 rewritten = encoded.variant_text[mine, self._rewritten.index(name)]
                 number = (which[mine] * rewritten.shape[1]).long()
                 text[mine] = rewritten.gather(1, number[:, None])[:, 0]
+            condition[mine] = 1 + next(c for c, one in enumerate(self._listed) if one.kind == name)
+        dropped = left_out < config.train.caption_dropout
+        condition[dropped] = 0  # there is no caption that was augmented
         variant = image * self._flips + (flip < 0.5).long() * (self._flips - 1)
         position = torch.arange(count)
         of_image = encoded.condition[position, variant]
         self._condition = torch.where(image > 0, of_image, condition)
         self._latent = position * encoded.condition.shape[1] + variant
         # the places of texts are sorted by number, and the empty one's is 0
-        self._text = torch.where(left_out < config.train.caption_dropout, _NO_CAPTION, text)
+        self._text = torch.where(dropped, _NO_CAPTION, text)
