@@ -105,7 +105,9 @@ def read_all(config: RunConfig) -> None:
             id="Flux",
         ),
         pytest.param(of_class("StableDiffusion3Pipeline"), "a StableDiffusion3Pipeline cannot be", id="SD3"),
-        pytest.param(of_class("DDPMPipeline"), "a DDPMPipeline is not text-to-image: set model.family=pixels", id="pixels"),
+        pytest.param(
+            of_class("DDPMPipeline"), "a DDPMPipeline is not text-to-image: set model.family=pixels", id="pixels"
+        ),
         pytest.param(without("vae"), "it has no vae/", id="no VAE"),
         pytest.param(without("unet"), "it has no unet/", id="no UNet"),
         pytest.param(without("text_encoder"), "it has no text_encoder/", id="no text encoder"),
@@ -141,9 +143,7 @@ def test_a_folder_that_cannot_be_trained_is_refused_by_the_plan(spoil: Spoil, sa
         pytest.param(
             lacking("text_encoder/model.safetensors"), "text_encoder/: its weights lack", id="text encoder lacks"
         ),
-        pytest.param(
-            lambda b: (b / "unet/config.json").write_text("{"), "unet/config.json: not JSON", id="not JSON"
-        ),
+        pytest.param(lambda b: (b / "unet/config.json").write_text("{"), "unet/config.json: not JSON", id="not JSON"),
         pytest.param(lambda b: (b / "vae/config.json").write_text("[]"), "vae/config.json: not an object", id="a list"),
         pytest.param(
             lambda b: edit(b / "unet/config.json", in_channels=9), "an inpainting or depth model", id="nine channels"

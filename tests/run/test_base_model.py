@@ -100,7 +100,9 @@ def test_a_base_that_was_changed_after_the_plan_is_refused_by_steps(copied: Path
     other[-1] ^= 1
     (copied / WEIGHTS).write_bytes(other)
     sha = hashlib.sha256(other).hexdigest()
-    with pytest.raises(Fatal, match=f"^model.pretrained: {copied}: {WEIGHTS} holds something else .*SHA-256 {sha[:16]}"):
+    with pytest.raises(
+        Fatal, match=f"^model.pretrained: {copied}: {WEIGHTS} holds something else .*SHA-256 {sha[:16]}"
+    ):
         initialize(run, Silent())
     with pytest.raises(Fatal, match=r"exists with another method: model.pretrained: was a file with SHA-256"):
         plan(run, config)
