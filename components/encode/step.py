@@ -79,8 +79,8 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     base = family_of(config, pretrained).base(dataset.channels, dataset.resolution)
 
     # What is encoded: each distinct text, and each training image in each variant
-    prompts_of(run, config)  # where there is none, it is said now, not after all training
     texts, images = texts_of(config, dataset, lambda: vocabulary(pretrained)), Images(config, dataset)
+    prompts_of(run, config)  # where there is none, it is said now, not after all training
     if index == 0 and texts.without:
         progress.note(f"{texts.without} of {len(images)} training images have no caption: they train without one")
     common = {"form": _FORM, "device": device_name(device) or "cpu", "precision": config.encode.precision}

@@ -84,6 +84,11 @@ def read_all(config: RunConfig) -> None:
     family.initial(base, 0)
 
 
+def initial(config: RunConfig, channels: int = 3, resolution: int = 16) -> dict[str, torch.Tensor]:
+    family = family_of(config, BaseModel(config, base_digests(config)))
+    return family.initial(family.base(channels, resolution), 0)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -183,8 +188,7 @@ def test_settings_that_the_base_model_does_not_fit_name_their_field(
 ) -> None:
     config = captioned(*settings)
     with pytest.raises(Fatal, match=f"^{says}"):
-        family = family_of(config, BaseModel(config, base_digests(config)))
-        family.initial(family.base(channels, resolution), 0)
+        initial(config, channels, resolution)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +225,7 @@ def test_commands_say_it_in_one_line_with_exit_status_2(
 
 
 def unet_of(base: Path) -> dict[str, torch.Tensor]:
-    config = captioned(f"model.pretrained={base}", "taa.enabled=false")
-    family = family_of(config, BaseModel(config, base_digests(config)))
-    return family.initial(family.base(3, 16), 0)
+    return initial(captioned(f"model.pretrained={base}", "taa.enabled=false"))
 
 
 def test_a_base_in_half_precision_alone_is_taken_in_float32(tmp_path: Path) -> None:
