@@ -227,7 +227,7 @@ def test_prompts_that_would_be_missed_after_training_are_missed_before_it(tmp_pa
     for row in dataset.held_out_rows.tolist():
         (source / dataset.name(row)).with_suffix(".txt").unlink()
     config = captioned(f"data.source={source}", "sample.prompts=held_out")
-    with pytest.raises(Fatal, match="^sample.prompts: held_out: none of the held-out images has a caption"):
+    with pytest.raises(Fatal, match=r"^sample.prompts: held_out: none of the held-out images has a caption"):
         encoded(tmp_path / "root", "a", config)
 
 
