@@ -10,6 +10,8 @@ from ..failure import Fatal
 from ..method.streams import generator_of
 
 _A, _B = ".lora_A.", ".lora_B."
+_LEAST = 0.1
+"""Smallest singular value of a change of factors, as a share of its largest, so that no part of a factor dies."""
 
 
 def is_adapter(name: str) -> bool:
@@ -108,11 +110,14 @@ def average_products(
             u = torch.cat([u, u.new_zeros(len(u), rank - u.shape[1])], 1)
             v = torch.cat([v, v.new_zeros(rank - len(v), v.shape[1])])
         kept = torch.cat([values[:rank], values.new_zeros(max(0, rank - len(values)))])
-        signs = torch.sign(u[u.abs().argmax(dim=0), torch.arange(rank)])  # a decomposition is free in them
-        signs[signs == 0] = 1
+        # any (B M^-1, M A) is as good: the one whose A is nearest to the mean of the proxies' A, so that moments and
+        # moving averages, which go on from round to round factor by factor, still belong to the factors
+        mean_a = torch.stack([a.reshape(rank, -1) * (n / total) for (_, a), n in zip(pairs, samples, strict=True)])
+        x, d, y = torch.linalg.svd(mean_a.sum(0) @ v.T)
+        d = d.clamp(min=_LEAST * float(d.max()) or 1.0)
         dtype = proxies[0][name].dtype
-        found[name.replace(_A, _B)] = (u * signs * kept.sqrt()).reshape(shape_b).to(dtype)
-        found[name] = (kept.sqrt()[:, None] * signs[:, None] * v).reshape(shape_a).to(dtype)
+        found[name.replace(_A, _B)] = ((u * kept) @ (y.T / d) @ x.T).reshape(shape_b).to(dtype)
+        found[name] = (x * d @ y @ v).reshape(shape_a).to(dtype)
         cut += float((values[rank:] ** 2).sum())
         whole += float((values**2).sum())
     return found, (cut / whole) ** 0.5 if whole else 0.0
