@@ -9,6 +9,7 @@ from PIL import Image
 
 from unecho.components.config import RunConfig, resolve
 from unecho.components.diffusion.random_tiny import Kind, save_random_tiny
+from unecho.components.store import open_store
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven")
 COUNT = 40
@@ -35,6 +36,15 @@ def _tiny(kind: Kind) -> Path:
 def tiny_base(kind: Kind = "sd") -> Path:
     """A pipeline of random weights that no test changes."""
     return _tiny(kind)
+
+
+def put_base(root: str) -> str:
+    """A copy of the base model below a root in S3; its address."""
+    store = open_store(f"{root}/base")
+    for file in sorted(tiny_base().rglob("*")):
+        if file.is_file():
+            store.put(file.relative_to(tiny_base()).as_posix(), file.read_bytes())
+    return f"{root}/base"
 
 
 @cache

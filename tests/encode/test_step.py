@@ -19,6 +19,7 @@ from unecho.components.failure import Fatal
 from unecho.components.plan.step import plan
 from unecho.components.progress import Silent
 from unecho.components.run import EncodingRecord, Run
+from unecho.components.run.gc import Manifests, leftovers
 from unecho.components.run.tensors import load_state
 from unecho.components.steps import run_step
 
@@ -239,3 +240,13 @@ def test_grey_images_are_refused_by_a_vae_of_colours(tmp_path: Path) -> None:
         encoded(tmp_path / "root", "a", config)
     coloured = captioned(f"data.source={source}")
     assert len(encoded(tmp_path / "root", "b", coloured)) == 1, "three equal channels are encoded"
+
+
+def test_gc_takes_blocks_that_no_manifest_names_and_leaves_those_that_runs_share(tmp_path: Path) -> None:
+    run = prepared(tmp_path, "a", captioned())
+    record = encode(run, 0, Silent())
+    assert not leftovers(Manifests(run.store).read(), float("inf"))
+    run.store.delete([run.key(EncodingRecord, 0), f"encodings/{record.latents_key}/latents/0.json"])
+    found = {one.stat.key for one in leftovers(Manifests(run.store).read(), float("inf"))}
+    index = record.objects["index.safetensors"].key
+    assert found == {record.latents[0].object.key, index}, "the texts' block is there for another run"

@@ -16,8 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.captioned import captioned, tiny_base
-from tests.run.test_base_model import put_base
+from tests.captioned import captioned, put_base, tiny_base
 from tests.runs import fingerprint, finish, start
 from unecho.components.config import RunConfig
 from unecho.components.diffusion.sampling import image_generator

@@ -10,7 +10,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from tests.captioned import captioned, tiny_base
+from tests.captioned import captioned, put_base, tiny_base
 from tests.services import s3 as service
 from unecho.components.config import RunConfig
 from unecho.components.diffusion import family_of
@@ -24,15 +24,6 @@ from unecho.components.steps import run_step
 from unecho.components.store import open_store
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-
-
-def put_base(root: str) -> str:
-    """A copy of the base model below a root in S3; its address."""
-    store = open_store(f"{root}/base")
-    for file in sorted(tiny_base().rglob("*")):
-        if file.is_file():
-            store.put(file.relative_to(tiny_base()).as_posix(), file.read_bytes())
-    return f"{root}/base"
 
 
 @pytest.fixture
