@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .family import Base, Family
 
-_NOTES = {"_name_or_path", "name_or_path"}
+_NOTES = {"_name_or_path", "name_or_path", "local_files_only"}
 
 
 def release_files(family: Family, base: Base, weights: Mapping[str, Tensor], folder: Path) -> dict[str, Path]:
@@ -28,7 +28,7 @@ def folder_files(folder: Path) -> dict[str, Path]:
 
 
 def _remove_paths(path: Path) -> None:
-    """The libraries note the folder that a config came from, which is nobody's business."""
+    """The libraries note where a config came from and how it was asked for, which is nobody's business."""
     content: Mapping[str, Any] = json.loads(path.read_text())
     if isinstance(content, dict) and content.keys() & _NOTES:
         path.write_text(json.dumps({k: v for k, v in content.items() if k not in _NOTES}, indent=2) + "\n")
