@@ -57,11 +57,12 @@ class StreamedRows:
 
     def take(self, places: Tensor) -> Tensor:
         key = places.numpy().tobytes()
-        while self._coming:
+        if not any(expected == key for expected, _ in self._coming):  # what is on its way is still wanted
+            return self._read(places).to(self._device, non_blocking=True)
+        while True:
             expected, future = self._coming.popleft()
             if expected == key:
                 return future.result().to(self._device, non_blocking=True)
-        return self._read(places).to(self._device, non_blocking=True)
 
     def _read(self, places: Tensor) -> Tensor:
         rows = self._read_rows(self._numbers[places.numpy()])
