@@ -299,6 +299,8 @@ class MSR(Section):
     """Share of the training samples that moves, those with the highest skip rate."""
     start_round: Annotated[int, Field(ge=0)] = 0
     """First round after which samples move."""
+    every: Positive = 1
+    """Samples move after every so-many-th round from then on, by their visits and skips in as many rounds."""
     destination: Literal["spread", "ring"] = "spread"
     """`spread`: a shard's movers go to all other shards; `ring`: all to the next one, the authors' way."""
 

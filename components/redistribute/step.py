@@ -29,12 +29,14 @@ def redistribute(run: Run, round: int, progress: Progress) -> Assignment:
     tensors = load_state(run.store, run.load(Assignment, round).objects["assignment.safetensors"])
     shard, augment_next = tensors["shard"].numpy(), tensors["augment_next"].numpy()
     visits, skips = np.zeros(len(shard), np.int64), np.zeros(len(shard), np.int64)
-    for k in range(config.iet.shards):
-        proxy = run.load(ProxyRecord, round, k)
-        statistics = load_state(run.store, proxy.objects["statistics.safetensors"])
-        rows = statistics["sample"].numpy()
-        visits[rows], skips[rows] = statistics["visits"].numpy(), statistics["skips"].numpy()
-        augment_next[rows] = statistics["augment_next"].numpy()
+    for counted in range(max(0, round + 1 - config.msr.every), round + 1):  # the rounds since samples moved
+        for k in range(config.iet.shards):
+            proxy = run.load(ProxyRecord, counted, k)
+            statistics = load_state(run.store, proxy.objects["statistics.safetensors"])
+            rows = statistics["sample"].numpy()
+            visits[rows] += statistics["visits"].numpy()
+            skips[rows] += statistics["skips"].numpy()
+            augment_next[rows] = statistics["augment_next"].numpy()
     after = _moved(config, round, shard, visits, skips)
     new = {"shard": torch.from_numpy(after), "augment_next": torch.from_numpy(augment_next)}
     name = "assignment.safetensors"
@@ -55,8 +57,9 @@ def _moved(
     visits: np.ndarray[tuple[int], np.dtype[np.int64]],
     skips: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    """The shards of the next round; nothing moves without MSR and before its first round."""
-    if not config.msr.enabled or round < config.msr.start_round:
+    """The shards of the next round; nothing moves without MSR, before its first round and between its rounds."""
+    since_first = round - config.msr.start_round
+    if not config.msr.enabled or since_first < 0 or since_first % config.msr.every:
         return shard
     rows = np.flatnonzero(shard >= 0)
     after = shard.copy()
