@@ -66,6 +66,7 @@ def total(round: int, proxies: Sequence[RoundFigures]) -> RoundFigures:
         visits=visits,
         skips=sum(p.skips for p in proxies),
         augmented=sum(p.augmented for p in proxies),
+        lost=sum(p.lost for p in proxies),
         steps=sum(p.steps for p in proxies),
         loss=sum(p.loss * p.visits for p in proxies) / max(visits, 1),
     )

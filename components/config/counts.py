@@ -16,13 +16,13 @@ def batch_size(config: RunConfig, samples: int) -> int:
 
 
 def steps_per_epoch(config: RunConfig, samples: int) -> int:
-    """Optimizer steps that one pass over a shard of `samples` takes."""
+    """Batches that one pass over a shard of `samples` takes."""
     batch = batch_size(config, samples)
     return samples // batch if config.train.drop_last else -(-samples // batch)
 
 
 def steps_per_round(config: RunConfig, samples: int) -> int:
-    """Optimizer steps of a proxy in one round."""
+    """Batches of a proxy in one round: its optimizer steps, at most so many where train.gate is samples."""
     return config.iet.local_steps or (config.iet.local_epochs or 0) * steps_per_epoch(config, samples)
 
 

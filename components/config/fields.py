@@ -201,7 +201,11 @@ class IET(Section):
     local_epochs: Positive | None = None
     """Passes of a proxy over its shard in one round; 100 when neither this nor local_steps is given."""
     local_steps: Positive | None = None
-    """Optimizer steps of a proxy in one round, instead of local_epochs; every round begins an epoch."""
+    """Optimizer steps of a proxy in one round, instead of local_epochs; every round begins an epoch. Batches that it
+    scores, where train.gate is samples."""
+    average_every: Positive = 1
+    """Proxies begin with the average after every so-many-th round; in between each goes on from its own weights. What
+    is previewed, sampled and released is always the average."""
 
     @model_validator(mode="before")
     @classmethod
@@ -234,6 +238,8 @@ class Train(Section):
     """Decoupled weight decay (adamw only)."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Linear warm-up over so many of the shard slot's epochs, counted over all rounds."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Linear warm-up over so many of the shard slot's optimizer steps, instead of warmup_epochs."""
     decay: Literal["constant", "cosine"] = "constant"
     """After the warm-up: keep the learning rate, or let it fall to zero at the last planned step."""
     grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
@@ -257,6 +263,9 @@ class Train(Section):
     """A batch is passed through the network in so many parts whose gradients add up: less memory, the same step."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network's forward pass (autocast for bfloat16). Weights and optimizer stay float32."""
+    gate: Literal["pairs", "samples"] = "pairs"
+    """What AGC lets through. `pairs`: the (sample, timestep) pair whose loss was looked at is trained. `samples`: the
+    sample, anew and augmented, at another timestep, out of a queue: the authors' way (latents)."""
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -270,6 +279,10 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.warmup_epochs and self.warmup_steps:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs:g} beside warmup_steps {self.warmup_steps}: give one of the two"
+            )
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError(f"weight_decay: {self.weight_decay} needs optimizer adamw, not {self.optimizer}")
         if self.gradient_accumulation_steps > self.batch_size:
@@ -311,7 +324,8 @@ class TAA(Section):
     enabled: bool = True
     """Augment flagged samples at their next visit."""
     augment_below: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """A sample is flagged when its loss is below augment_below times the memory bank; above 1/skip_ratio."""
+    """A sample is flagged when its loss is below augment_below times the memory bank; above 1/skip_ratio. Where
+    train.gate is samples, all that train are augmented, whatever this says."""
     augmentations: Annotated[tuple[AugmentationKind, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("shift",)
     """Which augmentations are drawn from, each kind as likely as the other. Of the image: horizontal_flip, shift,
     randaugment; of the caption (latents): other_caption (than the first), repeat_word, replace_words."""
@@ -326,7 +340,8 @@ class Encode(Section):
 
     variants: Annotated[int, Field(ge=1, le=64)] = 4
     """Encoded variants a sample of each augmentation that draws something (shift, randaugment, a caption's): what a
-    flagged visit is drawn from, without the VAE."""
+    flagged visit is drawn from, without the VAE. Of randaugment as many at each of its six strengths, where train.gate
+    is samples."""
     batch_size: Positive = 16
     """Images or captions encoded at once: part of the method, since sums depend on it."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -553,11 +568,13 @@ class Method(Section):
                     "model.pretrained: needed by model.family latents: name the text-to-image pipeline to fine-tune"
                 )
             return
+            self._check_gate()
         captions = [kind for kind in self.taa.augmentations if kind in CAPTION_KINDS]
         latents_only = {
             "lora.enabled": self.lora.enabled,
             "train.caption_dropout": self.train.caption_dropout,
             "sample.prompts": self.sample.prompts if self.sample.prompts != "training" else None,
+            "train.gate": self.train.gate if self.train.gate != "pairs" else None,
             "sample.sampler": self.sample.sampler if self.sample.sampler == "base" else None,
             "model.unet_sha256": self.model.unet_sha256,
             "taa.augmentations": ",".join(captions) if self.taa.enabled else None,
@@ -567,6 +584,21 @@ class Method(Section):
                 shown = str(value).lower() if isinstance(value, bool) else value
                 raise ValueError(f"{field}: {shown} is for model.family latents, not {self.model.family}")
 
+
+    def _check_gate(self) -> None:
+        """The samples' gate augments whatever it lets through, by RandAugment: 'none' would never be trained."""
+        if self.train.gate == "pairs" or not self.taa.enabled:
+            return
+        if self.taa.augmentations != ("randaugment",):
+            raise ValueError(
+                f"taa.augmentations: {','.join(self.taa.augmentations)}, but train.gate samples augments by "
+                "randaugment alone: set taa.augmentations=randaugment, or taa.enabled=false"
+            )
+        if self.taa.augment_conditioning:
+            raise ValueError(
+                "taa.augment_conditioning: true, but train.gate samples augments all that trains, so that 'none' would "
+                "never be: set taa.augment_conditioning=false, or train.gate=pairs"
+            )
 
 class RunConfig(Method):
     """Method, and what may change from try to try."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..data import Dataset
-from ..method.augment import augmentations, flip_and_shift, image_variants, randaugment, variant_condition
+from ..method.augment import MAGNITUDE, augmentations, flip_and_shift, image_variants, randaugment, variant_condition
 from ..method.streams import seed_of
 
 
@@ -20,6 +20,10 @@ class Images:
         self._dataset, self._listed = dataset, augmentations(config.taa)
         self._variants = image_variants(config)
         self.variants = len(self._variants)
+        self._randaugmented: dict[int, list[int]] = {}
+        for place, variant in enumerate(self._variants):
+            if variant.kind == "randaugment":
+                self._randaugmented.setdefault(variant.magnitude, []).append(place)
 
     def __len__(self) -> int:
         """Training samples."""
@@ -27,7 +31,7 @@ class Images:
 
     def names(self) -> list[str]:
         """The variants, a name each."""
-        return [f"{one.kind} {one.number}{' flipped' if one.flip else ''}" for one in self._variants]
+        return [str(one) for one in self._variants]
 
     def conditions(self) -> Tensor:
         """The augmentation that each variant of each sample had, by number; int64 [n, V]."""
@@ -46,13 +50,10 @@ class Images:
     def _of_sample(self, image: Tensor, row: int) -> Tensor:
         had = [None if c == 0 else self._listed[c - 1] for c in self._conditions(row)]
         images = image.expand(self.variants, *image.shape)
-        seeds = {
-            place: seed_of("encoded randaugment", row, variant.number)
-            for place, variant in enumerate(self._variants)
-            if variant.kind == "randaugment"
-        }
-        if seeds:
-            images = randaugment(images, seeds)
+        for magnitude, places in self._randaugmented.items():
+            purpose = "encoded randaugment" + ("" if magnitude == MAGNITUDE else f" of magnitude {magnitude}")
+            seeds = {place: seed_of(purpose, row, self._variants[place].number) for place in places}
+            images = randaugment(images, seeds, magnitude)
         flip = [variant.flip ^ (one is not None and one.flip) for variant, one in zip(self._variants, had, strict=True)]
         down, right = ([0 if one is None else getattr(one, axis) for one in had] for axis in ("down", "right"))
         return flip_and_shift(images, torch.tensor(flip), torch.tensor(down), torch.tensor(right))

@@ -1,7 +1,8 @@
 """Threshold-aware augmentation: when a sample is flagged, how it is augmented, which number the network is told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -9,6 +10,11 @@ from torch import Tensor
 from ..config import RunConfig
 from ..config.fields import CAPTION_KINDS, TAA
 from .streams import begin_default, seed_of
+
+MAGNITUDE: Final = 9
+"""Of RandAugment, torchvision's default."""
+STRONGEST: Final = 5
+"""Largest magnitude of RandAugment where its strength goes by the margin."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +53,36 @@ class Variant:
 
     Attributes:
         kind: of the augmentation, "none" for the image as it is.
-        number: which one of the kind, from 0.
+        number: which one of the kind and magnitude, from 0.
         flip: whether it is mirrored besides, `train.horizontal_flip` being on.
+        magnitude: of RandAugment.
     """
 
     kind: str
     number: int = 0
     flip: bool = False
+    magnitude: int = MAGNITUDE
+
+    def __str__(self) -> str:
+        strength = "" if self.magnitude == MAGNITUDE else f" of magnitude {self.magnitude}"
+        return f"{self.kind}{strength} {self.number}{' flipped' if self.flip else ''}"
 
 
 def image_variants(config: RunConfig) -> list[Variant]:
     """All that a sample's image is encoded as: plain, then each kind's; with flips, each one and its mirror image.
 
-    A kind that draws something has `encode.variants` of them.
+    A kind that draws something has `encode.variants` of them, RandAugment at each strength that it may have.
     """
     kinds = [kind for kind in dict.fromkeys(config.taa.augmentations) if kind not in CAPTION_KINDS]
     listed = [Variant("none")]
     for kind in kinds if config.taa.enabled else ():
         times = 1 if kind == "horizontal_flip" else config.encode.variants
-        listed += [Variant(kind, number) for number in range(times)]
+        by_margin = kind == "randaugment" and config.train.gate == "samples"
+        magnitudes = range(STRONGEST + 1) if by_margin else (MAGNITUDE,)
+        listed += [Variant(kind, number, magnitude=m) for m in magnitudes for number in range(times)]
     if not config.train.horizontal_flip:
         return listed
-    return [Variant(one.kind, one.number, flip) for one in listed for flip in (False, True)]
+    return [replace(one, flip=flip) for one in listed for flip in (False, True)]
 
 
 def rewritten_kinds(config: RunConfig) -> list[str]:
@@ -150,6 +164,23 @@ def is_flagged(loss: Tensor, bank: Tensor, augment_below: float) -> Tensor:
     return loss < augment_below * bank
 
 
+def magnitude_by_margin(loss: Tensor, bank: Tensor, skip_ratio: float) -> int:
+    """RandAugment's magnitude of what a scored batch lets through: int(5 s), from 0 to 5.
+
+    s is the mean over the batch of exp(-5 |skip_ratio * loss_i - m_i| / m_i): 1 where all losses stand just where
+    samples are skipped, 0 far from it. Where m_i is 0 no margin is known yet, and the sample adds 0. Waits for the
+    device. Source: the code of the authors of arXiv 2502.09434.
+
+    Args:
+        loss: float32 [B].
+        bank: m[t_i] as it was before this batch, float32 [B].
+    """
+    known = bank > 0
+    margin = (skip_ratio * loss - bank).abs() / torch.where(known, bank, 1.0)
+    strength = torch.where(known, torch.exp(-5 * margin), 0.0).mean()
+    return int(STRONGEST * strength.nan_to_num(0.0).item())  # of a loss that is no number, the run tells by itself
+
+
 def flip_and_shift(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Mirror left to right where `flip`, then shift by whole pixels, repeating the edge into the gap.
 
@@ -167,8 +198,8 @@ def flip_and_shift(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) ->
     return moved.permute(0, 3, 1, 2).contiguous()
 
 
-def randaugment(images: Tensor, seeds: Mapping[int, int]) -> Tensor:
-    """Apply torchvision's RandAugment (two operations of magnitude 9) to some images of a batch.
+def randaugment(images: Tensor, seeds: Mapping[int, int], magnitude: int = MAGNITUDE) -> Tensor:
+    """Apply torchvision's RandAugment (two operations) to some images of a batch.
 
     Args:
         images: uint8 [B, C, H, W], on any device.
@@ -180,7 +211,7 @@ def randaugment(images: Tensor, seeds: Mapping[int, int]) -> Tensor:
     """
     from torchvision.transforms.v2 import RandAugment  # a second to import, wanted by few runs
 
-    augment = RandAugment()
+    augment = RandAugment(num_ops=2, magnitude=magnitude)
     images = images.clone()
     for place, seed in seeds.items():
         begin_default(torch.device("cpu"), "randaugment", seed)

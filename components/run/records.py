@@ -129,11 +129,13 @@ class RoundFigures(BaseModel):
     visits: int
     """Samples seen, with repetition."""
     skips: int
-    """Visits whose loss fell below the bank / skip_ratio; their gradient was dropped if AGC is on."""
+    """Visits whose loss fell below the bank / skip_ratio; they did not train if AGC is on."""
     augmented: int
     """Visits with a threshold-aware augmentation."""
+    lost: int = 0
+    """Visits that were neither skipped nor trained: the queue of `train.gate` samples dropped them."""
     steps: int
-    """Optimizer steps, over all shards."""
+    """Optimizer steps, over all shards: as many as batches, or fewer where `train.gate` is samples."""
     loss: float
     """Mean per-sample loss over the visits."""
 

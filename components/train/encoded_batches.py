@@ -130,6 +130,10 @@ class EncodedBatches:
         self._flips = 2 if config.train.horizontal_flip else 1
         self._first = {kind: next((i for i, v in enumerate(plain) if v.kind == kind), 0) for kind in self._kinds}
         self._numbers = {kind: sum(v.kind == kind for v in plain) for kind in self._kinds}
+        self._of_magnitude = {
+            magnitude: [i for i, v in enumerate(plain) if v.kind == "randaugment" and v.magnitude == magnitude]
+            for magnitude in dict.fromkeys(v.magnitude for v in plain if v.kind == "randaugment")
+        }
 
     def at(self, step: int, augment_next: Tensor) -> PickedEncodings:
         """The batch of global step `step`.
@@ -145,29 +149,64 @@ class EncodedBatches:
             self._encoded.texts.expect(self._text[coming])
             self._expected += 1
         positions = self._order.positions(self._permutation, step)
+        return self._picked(positions, self._latent[positions], self._text[positions], self._condition[positions])
+
+    def again(self, positions: Tensor, magnitude: int | None, generator: torch.Generator) -> PickedEncodings:
+        """Samples anew, whatever the order: flips, captions and which are left out are drawn once more.
+
+        Args:
+            positions: in the shard, int64 [B], on the CPU.
+            magnitude: of the RandAugment that all of them get; None for images as they are.
+        """
+        count = len(positions)
+        which, flip, caption, left_out = torch.rand(4, count, generator=generator, dtype=torch.float64)
+        image = torch.zeros(count, dtype=torch.int64)
+        if magnitude is not None:
+            variants = torch.tensor(self._of_magnitude[magnitude])
+            image = variants[(which * len(variants)).long()]
+        variant = self._variant(image, flip)
+        return self._picked(
+            positions,
+            positions * self._encoded.condition.shape[1] + variant,
+            self._text_or_none(self._captions(positions, caption), left_out),
+            self._encoded.condition[positions, variant],
+        )
+
+    def _captions(self, positions: Tensor, drawn: Tensor) -> Tensor:
+        """A text of each sample: its first caption or any, as `train.captions` says."""
+        if self._config.train.captions == "first":
+            return self._encoded.caption_text[self._encoded.caption_start[positions]]
+        start, stop = (self._encoded.caption_start[positions + more] for more in (0, 1))
+        return self._encoded.caption_text[start + (drawn * (stop - start)).long()]
+
+    def _text_or_none(self, text: Tensor, left_out: Tensor) -> Tensor:
+        # the places of texts are sorted by number, and the empty one's is 0
+        return torch.where(left_out < self._config.train.caption_dropout, _NO_CAPTION, text)
+
+    def _variant(self, image: Tensor, flip: Tensor) -> Tensor:
+        """The variant by its number among those without flips, mirrored where that is drawn."""
+        return image * self._flips + (flip < 0.5).long() * (self._flips - 1)
+
+    def _picked(self, positions: Tensor, latent: Tensor, text: Tensor, condition: Tensor) -> PickedEncodings:
         return PickedEncodings(
             positions.to(self._device, non_blocking=True),
-            self._encoded.latents.take(self._latent[positions]),
-            self._encoded.texts.take(self._text[positions]),
-            self._condition[positions].to(self._device, non_blocking=True),
+            self._encoded.latents.take(latent),
+            self._encoded.texts.take(text),
+            condition.to(self._device, non_blocking=True),
             self._family,
         )
 
     def _begin(self, epoch: int, step: int, flagged: Tensor) -> None:
         """Draw what each sample of the shard is seen as in this epoch."""
-        config, encoded = self._config, self._encoded
+        encoded = self._encoded
         self._epoch, self._expected = epoch, step
         self._permutation = self._order.permutation(epoch)
         count, generator = len(self._permutation), self._order.generator(epoch, "visit")
         kind = torch.randint(max(1, len(self._kinds)), (count,), generator=generator)
         which, flip, caption, left_out = torch.rand(4, count, generator=generator, dtype=torch.float64)
 
-        # the caption: the first one or any, unless it is left out
-        start = encoded.caption_start[:-1]
-        numbers = encoded.caption_start[1:] - start
-        any_of = (caption * numbers).long()
-        first = torch.zeros_like(any_of) if config.train.captions == "first" else any_of
-        text = encoded.caption_text[start + first]
+        position = torch.arange(count)
+        text = self._captions(position, caption)
 
         # the augmentation of those that are flagged
         image, condition = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
@@ -177,20 +216,19 @@ class EncodedBatches:
                 image[mine] = self._first[name] + (which[mine] * self._numbers[name]).long()
                 continue
             if name == "other_caption":  # than the first, where there is one
-                mine &= numbers > 1
-                other = 1 + (caption * (numbers - 1)).long()
-                text[mine] = encoded.caption_text[(start + other)[mine]]
+                start, stop = encoded.caption_start[:-1], encoded.caption_start[1:]
+                mine &= stop - start > 1
+                other = start + 1 + (caption * (stop - start - 1)).long()
+                text[mine] = encoded.caption_text[other[mine]]
             else:
                 rewritten = encoded.variant_text[mine, self._rewritten.index(name)]
                 number = (which[mine] * rewritten.shape[1]).long()
                 text[mine] = rewritten.gather(1, number[:, None])[:, 0]
             condition[mine] = 1 + next(c for c, one in enumerate(self._listed) if one.kind == name)
-        dropped = left_out < config.train.caption_dropout
+        dropped = left_out < self._config.train.caption_dropout
         condition[dropped] = 0  # there is no caption that was augmented
-        variant = image * self._flips + (flip < 0.5).long() * (self._flips - 1)
-        position = torch.arange(count)
+        variant = self._variant(image, flip)
         of_image = encoded.condition[position, variant]
         self._condition = torch.where(image > 0, of_image, condition)
         self._latent = position * encoded.condition.shape[1] + variant
-        # the places of texts are sorted by number, and the empty one's is 0
-        self._text = torch.where(dropped, _NO_CAPTION, text)
+        self._text = self._text_or_none(text, left_out)

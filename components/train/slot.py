@@ -16,10 +16,11 @@ class Slot:
 
     Attributes:
         network: what computes; parameters: those of it that train; ema: their moving average.
-        step: optimizer steps of the slot over all rounds.
+        batches, step: batches seen and optimizer steps of the slot over all rounds; where every batch trains, the same.
         visits, skips: int32 [n_k], counted since the round began.
         augment_next: bool [n_k], samples flagged at their last visit.
-        loss_sum, augmented: sums over the round's visits.
+        loss_sum, augmented, lost: sums over the round's visits.
+        queued: samples that wait to be trained, by position in the shard, int64 on the CPU (train.gate samples).
     """
 
     def __init__(
@@ -31,11 +32,11 @@ class Slot:
         augment_next: Tensor,
         device: torch.device,
     ) -> None:
-        """Begin a round from the aggregated model; moments and bank are empty until loaded.
+        """Begin a round from these weights; moments and bank are empty until loaded.
 
         Args:
             network: what computes, its weights not yet those of the model.
-            raw, ema: the model's: all that is committed, what trains among it.
+            raw, ema: the model's, or the proxy's own: all that is committed, what trains among it.
         """
         self.network = network
         self._committed = list(raw)
@@ -50,7 +51,7 @@ class Slot:
             min_decay=0.0 if config.train.ema_warmup else config.train.ema_decay,
             foreach=True,
         )
-        self.step = 0
+        self.batches = self.step = 0
         samples = len(augment_next)
         self.bank = MemoryBank(torch.zeros(config.noise.timesteps, device=device))
         self.augment_next = augment_next.to(device)
@@ -58,7 +59,8 @@ class Slot:
         self.skips = torch.zeros(samples, dtype=torch.int32, device=device)
         exact = torch.float32 if device.type == "mps" else torch.float64
         self.loss_sum = torch.zeros((), dtype=exact, device=device)
-        self.augmented = torch.zeros((), dtype=torch.int64, device=device)
+        self.augmented, self.lost = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
+        self.queued = torch.zeros(0, dtype=torch.int64)
 
     def _take_over(self, raw: Mapping[str, Tensor]) -> None:
         """Put the model's weights into the network; what the model does not hold keeps the pretrained ones."""
@@ -87,9 +89,9 @@ class Slot:
             if isinstance(tensor, Tensor) and moment != "step"
         }
 
-    def continue_from(self, optimizer: Mapping[str, Tensor], bank: Tensor, step: int) -> None:
+    def continue_from(self, optimizer: Mapping[str, Tensor], bank: Tensor, batches: int, step: int) -> None:
         """Take over what stays with the slot from round to round."""
-        self.step = step
+        self.batches, self.step = batches, step
         self.bank.level.copy_(bank)
         if step:
             kept = moments_by_name(optimizer, self._names)
@@ -109,16 +111,21 @@ class Slot:
         tensors |= {f"ema.{name}": tensor for name, tensor in ema.items()}
         tensors |= self.optimizer_state() if self.step else {}
         tensors |= {name: getattr(self, name) for name in self._COUNTED} | {"bank": self.bank.level}
+        tensors |= {"lost": self.lost, "queued": self.queued, "step": torch.tensor(self.step)}
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
-    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Continue from a snapshot that was taken after `step` steps."""
+    def restore(self, tensors: Mapping[str, Tensor], batches: int) -> None:
+        """Continue from a snapshot that was taken after so many batches."""
         self._take_over({n.removeprefix("raw."): t for n, t in tensors.items() if n.startswith("raw.")})
         for name, average in zip(self._names, self.ema.shadow_params, strict=True):
             average.copy_(tensors[f"ema.{name}"])
         for name in self._COUNTED:
             getattr(self, name).copy_(tensors[name])
-        self.continue_from(tensors, tensors["bank"], step)
+        step = batches
+        if "queued" in tensors:  # an older snapshot is of a slot where every batch trains
+            self.queued, step = tensors["queued"].clone(), int(tensors["step"])
+            self.lost.copy_(tensors["lost"])
+        self.continue_from(tensors, tensors["bank"], batches, step)
 
     _COUNTED = ("augment_next", "visits", "skips", "loss_sum", "augmented")
 

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..config import RunConfig
 from ..config.counts import steps_per_round
 from ..diffusion import family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.family import Family
 from ..diffusion.sampling import preview_strip
 from ..failure import Fatal, Stopped, stop_asked
 from ..progress import Progress
@@ -16,8 +18,10 @@ from ..run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_w
 from ..run.base_model import pretrained_of
 from ..run.checkpoints import Checkpoints
 from ..run.prompts import prompts_of
-from ..run.tensors import load_json, load_state, state_bytes
-from .batches import shard_batches
+from ..run.tensors import load_json, load_state, sampled_weights, state_bytes
+from .batches import Batches, shard_batches
+from .encoded_batches import EncodedBatches
+from .queue import QueueTrainer
 from .slot import Slot
 from .update import Trainer
 
@@ -53,66 +57,79 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
 
         # Model r, and what stays with the slot from the round before
         model, family = run.load(ModelRecord, round), family_of(config, pretrained_of(plan))
+        before = run.load(ProxyRecord, round - 1, index) if round else None
         base = load_json(run.store, model.objects["network.json"])
-        raw = load_state(run.store, model.objects["raw.safetensors"])
-        ema = load_state(run.store, model.objects["ema.safetensors"])
+        weights = before if before is not None and round % config.iet.average_every else model
+        raw = load_state(run.store, weights.objects["raw.safetensors"])
+        ema = load_state(run.store, weights.objects["ema.safetensors"])
         preview = None
         if index == 0 and config.report.preview:  # before the network is there: one at a time on the device
-            preview = preview_strip(
-                family, config, base, ema if config.sample.weights == "ema" else raw, prompts_of(run, config), device
-            )
+            shown = ema if config.sample.weights == "ema" else raw
+            if weights is not model:
+                shown = sampled_weights(run, config, model)[1]
+            preview = preview_strip(family, config, base, shown, prompts_of(run, config), device)
+            del shown
         slot = Slot(config, family.trainable(base), raw, ema, assignment["augment_next"][rows], device)
-        if round:
-            before = run.load(ProxyRecord, round - 1, index)
+        steps = steps_per_round(config, len(rows))
+        if before is not None:
             slot.continue_from(
                 load_state(run.store, before.objects["optimizer.safetensors"]),
                 load_state(run.store, before.objects["bank.safetensors"])["bank"],
+                round * steps,
                 before.global_step,
             )
         del raw, ema
 
-        # The round's steps, and how many of them are done
-        first, last = slot.step, slot.step + steps_per_round(config, len(rows))
+        # The round's batches, and how many of them are done
+        first, last, first_step = slot.batches, slot.batches + steps, slot.step
         if newest := checkpoints.newest(progress.note):
             slot.restore(newest[1], newest[0])
-            progress.note(f"round {round} shard {index}: goes on from step {slot.step - first} of {last - first}")
+            progress.note(f"round {round} shard {index}: goes on from step {slot.batches - first} of {last - first}")
 
         # Train
         with stop_asked() as asked, shard_batches(run, config, family, dataset, rows, index, device) as batches:
-            trainer = Trainer(config, family, index, slot, batches)
+            trainer = trainer_of(config, family, index, slot, batches)
             reported = time.monotonic()
-            while slot.step < last:
+            while slot.batches < last:
                 trainer.update()
-                if time.monotonic() - reported >= _REPORT_EVERY_S or slot.step == last:
+                done = slot.batches - first
+                if time.monotonic() - reported >= _REPORT_EVERY_S or slot.batches == last:
                     reported = time.monotonic()
-                    figures = _figures(slot, round, first)
-                    _check_finite(figures, run, index, slot.step - first)
-                    progress.update(
-                        slot.step - first, last - first, "steps", loss=figures.loss, skip_rate=figures.skip_rate
-                    )
+                    figures = _figures(slot, round, first_step)
+                    _check_finite(figures, run, index, done)
+                    progress.update(done, last - first, "steps", loss=figures.loss, skip_rate=figures.skip_rate)
                 if (status := asked()) is not None or checkpoints.due():
-                    figures = _figures(slot, round, first)
-                    _check_finite(figures, run, index, slot.step - first)
-                    checkpoints.write(slot.step, slot.snapshot(), figures)
+                    figures = _figures(slot, round, first_step)
+                    _check_finite(figures, run, index, done)
+                    checkpoints.write(slot.batches, slot.snapshot(), figures)
                 if status is not None:
                     checkpoints.wait()
-                    raise Stopped(status, f"round {round} shard {index}: stopped after step {slot.step - first}, kept")
+                    raise Stopped(status, f"round {round} shard {index}: stopped after step {done}, kept")
 
         # Commit
-        record = _record(run, round, index, slot, rows, first, preview, started, device)
+        record = _record(run, round, index, slot, rows, first_step, preview, started, device)
         record = run.commit(record, round, index)
         checkpoints.remove()
         return record
 
 
-def _figures(slot: Slot, round: int, first: int) -> RoundFigures:
+def trainer_of(config: RunConfig, family: Family, shard: int, slot: Slot, batches: Batches) -> Trainer:
+    """What updates a shard slot, by `train.gate`."""
+    if config.train.gate == "samples":
+        assert isinstance(batches, EncodedBatches)  # the configuration requires it
+        return QueueTrainer(config, family, shard, slot, batches)
+    return Trainer(config, family, shard, slot, batches)
+
+
+def _figures(slot: Slot, round: int, first_step: int) -> RoundFigures:
     visits = int(slot.visits.sum())
     return RoundFigures(
         round=round,
         visits=visits,
         skips=int(slot.skips.sum()),
         augmented=int(slot.augmented),
-        steps=slot.step - first,
+        lost=int(slot.lost),
+        steps=slot.step - first_step,
         loss=float(slot.loss_sum) / max(visits, 1),
     )
 
@@ -131,7 +148,7 @@ def _record(
     index: int,
     slot: Slot,
     rows: np.ndarray[Any, np.dtype[np.int64]],
-    first: int,
+    first_step: int,
     preview: bytes | None,
     started: float,
     device: torch.device,
@@ -157,7 +174,7 @@ def _record(
         shard=index,
         samples=len(rows),
         global_step=slot.step,
-        figures=_figures(slot, round, first),
+        figures=_figures(slot, round, first_step),
         objects={name: run.put(ProxyRecord, (round, index), name, data) for name, data in files.items()},
         ran_with=ran_with(started, device_name(device)),
     )

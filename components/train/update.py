@@ -1,6 +1,7 @@
 """One update of a proxy's weights, from first to last."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class Trainer:
         config, slot = self._config, self._slot
 
         # Batch: which samples, and the augmentation that each has should it be flagged
-        picked = self._batches.at(slot.step, slot.augment_next)
+        picked = self._batches.at(slot.batches, slot.augment_next)
         device = picked.samples.device
         begin_default(device, "step", config.seed, self._shard, slot.step)
 
@@ -40,17 +41,8 @@ class Trainer:
         t = torch.randint(config.noise.timesteps, (len(batch.x0),), device=device)
         noise = self._noise(batch.x0)
 
-        # Forward and backward, in as many parts as are asked for: a loss for each (sample, timestep) pair
-        slot.optimizer.zero_grad(set_to_none=True)
-        parts = min(config.train.gradient_accumulation_steps, len(t))
-        done = [
-            self._backward(*part, whole=parts == 1)
-            for part in zip(batch.split(parts), t.tensor_split(parts), noise.tensor_split(parts), strict=True)
-        ]
-        loss, skipped = (torch.cat(of_parts) for of_parts in zip(*done, strict=True))
-        if parts > 1:
-            kept = (~skipped).sum() if config.agc.enabled else len(loss)
-            torch._foreach_div_(slot.gradients(), torch.as_tensor(kept, device=device).clamp(min=1))
+        # Forward and backward: a loss for each (sample, timestep) pair; those that are skipped add no gradient (AGC)
+        loss, skipped = self._gradient(batch, t, noise, self._skipped)
 
         # Flag what comes close to being skipped (TAA), by the bank as it was before this batch; then the bank (AGC)
         if config.keeps_bank:
@@ -58,26 +50,21 @@ class Trainer:
                 if config.taa.enabled:
                     slot.augment_next[picked.samples] = is_flagged(loss, slot.bank.at(t), config.taa.augment_below)
                 slot.bank.update(t, loss)
-        if config.train.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(slot.parameters, config.train.grad_clip)
 
-        # Step at this step's learning rate
-        rate = learning_rate(config, slot.step, self._batches.steps_per_epoch, self._planned_steps)
-        for group in slot.optimizer.param_groups:
-            group["lr"] = rate
-        slot.optimizer.step()
-
-        # Moving average of the weights; its warm-up goes by the slot's steps, those of before a resume included
-        slot.ema.optimization_step = slot.step
-        slot.ema.step(slot.parameters)
+        # Step, by the gradient and the learning rate; the moving average
+        self._step()
 
         # Counts
-        with torch.no_grad():
-            slot.step += 1
-            slot.visits[picked.samples] += 1
-            slot.skips[picked.samples] += skipped.int()
-            slot.loss_sum += loss.sum()
-            slot.augmented += flagged.sum()
+        self._count(picked.samples, loss, skipped)
+        slot.augmented += flagged.sum()
+
+    def _count(self, samples: Tensor, loss: Tensor, skipped: Tensor) -> None:
+        """A batch has been seen."""
+        slot = self._slot
+        slot.batches += 1
+        slot.visits[samples] += 1
+        slot.skips[samples] += skipped.int()
+        slot.loss_sum += loss.sum()
 
     def _noise(self, x0: Tensor) -> Tensor:
         noise = torch.randn_like(x0)
@@ -85,29 +72,75 @@ class Trainer:
             noise += offset * torch.randn(*x0.shape[:2], *[1] * (x0.ndim - 2), device=x0.device)
         return noise
 
-    def _backward(self, batch: Batch, t: Tensor, noise: Tensor, *, whole: bool) -> tuple[Tensor, Tensor]:
-        """Add to the gradient; samples whose loss is abnormally low add nothing (AGC).
+    @torch.no_grad()
+    def _skipped(self, loss: Tensor, t: Tensor) -> Tensor:
+        """Which losses are abnormally low, bool [B]; none where no part reads the bank."""
+        if not self._config.keeps_bank:
+            return torch.zeros_like(loss, dtype=torch.bool)
+        return is_skipped(loss, self._slot.bank.at(t), self._config.agc.skip_ratio)
+
+    def _gradient(
+        self, batch: Batch, t: Tensor, noise: Tensor, skipped_of: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient of the batch's loss, in as many passes as are asked for.
 
         Without AGC skips are counted (MSR reads them) and no gradient is dropped. The bank sees losses unweighted.
 
         Args:
-            whole: whether it is all of the update's batch; the gradient of a part is that of a sum, not of a mean.
+            skipped_of: from losses and timesteps to those that are skipped.
 
         Returns:
             loss float32 [B], skipped bool [B].
         """
         config, slot = self._config, self._slot
-        loss = self._family.losses(slot.network, batch, t, noise)
-        skipped = torch.zeros(len(loss), dtype=torch.bool, device=loss.device)
-        if config.keeps_bank:
-            with torch.no_grad():
-                skipped = is_skipped(loss, slot.bank.at(t), config.agc.skip_ratio)
+        slot.optimizer.zero_grad(set_to_none=True)
+        parts = min(config.train.gradient_accumulation_steps, len(t))
+        done = [
+            self._backward(*part, skipped_of, whole=parts == 1)
+            for part in zip(batch.split(parts), t.tensor_split(parts), noise.tensor_split(parts), strict=True)
+        ]
+        loss, skipped = (torch.cat(of_parts) for of_parts in zip(*done, strict=True))
+        if parts > 1:
+            kept = (~skipped).sum() if config.agc.enabled else len(loss)
+            torch._foreach_div_(slot.gradients(), torch.as_tensor(kept, device=t.device).clamp(min=1))
+        return loss, skipped
+
+    def _backward(
+        self,
+        batch: Batch,
+        t: Tensor,
+        noise: Tensor,
+        skipped_of: Callable[[Tensor, Tensor], Tensor],
+        *,
+        whole: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Add to the gradient.
+
+        Args:
+            whole: whether it is all of the update's batch; the gradient of a part is that of a sum, not of a mean.
+        """
+        loss = self._family.losses(self._slot.network, batch, t, noise)
+        skipped = skipped_of(loss.detach(), t)
         weights = self._family.weights_of(t)
         weighted = loss if weights is None else loss * weights
-        dropped = skipped if config.agc.enabled else torch.zeros_like(skipped)
+        dropped = skipped if self._config.agc.enabled else torch.zeros_like(skipped)
         of_batch = mean_of_kept(weighted, dropped) if whole else sum_of_kept(weighted, dropped)
         of_batch.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), skipped
+
+    def _step(self) -> None:
+        """One optimizer step by the gradient that is there; schedule and moving average go by the slot's steps."""
+        config, slot = self._config, self._slot
+        if config.train.grad_clip is not None:
+            torch.nn.utils.clip_grad_norm_(slot.parameters, config.train.grad_clip)
+        rate = learning_rate(config, slot.step, self._batches.steps_per_epoch, self._planned_steps)
+        for group in slot.optimizer.param_groups:
+            group["lr"] = rate
+        slot.optimizer.step()
+        # the steps of before a resume count in the average's warm-up
+        slot.ema.optimization_step = slot.step
+        slot.ema.step(slot.parameters)
+        slot.step += 1
 
 
 def learning_rate(config: RunConfig, step: int, steps_per_epoch: int, planned_steps: int) -> float:
@@ -116,7 +149,7 @@ def learning_rate(config: RunConfig, step: int, steps_per_epoch: int, planned_st
     Args:
         planned_steps: steps of the slot over all planned rounds.
     """
-    warmup = round(config.train.warmup_epochs * steps_per_epoch)
+    warmup = config.train.warmup_steps or round(config.train.warmup_epochs * steps_per_epoch)
     if step < warmup:
         return config.train.learning_rate * (step + 1) / warmup
     if config.train.decay == "constant":

@@ -12,7 +12,15 @@ from unecho.components.diffusion.pixels import (
     initial_network,
     network_config,
 )
-from unecho.components.method.augment import Augmenter, augmentations, flip_and_shift, randaugment
+from unecho.components.method.augment import (
+    Augmenter,
+    augmentations,
+    flip_and_shift,
+    image_variants,
+    magnitude_by_margin,
+    randaugment,
+)
+from unecho.components.method.streams import begin_default
 
 
 def shifted(image: np.ndarray, flip: bool, down: int, right: int) -> np.ndarray:
@@ -100,3 +108,44 @@ def test_a_network_that_is_told_starts_as_the_one_that_is_not() -> None:
     assert not rows.any()
     assert all(torch.equal(told[name], plain[name]) for name in plain)
     assert told.keys() == plain.keys()
+
+
+def test_randaugment_has_two_operations_of_the_magnitude_asked_for() -> None:
+    """The same draws by torchvision's own class."""
+    from torchvision.transforms.v2 import RandAugment
+
+    image = torch.arange(3 * 16 * 16, dtype=torch.int64).reshape(1, 3, 16, 16).remainder(251).to(torch.uint8)
+    made = {magnitude: randaugment(image, {0: 7}, magnitude)[0] for magnitude in (1, 5, 9)}
+    for magnitude, one in made.items():
+        begin_default(torch.device("cpu"), "randaugment", 7)
+        assert torch.equal(one, RandAugment(num_ops=2, magnitude=magnitude)(image[0]))
+    assert torch.equal(randaugment(image, {0: 7})[0], made[9])
+
+
+def test_strength_goes_by_the_mean_margin_and_by_nothing_while_the_bank_is_empty() -> None:
+    """exp(-5 |1.25 loss - m| / m): 1 at loss 0.8 m, exp(-1) at loss 0.96 m or 0.64 m, next to nothing at 2 m."""
+
+    def strength(*pairs: tuple[float, float]) -> int:
+        loss, bank = torch.tensor(pairs).T
+        return magnitude_by_margin(loss, bank, 1.25)
+
+    assert strength((0.8, 1.0)) == 5
+    assert strength((0.96, 1.0)) == strength((0.64, 1.0)) == strength((1.92, 2.0)) == 1  # 5 / e is 1.84
+    assert strength((0.8, 1.0), (0.96, 1.0)) == 3  # 5 (1 + 1 / e) / 2 is 3.42
+    assert strength((2.0, 1.0)) == 0
+    assert strength((0.8, 0.0)) == 0
+    assert strength((0.8, 1.0), (0.8, 0.0)) == 2  # the empty one counts as 0
+    assert strength((float("nan"), 1.0)) == 0, "that the loss is no number is told elsewhere"
+
+
+def test_randaugment_is_encoded_at_each_strength_where_samples_are_gated() -> None:
+    def names(*settings: str) -> list[str]:
+        config = resolve("tiny-text-to-image", settings=("taa.augmentations=randaugment", *settings))
+        return [str(variant) for variant in image_variants(config)]
+
+    assert names() == ["none 0", "randaugment 0", "randaugment 1"]
+    gated = ("train.gate=samples", "taa.augment_conditioning=false")
+    strengths = [f"randaugment of magnitude {m} {number}" for m in range(6) for number in range(2)]
+    assert names(*gated) == ["none 0", *strengths]
+    flipped = names(*gated, "train.horizontal_flip=true")
+    assert flipped == [name + end for name in ["none 0", *strengths] for end in ("", " flipped")]
