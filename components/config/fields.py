@@ -480,7 +480,8 @@ class Method(Section):
     preset: str = ""
     """Name of the preset that the run started from (informative)."""
     variant: Variant = "iet-agc+"
-    """Which parts are on: default, iet, agc, iet-agc or iet-agc+; iet-agc+paper is the last with the papers' TAA."""
+    """Which parts are on: default, iet, agc, iet-agc or iet-agc+; iet-agc+paper is the last with the papers' TAA, for
+    latents with all of the authors' training loop."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, noise, redistribution and sampling."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
@@ -567,14 +568,14 @@ class Method(Section):
                 raise ValueError(
                     "model.pretrained: needed by model.family latents: name the text-to-image pipeline to fine-tune"
                 )
-            return
             self._check_gate()
+            return
         captions = [kind for kind in self.taa.augmentations if kind in CAPTION_KINDS]
         latents_only = {
             "lora.enabled": self.lora.enabled,
             "train.caption_dropout": self.train.caption_dropout,
-            "sample.prompts": self.sample.prompts if self.sample.prompts != "training" else None,
             "train.gate": self.train.gate if self.train.gate != "pairs" else None,
+            "sample.prompts": self.sample.prompts if self.sample.prompts != "training" else None,
             "sample.sampler": self.sample.sampler if self.sample.sampler == "base" else None,
             "model.unet_sha256": self.model.unet_sha256,
             "taa.augmentations": ",".join(captions) if self.taa.enabled else None,
@@ -583,7 +584,6 @@ class Method(Section):
             if value:
                 shown = str(value).lower() if isinstance(value, bool) else value
                 raise ValueError(f"{field}: {shown} is for model.family latents, not {self.model.family}")
-
 
     def _check_gate(self) -> None:
         """The samples' gate augments whatever it lets through, by RandAugment: 'none' would never be trained."""
@@ -599,6 +599,7 @@ class Method(Section):
                 "taa.augment_conditioning: true, but train.gate samples augments all that trains, so that 'none' would "
                 "never be: set taa.augment_conditioning=false, or train.gate=pairs"
             )
+
 
 class RunConfig(Method):
     """Method, and what may change from try to try."""

@@ -26,6 +26,16 @@ _PARTS: Final[dict[str, dict[str, bool]]] = {
 }
 _PAPERS_TAA: Final = {"augment_conditioning": False, "augment_below": 0.75}
 """arXiv 2502.09434, training from scratch."""
+_PAPERS_LOOP: Final[dict[str, dict[str, Any]]] = {
+    "iet": {"average_every": 2},
+    "train": {"gate": "samples"},
+    "msr": {"every": 2, "redistribute_fraction": 0.25, "destination": "ring"},
+    "taa": {"augment_conditioning": False, "augment_below": 0.88, "augmentations": ["randaugment"]},
+}
+"""Its authors' code for Stable Diffusion: half-rounds, samples being exchanged after one and proxies averaged after the
+next; and the samples' gate."""
+_ALTERNATIVES: Final = {"iet": ("local_epochs", "local_steps"), "train": ("warmup_epochs", "warmup_steps")}
+"""Fields that say the same in two units, by their section."""
 
 
 def preset_names() -> list[str]:
@@ -70,7 +80,7 @@ def resolve(
     variant = variant or given.get("variant") or base.get("variant") or "iet-agc+"
     if variant not in VARIANTS:
         raise Fatal(f"variant: '{variant}' is not one of {', '.join(VARIANTS)}")
-    tree = _layer(_apply_variant(base, variant), given)
+    tree = _layer(_apply_variant(base, variant, given), given)
     return check(tree | {"preset": preset or "", "variant": variant})
 
 
@@ -106,17 +116,43 @@ def check_as(kind: type[S], tree: dict[str, Any]) -> S:
         raise Fatal(_one_line(error, kind)) from None
 
 
-def _apply_variant(base: dict[str, Any], variant: str) -> dict[str, Any]:
+def _apply_variant(base: dict[str, Any], variant: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A preset's fields as a variant has them.
+
+    Args:
+        given: by the user; here it decides only of which family the model is, and whether rounds are the preset's.
+    """
     parts = _PARTS[variant]
     tree = merge(base, {part: {"enabled": parts[part]} for part in ("agc", "msr", "taa")})
     if variant == "iet-agc+paper":
-        tree = merge(tree, {"taa": _PAPERS_TAA})
+        latents = _field(merge(base, given), "model", "family") == "latents"
+        tree = merge(_half_rounds(tree, given), _PAPERS_LOOP) if latents else merge(tree, {"taa": _PAPERS_TAA})
     if not parts["shards"]:
         iet = dict(tree.get("iet", {}))
         if iet.get("local_steps"):  # one shard does the visits that all shards would have done
             iet["local_steps"] *= iet.get("shards", RunConfig().iet.shards)
         tree["iet"] = iet | {"shards": 1}
     return tree
+
+
+def _half_rounds(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Twice as many rounds of half the length, so that as many visits are planned as by other variants.
+
+    A user's number or length of rounds is taken as it is, beside the preset's other one; so is a length that is odd.
+    """
+    units = _ALTERNATIVES["iet"]
+    unit = next((unit for unit in units if _field(tree, "iet", unit) is not None), None)
+    rounds, length = _field(tree, "iet", "rounds"), _field(tree, "iet", unit or "")
+    own = any(_field(given, "iet", name) is not None for name in ("rounds", *units))
+    if own or unit is None or rounds is None or length % 2:
+        return tree
+    return merge(tree, {"iet": {"rounds": 2 * rounds, unit: length // 2}})
+
+
+def _field(tree: dict[str, Any], section: str, name: str) -> Any:
+    """A field of an unchecked tree, or None."""
+    fields = tree.get(section)
+    return fields.get(name) if isinstance(fields, dict) else None
 
 
 def _preset_text(name: str) -> str:
@@ -214,12 +250,13 @@ def _as_text(text: str, optional: bool) -> str | None:
 
 
 def _layer(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge, where a round's length given in one unit replaces the one given below in the other unit."""
-    iet = over.get("iet")
-    if isinstance(iet, dict) and isinstance(base.get("iet"), dict):
-        replaced = {"local_epochs": "local_steps", "local_steps": "local_epochs"}
-        drop = {other for unit, other in replaced.items() if iet.get(unit) is not None and other not in iet}
-        base = base | {"iet": {name: value for name, value in base["iet"].items() if name not in drop}}
+    """Merge, where a length given in one unit replaces the one given below in the other unit."""
+    for section, (one, other) in _ALTERNATIVES.items():
+        above = over.get(section)
+        if isinstance(above, dict) and isinstance(base.get(section), dict):
+            replaced = ((one, other), (other, one))
+            drop = {below for unit, below in replaced if above.get(unit) is not None and below not in above}
+            base = base | {section: {name: value for name, value in base[section].items() if name not in drop}}
     return merge(base, over)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from unecho.components.config import RunConfig, frozen_difference, preset_names, resolve
+from unecho.components.config.counts import planned_visits, shard_sizes
 from unecho.components.config.fields import VARIANTS, Section
 from unecho.components.failure import Fatal
 
@@ -37,8 +38,12 @@ def test_every_preset_stands_under_every_variant(preset: str, variant: str) -> N
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_the_papers_variant_has_the_papers_augmentation_whatever_the_preset_says(preset: str) -> None:
-    taa = resolve(preset, "iet-agc+paper").taa
-    assert (taa.augment_conditioning, taa.augment_below) == (False, 0.75)
+    config = resolve(preset, "iet-agc+paper")
+    taa, latents = config.taa, config.model.family == "latents"
+    assert (taa.augment_conditioning, taa.augment_below) == (False, 0.88 if latents else 0.75)
+    assert (config.train.gate, config.iet.average_every, config.msr.every) == (
+        ("samples", 2, 2) if latents else ("pairs", 1, 1)
+    )
 
 
 def test_the_paper_presets_hold_the_papers_settings() -> None:
@@ -64,6 +69,66 @@ def test_the_presets_without_paper_are_what_one_would_run_today(preset: str) -> 
     assert (c.train.ema_warmup, c.sample.weights, c.taa.augment_conditioning) == (True, "ema", True)
     assert c.msr.destination == "spread"
     assert (c.model, c.noise, c.iet, c.agc) == (paper.model, paper.noise, paper.iet, paper.agc)
+
+
+def test_stable_diffusion_is_trained_as_its_authors_did() -> None:
+    c, agc = resolve("sd21-laion10k", "iet-agc+paper"), resolve("sd21-laion10k", "iet-agc")
+    assert c.model.unet_sha256 == "1238522277c48923ff2751e238f2742c562e45643f3d50cc93d163cb30638b0c"
+    assert (c.data.resolution, c.data.resize, c.train.horizontal_flip) == (256, "crop", True)
+    assert (c.train.optimizer, c.train.learning_rate, c.train.weight_decay) == ("adamw", 2.5e-6, 1e-2)
+    assert (c.train.warmup_steps, c.train.decay, c.train.grad_clip) == (5000, "constant", 1.0)
+    assert (c.train.batch_size, c.train.precision, c.train.caption_dropout) == (8, "float32", 0)
+    assert (c.agc.skip_ratio, c.sample.weights, c.train.ema_decay) == (1.25, "raw", 0)
+    assert (c.sample.count, c.sample.prompts, c.sample.steps, c.sample.guidance_scale) == (4000, "training", 50, 7.5)
+    assert (agc.iet.shards, agc.iet.rounds, agc.iet.local_steps, agc.iet.average_every) == (4, 25, 2000, 1)
+    assert (c.iet.shards, c.iet.rounds, c.iet.local_steps, c.iet.average_every) == (4, 50, 1000, 2)
+    assert (c.msr.every, c.msr.redistribute_fraction, c.msr.destination) == (2, 0.25, "ring")
+    assert (c.train.gate, c.taa.augmentations, c.taa.augment_conditioning) == ("samples", ("randaugment",), False)
+
+
+@pytest.mark.parametrize(
+    ("preset", "samples"), [("sd21-laion10k", 9000), ("tiny-text-to-image", 96), ("text-to-image", 960)]
+)
+@pytest.mark.parametrize(
+    "settings", [(), ("iet.rounds=6",), ("iet.local_epochs=3",)], ids=["preset", "rounds", "epochs"]
+)
+def test_variants_are_planned_with_as_many_visits_half_rounds_or_not(
+    preset: str, samples: int, settings: tuple[str, ...]
+) -> None:
+    """With whole batches left over in no shard, to the visit."""
+    visits = set()
+    for variant in VARIANTS:
+        config = resolve(preset, variant, settings=(*settings, "train.drop_last=true", "train.batch_size=8"))
+        sizes = shard_sizes(config, samples - samples % 32)
+        visits.add(planned_visits(config, sizes))
+    assert len(visits) == 1
+
+
+def test_rounds_of_the_papers_loop_are_taken_as_they_are_given() -> None:
+    def rounds(*settings: str) -> tuple[int, int | None, int | None]:
+        iet = resolve("tiny-text-to-image", "iet-agc+paper", settings=settings).iet
+        return iet.rounds, iet.local_epochs, iet.local_steps
+
+    assert rounds() == (4, 1, None)  # the preset has 2 rounds of 2
+    assert rounds("iet.rounds=3") == (3, 2, None)
+    assert rounds("iet.local_steps=7") == (2, None, 7)
+    assert resolve("text-to-image", "iet-agc+paper").iet.local_epochs == 5, "an odd length is not halved"
+    assert rounds("iet.rounds=3", "iet.local_epochs=4") == (3, 4, None)
+
+
+def test_the_family_that_a_file_gives_decides_what_the_papers_variant_is(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: {family: latents, pretrained: x}\n")
+    config = resolve(None, "iet-agc+paper", file)
+    assert (config.train.gate, config.iet.rounds, config.iet.local_epochs) == ("samples", 10, 100)
+
+
+def test_a_warm_up_in_the_other_unit_replaces_the_presets(tmp_path: Path) -> None:
+    train = resolve("sd21-laion10k", settings=("train.warmup_epochs=2",)).train
+    assert (train.warmup_epochs, train.warmup_steps) == (2, 0)
+    file = tmp_path / "both.yaml"
+    file.write_text("train: {warmup_epochs: 3, warmup_steps: 4}")
+    assert wrong(file=file) == "train.warmup_epochs: 3 beside warmup_steps 4: give one of the two"
 
 
 def test_a_later_source_wins(tmp_path: Path) -> None:
@@ -181,6 +246,28 @@ def test_a_file_may_move_and_whether_it_may_come_or_go_is_method() -> None:
     assert frozen_difference(here, there) is None
     pretrained = resolve("tiny", settings=("model.pretrained=x",))
     assert frozen_difference(resolve("tiny"), pretrained) == "model.pretrained: was None, now x"
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "says"),
+    [
+        ("digits", ("train.gate=samples",), "train.gate: samples is for model.family latents, not pixels"),
+        (
+            "tiny-text-to-image",
+            ("train.gate=samples", "taa.augmentations=[shift,randaugment]"),
+            "taa.augmentations: shift,randaugment, but train.gate samples augments by randaugment alone: set "
+            "taa.augmentations=randaugment, or taa.enabled=false",
+        ),
+        (
+            "tiny-text-to-image",
+            ("train.gate=samples", "taa.augmentations=randaugment"),
+            "taa.augment_conditioning: true, but train.gate samples augments all that trains, so that 'none' would "
+            "never be: set taa.augment_conditioning=false, or train.gate=pairs",
+        ),
+    ],
+)
+def test_a_gate_that_does_not_fit_is_refused(preset: str, settings: tuple[str, ...], says: str) -> None:
+    assert wrong(*settings, preset=preset) == says
 
 
 def test_an_augmentation_that_training_always_applies_is_refused() -> None:
