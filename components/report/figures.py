@@ -113,12 +113,20 @@ class Round(_Figures):
     visits: int
     skips: int
     augmented: int
+    lost: int = 0
+    """Visits that were neither skipped nor trained."""
+    steps: int | None = None
+    """Optimizer steps, over all shards; None in older reports."""
     moved: int
     """Samples that changed their shard before this round."""
 
     @property
     def skip_rate(self) -> float:
         return self.skips / self.visits if self.visits else 0.0
+
+    @property
+    def lost_share(self) -> float:
+        return self.lost / self.visits if self.visits else 0.0
 
     @property
     def augmented_share(self) -> float:
@@ -153,6 +161,10 @@ class Provenance(_Figures):
     """Samples that training saw."""
     skipped_share: float
     """Share of the visits that were skipped (counted, where AGC is off, but not dropped)."""
+    lost_share: float = 0.0
+    """Share of the visits that were neither skipped nor trained."""
+    steps: int | None = None
+    """Optimizer steps, over all shards; None in older reports."""
 
 
 class Headline(_Figures):

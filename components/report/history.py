@@ -24,6 +24,8 @@ def rounds(run: Run, model: ModelRecord) -> list[Round]:
                 visits=figures.visits,
                 skips=figures.skips,
                 augmented=figures.augmented,
+                lost=figures.lost,
+                steps=figures.steps,
                 moved=run.load(Assignment, number).moved,
             )
         )
@@ -82,6 +84,8 @@ def provenance(
         planned_visits=planned_visits(config, run.load(Assignment, 0).shard_sizes),
         visits=visits,
         skipped_share=sum(r.skips for r in history) / visits if visits else 0.0,
+        lost_share=sum(r.lost for r in history) / visits if visits else 0.0,
+        steps=sum(r.steps or 0 for r in history),
     )
 
 

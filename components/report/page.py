@@ -64,6 +64,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
     curves = [
         ("Loss", [r.loss for r in history], False),
         ("Skipped visits", [r.skip_rate for r in history], True),
+        *([("Lost visits", [r.lost_share for r in history], True)] if any(r.lost for r in history) else []),
         ("Augmented visits", [r.augmented_share for r in history], True),
         ("Samples moved before the round", [float(r.moved) for r in history], False),
     ]

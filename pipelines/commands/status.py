@@ -119,7 +119,8 @@ def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> lis
 
 def _rounds(status: RunStatus) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("round", "loss", "skipped", "augmented", "moved", "took"):
+    queued = status.config.train.gate == "samples"
+    for heading in ("round", "loss", "skipped", *(["lost"] if queued else []), "augmented", "moved", "took"):
         table.add_column(heading, justify="right")
     for ended in status.rounds[-8:]:
         figures = ended.figures
@@ -128,6 +129,7 @@ def _rounds(status: RunStatus) -> Table:
             str(figures.round),
             f"{figures.loss:.4g}",
             f"{figures.skip_rate:.1%}",
+            *([f"{figures.lost / max(1, figures.visits):.1%}"] if queued else []),
             f"{augmented:.1%}",
             str(ended.moved),
             duration(ended.seconds),

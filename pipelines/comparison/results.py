@@ -97,6 +97,8 @@ class Summary(BaseModel):
     """Sample visits of training."""
     skipped: Spread
     """Share of the visits whose gradient was dropped."""
+    lost: Spread
+    """Share of the visits that were neither skipped nor trained."""
     augmented: Spread
     """Share of the visits with a threshold-aware augmentation."""
     train_s: Spread
@@ -175,6 +177,7 @@ def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], i
         quality=[_quality(number, figures, paired) for number in range(len(figures[0].qualities))],
         visits=Spread.of([f.provenance.visits for f in figures]),
         skipped=Spread.of([_dropped(r) for r in found]),
+        lost=Spread.of([f.provenance.lost_share for f in figures]),
         augmented=Spread.of([_augmented(f) for f in figures]),
         train_s=seconds,
         time_of_reference=(

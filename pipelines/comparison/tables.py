@@ -96,11 +96,13 @@ def _of_reference(arm: str, ratio: Spread | None) -> str:
 
 
 def _cost(summaries: Sequence[Summary]) -> Table:
+    queued = any(s.lost.mean for s in summaries)
     rows = [
         [
             s.arm,
             f"{s.visits.mean:,.0f}",
             shares(s.skipped),
+            *([shares(s.lost)] if queued else []),
             shares(s.augmented),
             spread(s.train_s),
             f"{s.time_of_reference:.2f}" if s.time_of_reference is not None else "-",
@@ -108,7 +110,7 @@ def _cost(summaries: Sequence[Summary]) -> Table:
         for s in summaries
     ]
     return Table(
-        f"Cost: sample visits, % of them skipped and augmented, training; x: {REFERENCE}'s",
-        ["", "visits", "skipped", "augmented", "seconds", "x"],
+        f"Cost: sample visits, % of them skipped{', lost' if queued else ''} and augmented, training; x: {REFERENCE}'s",
+        ["", "visits", "skipped", *(["lost"] if queued else []), "augmented", "seconds", "x"],
         rows,
     )

@@ -81,6 +81,17 @@ def test_a_page_stays_small_whatever_its_pictures_and_rounds(planted: Callable[.
     assert len(html) < MB
 
 
+def test_visits_that_a_queue_lost_are_shown_where_there_are_any(planted: Callable[..., Run]):
+    """Of 8,000 visits in two rounds 1,000 were lost, and 750 steps taken."""
+    figures = figures_of(planted())
+    assert b"lost" not in page(figures, Pictures()).lower()
+    lost = {"provenance": figures.provenance.model_copy(update={"lost_share": 0.125, "steps": 7500})}
+    lost["rounds"] = [r.model_copy(update={"lost": 500}) for r in figures.rounds]
+    html = page(figures.model_copy(update=lost), Pictures()).decode()
+    assert "Lost visits" in html
+    assert re.search(r"12.5\s*%\s+lost in the queue; 7,500 optimizer steps", html.replace("\u202f", " "))
+
+
 def test_a_curve_of_any_number_of_rounds_is_light():
     assert len(line([float(x) for x in range(100_000)], "loss")) < 10_000
     assert line([0.0], "loss")

@@ -1,6 +1,7 @@
 """Figures over seeds, worked out by hand, and how they are written."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.pipelines.comparison.made import result
 from unecho.components.report.tables import aligned, markdown
 from unecho.pipelines.comparison.arms import Arm
 from unecho.pipelines.comparison.plot import Point, scatter
-from unecho.pipelines.comparison.results import Spread, summaries
+from unecho.pipelines.comparison.results import Result, Spread, summaries
 from unecho.pipelines.comparison.tables import comparison_tables, shares, spread
 
 ARMS = [Arm("default", "default"), Arm("iet-agc+", "iet-agc+")]
@@ -51,6 +52,19 @@ def test_a_threshold_is_shown_only_where_its_floor_is_low_in_every_run() -> None
         by_key = {(m.measure, m.aware, m.threshold): m.informative for m in summaries(ARMS, found)[0].memorization}
         assert by_key["mq", True, 0.1] is wanted
         assert by_key["mq", True, 0.4] is False  # its floor is 20 %
+
+
+def test_lost_visits_have_a_column_where_a_queue_lost_any() -> None:
+    def cost(results: list[Result]) -> list[str]:
+        return aligned(comparison_tables(summaries(ARMS, results))[-1])
+
+    assert "lost" not in cost(RESULTS)[0]
+    queued = RESULTS[1].figures.provenance.model_copy(update={"lost_share": 0.25})
+    figures = RESULTS[1].figures.model_copy(update={"provenance": queued})
+    lines = cost([RESULTS[0], replace(RESULTS[1], figures=figures)])
+    assert lines[0].split() == ["visits", "skipped", "lost", "augmented", "seconds", "x"]
+    assert [line.split()[3] for line in lines[1:]] == ["0.0", "25.0"]
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_skips_count_as_skipped_only_where_they_are_dropped() -> None:
