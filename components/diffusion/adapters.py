@@ -50,6 +50,9 @@ def draw_adapters(network: Any, seed: int) -> dict[str, Tensor]:
 
     Each A is a function of the seed and its name.
 
+    Args:
+        network: its shapes count.
+
     Returns:
         Adapters, and the condition's rows where the network has them.
     """
@@ -60,7 +63,7 @@ def draw_adapters(network: Any, seed: int) -> dict[str, Tensor]:
             values = torch.rand(tensor.shape, generator=generator_of(f"adapter {name}", seed), dtype=torch.float32)
             drawn[name] = (2 * values - 1) * bound
         elif _B in name or name == "class_embedding.weight":
-            drawn[name] = torch.zeros_like(tensor, dtype=torch.float32)
+            drawn[name] = torch.zeros(tensor.shape)
     return drawn
 
 

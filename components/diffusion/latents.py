@@ -107,9 +107,10 @@ class Latents:
 
     def initial(self, base: Base, seed: int) -> dict[str, Tensor]:
         """The pretrained UNet, or adapters whose product is zero; condition rows of zeros."""
-        network = self._network(base)
         if base["lora"] is None:
-            return dict(network.state_dict())
+            return dict(self._network(base).state_dict())
+        with torch.device("meta"):  # shapes only
+            network = self._network(base)
         return draw_adapters(network, seed)
 
     def trainable(self, base: Base) -> nn.Module:
@@ -207,15 +208,16 @@ class Latents:
     ) -> NDArray[np.float32]:
         assert prompts is not None
         side = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-        made = pipeline(
-            list(prompts),
-            height=side,
-            width=side,
-            generator=generators,
-            num_inference_steps=steps,
-            guidance_scale=self._config.sample.guidance_scale,
-            output_type="np",
-        ).images
+        with quiet():  # a prompt longer than the model reads is somebody's caption: not for the log
+            made = pipeline(
+                list(prompts),
+                height=side,
+                width=side,
+                generator=generators,
+                num_inference_steps=steps,
+                guidance_scale=self._config.sample.guidance_scale,
+                output_type="np",
+            ).images
         return np.asarray(made, np.float32)
 
     def release(self, base: Base, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -297,7 +299,11 @@ def text_states(unet: Any, rows: Tensor, side: int, vae: Mapping[str, Any]) -> t
 
 
 def _new_unet(base: Base) -> UNet2DConditionModel:
-    return UNet2DConditionModel.from_config(dict(base["unet"]))
+    """A UNet whose weights are to be loaded: none are drawn, which takes longer than reading them."""
+    device = torch.get_default_device()
+    with torch.device("meta"):
+        network = UNet2DConditionModel.from_config(dict(base["unet"]))
+    return cast(UNet2DConditionModel, network.to_empty(device=device))
 
 
 def _scheduler(config: Mapping[str, Any], sampler: str) -> Any:
