@@ -66,7 +66,7 @@ class BaseModel:
         if isinstance(store, DirectoryStore):
             for path in wanted:
                 if path not in self._checked:
-                    self._check(path, object_sha256(store, path))
+                    self._check(path, _object_sha256(store, path))
                     self._checked.add(path)
             return store.path("")
         copy = self._cache / "bases" / whole_digest(self._digests)[:32]
@@ -109,10 +109,10 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
     store = _store_of(address)
     try:
         if config.model.family == "pixels":
-            return {path: object_sha256(store, path) for path in PIXELS}
+            return {path: _object_sha256(store, path) for path in PIXELS}
         names = [stat.key for stat in store.list("") if _counts(stat.key)]
         components = _components(address, store.get(INDEX)) if INDEX in names else ()
-        digests = {path: object_sha256(store, path) for path in wanted_files(address, names, components)}
+        digests = {path: _object_sha256(store, path) for path in wanted_files(address, names, components)}
     except Missing as error:
         raise Fatal(f"model.pretrained: {error}: give a diffusers folder with safetensors weights") from None
     except Fatal as error:
@@ -142,7 +142,20 @@ def _counts(key: str) -> bool:
     return key == INDEX or posixpath.dirname(key) in COMPONENTS
 
 
+def _object_sha256(store: Store, key: str) -> str:
+    """As `object_sha256`; a file that this process has read is read again only if it has changed."""
+    path = store.path(key) if isinstance(store, DirectoryStore) else None
+    return _sha256(path) if path and path.is_file() and path.stat().st_size else object_sha256(store, key)
+
+
 def _sha256(path: Path) -> str:
+    found = path.stat()
+    return _sha256_of_file(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@cache
+def _sha256_of_file(path: Path, *_state: int) -> str:
+    """For the steps of a run in one process: hashing a UNet takes longer than an update of it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
