@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig
+from ..config.counts import check_counts
 from ..data.encoded_block import EncodedBlock
 from ..data.encodings import BLOCK_BYTES, What, find_block, put_block
 from ..diffusion import family_of
@@ -63,7 +64,8 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
 
     Raises:
         Stopped: SIGTERM or SIGINT arrived; the blocks that are done are in the store.
-        Fatal: no image has a caption, the base model is missing or altered; names it.
+        Fatal: no image has a caption, there are fewer images than the run needs, the base model is missing or altered;
+            names it.
     """
     if found := run.find(EncodingRecord, index):
         return found
@@ -76,6 +78,7 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     device = choose_device(config)
     dtype = torch.bfloat16 if config.encode.precision == "bfloat16" else torch.float32
     dataset = run.dataset(config)
+    check_counts(config, len(dataset.train_rows), len(dataset.held_out_rows))  # before hours of encoding
     base = family_of(config, pretrained).base(dataset.channels, dataset.resolution)
 
     # What is encoded: each distinct text, and each training image in each variant
