@@ -148,7 +148,9 @@ def _show_run(console: Console, run: Run) -> None:
         console.print()
         _line(console, stats[key].size, key.removeprefix(f"{run.prefix}/"))
         for name, ref in records[key].objects.items():
-            _line(console, ref.size, f"  {name}", _remark(stats.get(ref.key), ref.size, ref.key in retired))
+            # encodings lie beside the runs that share them
+            stat = stats.get(ref.key) if ref.key.startswith(f"{run.prefix}/") else run.store.stat(ref.key)
+            _line(console, ref.size, f"  {name}", _remark(stat, ref.size, ref.key in retired))
     named = {ref.key for record in records.values() for ref in record.objects.values()}
     rest = [stat for key, stat in stats.items() if key not in named and key not in records]
     if rest:
