@@ -11,6 +11,7 @@ from unecho.components.run.records import processor
 
 NAMES = (
     "training_step",
+    "encoded_step",
     "neighbours",
     "aggregation",
     "assignments",
