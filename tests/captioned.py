@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -27,8 +27,19 @@ def write_images(folder: Path, count: int = COUNT, channels: int = 3, side: int 
 
 
 @cache
+def _kept(name: str) -> TemporaryDirectory[str]:
+    """A directory that goes when the tests end."""
+    return TemporaryDirectory(prefix=f"unecho-test-{name}-")
+
+
+def kept(name: str) -> Path:
+    """A directory for what tests share, the same for the same name."""
+    return Path(_kept(name).name)
+
+
+@cache
 def _tiny(kind: Kind) -> Path:
-    folder = Path(mkdtemp(prefix="unecho-test-base-"))
+    folder = kept(f"base-{kind}")
     save_random_tiny(folder, kind)
     return folder
 
@@ -49,7 +60,7 @@ def put_base(root: str) -> str:
 
 @cache
 def _images() -> Path:
-    return write_images(Path(mkdtemp(prefix="unecho-test-captioned-")))
+    return write_images(kept("captioned"))
 
 
 def captioned(*settings: str, variant: str = "iet-agc+") -> RunConfig:

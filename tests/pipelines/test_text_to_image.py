@@ -5,7 +5,6 @@ import signal
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.captioned import captioned, put_base, tiny_base
+from tests.captioned import captioned, kept, put_base, tiny_base
 from tests.runs import fingerprint, finish, start
 from unecho.components.config import RunConfig
 from unecho.components.diffusion.sampling import image_generator
@@ -48,14 +47,9 @@ ADAPTERS = ("freeze_a", "svd", "sdxl")
 
 
 @cache
-def root() -> Path:
-    return Path(mkdtemp(prefix="unecho-test-text-to-image-"))
-
-
-@cache
 def done(name: str) -> tuple[Run, RunConfig]:
     """A finished run; all are below one root."""
-    run, config = Run.at(str(root()), name.replace("_", "-")), captioned(*RUNS[name])
+    run, config = Run.at(str(kept("text-to-image")), name.replace("_", "-")), captioned(*RUNS[name])
     finish(run, config)
     return run, config
 
