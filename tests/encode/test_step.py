@@ -187,7 +187,7 @@ def test_the_texts_are_each_distinct_one_once_and_the_empty_one_first(first: tup
 
 
 def captions_of(folder: Path, keep: int) -> Path:
-    write_images(folder, 12)
+    write_images(folder, 20)
     for file in sorted(folder.glob("*.txt"))[keep:]:
         file.unlink()
     return folder
@@ -222,7 +222,7 @@ def test_no_caption_at_all_is_one_line(prompts: str, tmp_path: Path) -> None:
 
 
 def test_prompts_that_would_be_missed_after_training_are_missed_before_it(tmp_path: Path) -> None:
-    source = write_images(tmp_path / "images", 12)
+    source = write_images(tmp_path / "images", 20)
     look = captioned(f"data.source={source}")
     dataset = prepared(tmp_path / "look", "a", look).dataset(look)
     for row in dataset.held_out_rows.tolist():
@@ -233,7 +233,7 @@ def test_prompts_that_would_be_missed_after_training_are_missed_before_it(tmp_pa
 
 
 def test_grey_images_are_refused_by_a_vae_of_colours(tmp_path: Path) -> None:
-    source = write_images(tmp_path / "grey", 12, channels=1)
+    source = write_images(tmp_path / "grey", 20, channels=1)
     assert Image.open(source / "000.png").mode == "L"
     config = captioned(f"data.source={source}", "data.channels=1")
     with pytest.raises(Fatal, match=r"^data.channels: 1: .* takes 3 channels: set data.channels=3"):
