@@ -32,6 +32,7 @@ from ..run import DatasetRecord, ReportRecord, Run, ran_with
 from ..run.base_model import pretrained_of
 from ..run.generated import generated_images
 from ..run.given_files import check_file, read_extractor
+from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
 from ..store import put_folder
 
@@ -105,7 +106,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in allowed),
         histograms=_histograms(measured, floors),
-        pairs=selection.pairs(config, measured[-1], dataset, training),
+        pairs=selection.pairs(config, measured[-1], dataset, training, prompts_of(run, config)),
         rounds=rounds,
         provenance=source,
         config=config.model_dump(mode="json"),

@@ -103,6 +103,10 @@ class Pair(_Figures):
     ratio: float
     """MQ ratio."""
     second_ratio: float
+    prompt: str | None = None
+    """What a text-to-image model was asked for."""
+    own_caption: bool = False
+    """Whether that is a caption of the nearest image."""
 
 
 class Round(_Figures):
@@ -119,6 +123,8 @@ class Round(_Figures):
     """Optimizer steps, over all shards; None in older reports."""
     moved: int
     """Samples that changed their shard before this round."""
+    average_error: float | None = None
+    """Share of the adapters' mean that was cut off after this round; None where the mean is exact."""
 
     @property
     def skip_rate(self) -> float:
@@ -139,6 +145,10 @@ class Provenance(_Figures):
     run: str
     dataset: str
     """Digest of the data set."""
+    base_model: str | None = None
+    """Address of the pretrained model."""
+    base_sha256: str | None = None
+    """Of the SHA-256 of each of its files that are read."""
     seed: int
     code: str
     torch: str | None

@@ -5,6 +5,7 @@ from datetime import datetime
 from ..config import RunConfig
 from ..config.counts import planned_visits
 from ..run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
+from ..run.base_model import whole_digest
 from ..run.records import ran_with
 from ..store import fetch
 from .figures import Provenance, Round
@@ -14,7 +15,8 @@ def rounds(run: Run, model: ModelRecord) -> list[Round]:
     """Every round that was trained."""
     history = []
     for number in range(model.round):
-        figures = run.load(ModelRecord, number + 1).figures
+        averaged = run.load(ModelRecord, number + 1)
+        figures = averaged.figures
         if figures is None:
             continue
         history.append(
@@ -27,6 +29,7 @@ def rounds(run: Run, model: ModelRecord) -> list[Round]:
                 lost=figures.lost,
                 steps=figures.steps,
                 moved=run.load(Assignment, number).moved,
+                average_error=averaged.average_error,
             )
         )
     return history
@@ -65,11 +68,14 @@ def provenance(
         started, device: of the evaluation.
     """
     here = ran_with(started, device)
-    plan = run.load(Plan, 0).ran_with
+    first = run.load(Plan, 0)
+    plan = first.ran_with
     visits = sum(r.visits for r in history)
     return Provenance(
         run=run.name,
         dataset=dataset.digest,
+        base_model=config.model.pretrained,
+        base_sha256=whole_digest(first.base) if first.base else None,
         seed=config.seed,
         code=here.code,
         torch=here.torch,

@@ -20,7 +20,7 @@ from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line
 from .figures import Figures, Pair
 from .tables import figure_groups, round_table
-from .wording import WORDS, interval, measure_name, percent
+from .wording import WORDS, asked_for, interval, measure_name, percent, sampled_by, what_trained
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
@@ -95,6 +95,9 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         ],
         withheld=pictures.withheld,
         withheld_below=copy_threshold(figures.memorization, True),
+        asked_for=asked_for(figures.config),
+        sampled_by=sampled_by(figures.config),
+        what_trained=what_trained(figures.config, history),
         config=_config_lines(figures.config),
         duration=_duration(figures.provenance.duration_s),
     )

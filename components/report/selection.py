@@ -15,6 +15,7 @@ from ..measures.transforms import stages
 from ..measures.verdict import Memorization, copy_threshold
 from ..run import ModelRecord, Run
 from ..run.generated import Generated
+from ..run.prompts import Prompts
 from . import history
 from .figures import Pair
 from .page import Pictures, split_strip
@@ -23,7 +24,7 @@ _SAMPLES = 48
 _PREVIEWS = 12
 
 
-def pairs(config: RunConfig, aware: Closeness, dataset: Dataset, training: Rows) -> list[Pair]:
+def pairs(config: RunConfig, aware: Closeness, dataset: Dataset, training: Rows, prompts: Prompts | None) -> list[Pair]:
     """The most-memorized images with their nearest training images; none unless `report.images` is all."""
     if config.report.images != "all":
         return []
@@ -39,6 +40,8 @@ def pairs(config: RunConfig, aware: Closeness, dataset: Dataset, training: Rows)
                 second_name=dataset.name(second),
                 ratio=float(aware.mq[generated]),
                 second_ratio=float(aware.second_ratio[generated]),
+                prompt=prompts([generated])[0] if prompts else None,
+                own_caption=prompts is not None and prompts.row(generated) == nearest,
             )
         )
     return chosen

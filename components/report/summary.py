@@ -3,6 +3,7 @@
 from ..run import ReportRecord, Run
 from .figures import load_figures
 from .tables import figure_table, markdown, round_table
+from .wording import asked_for, sampled_by, what_trained
 
 
 def summary(run: Run, report: ReportRecord) -> str:
@@ -18,6 +19,10 @@ def summary(run: Run, report: ReportRecord) -> str:
     lines += ["", f"{figures.provenance.rounds} of {_planned(figures.config)} rounds{stopped}.", ""]
     if figures.rounds:
         lines += [*markdown(round_table(figures)), ""]
+    if asked := asked_for(figures.config):
+        trained = what_trained(figures.config, figures.rounds)
+        lines += [f"- base model: `{figures.provenance.base_model}`; trained: {trained}", f"- prompts: {asked}"]
+    lines += [f"- sampler: {sampled_by(figures.config)}"]
     lines += [f"- run: `{run.url}`", f"- model: `{model}`", f"- both to a directory: `unecho pull {run.url} DIR`"]
     return "\n".join(lines) + "\n"
 

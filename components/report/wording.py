@@ -1,11 +1,11 @@
 """What the figures allow one to say, in words that do not say more."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from ..measures.intervals import Share
 from ..measures.verdict import KINDS, Memorization, Verdict, cited
-from .figures import Headline, Quality
+from .figures import Headline, Quality, Round
 
 _TITLES: Final[dict[Verdict, str]] = {
     "above": "It echoes",
@@ -91,6 +91,42 @@ def measure_name(figure: Memorization) -> str:
 def short_name(figure: Memorization) -> str:
     """The same without its kind."""
     return f"{KINDS[figure.measure].name} < {figure.threshold:.3g}"
+
+
+_PROMPTS: Final = {
+    "training": "captions of the training images",
+    "held_out": "captions of the held-out images",
+    "file": "the prompts of a file",
+}
+
+
+def asked_for(config: Mapping[str, Any]) -> str | None:
+    """What a text-to-image model was asked for; None for a model that takes no prompts."""
+    if config["model"].get("family", "pixels") != "latents":
+        return None
+    sample = config["sample"]
+    return f"{_PROMPTS[sample['prompts']]}, guidance {sample['guidance_scale']:g}"
+
+
+def sampled_by(config: Mapping[str, Any]) -> str:
+    """The sampler that the figures are about."""
+    sample = config["sample"]
+    name = "the base model's own" if sample["sampler"] == "base" else sample["sampler"].upper()
+    return f"{name}, {sample['steps']:,} steps, {'EMA' if sample['weights'] == 'ema' else 'raw'} weights"
+
+
+def what_trained(config: Mapping[str, Any], rounds: Sequence[Round]) -> str | None:
+    """What of a text-to-image model was trained, and how exact its averages are; None for another model."""
+    if config["model"].get("family", "pixels") != "latents":
+        return None
+    lora = config["lora"]
+    if not lora["enabled"]:
+        return "the whole UNet"
+    of = f"adapters (LoRA) of rank {lora['rank']} in {', '.join(lora['target_modules'])}"
+    errors = [r.average_error for r in rounds if r.average_error is not None]
+    if not errors:
+        return f"{of}; their A is frozen, so averages are exact"
+    return f"{of}; averages leave out at most {percent(max(errors))} of the mean product (its norm), in any round"
 
 
 def percent(share: float) -> str:
