@@ -27,13 +27,13 @@ def example(step: str) -> str:
 class Typist:
     """An engine that types the READMEs' lines; only the numbers after --round and --index change."""
 
-    def __init__(self, root: Path) -> None:
-        self._root, self._run = root, Run.at(str(root), "typed")
-        self._sizes: Callable[[str], int] = lambda over: {
-            "rounds": self._run.config().iet.rounds,
-            "shards": self._run.config().iet.shards,
-            "parts": self._run.config().sample.parts,
-        }[over]
+    def __init__(self, root: Path, preset: str) -> None:
+        """
+        Args:
+            preset: in place of the one that the plan's line names.
+        """
+        self._root, self._run, self._preset = root, Run.at(str(root), "typed"), preset
+        self._sizes: Callable[[str], int] = lambda over: self._run.config().sizes()[over]
         self.typed: list[str] = []
 
     def step(self, name: str, round: int | None = None) -> None:
@@ -59,6 +59,7 @@ class Typist:
             assert (option in line) == (number is not None), line
             line = re.sub(rf"{option} \d+", f"{option} {number}", line)
         self.typed.append(line)
+        line = re.sub(r"--preset \S+", f"--preset {self._preset}", line)
         words = shlex.split(line.replace("ROOT/runs/NAME", f"{self._root}/runs/typed"))
         assert words[:3] == ["unecho", "step", name], line
         assert main(words[2:]) == 0, line
@@ -73,9 +74,12 @@ def signals_as_before() -> Iterator[None]:
 
 
 def test_the_examples_in_the_order_of_the_loop_end_in_a_report(tmp_path: Path, signals_as_before: None) -> None:
-    typist = Typist(tmp_path)
-    iet(typist)
-    run = Run.at(str(tmp_path), "typed")
-    assert run.find(ReportRecord, run.config().iet.rounds) is not None
+    typed = set[str]()
+    for preset in ("tiny", "tiny-text-to-image"):
+        typist = Typist(tmp_path / preset, preset)
+        iet(typist)
+        run = Run.at(str(tmp_path / preset), "typed")
+        assert run.find(ReportRecord, run.config().iet.rounds) is not None
+        typed.update(typist.typed)
     for step in STEPS:
-        assert example(step) in typist.typed, f"{step}: the README's line, as it stands, was one of those typed"
+        assert example(step) in typed, f"{step}: the README's line, as it stands, was one of those typed"
