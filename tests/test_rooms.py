@@ -10,6 +10,7 @@ TREE = Path(__file__).parent.parent
 STEPS = (
     "plan",
     "prepare",
+    "encode",
     "initialize",
     "shard",
     "begin",
