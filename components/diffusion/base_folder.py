@@ -14,6 +14,8 @@ COMPONENTS: Final = (*_ONE, "text_encoder_2", "tokenizer_2")
 PIPELINES: Final = {"StableDiffusionPipeline": _ONE, "StableDiffusionXLPipeline": COMPONENTS}
 """Classes of diffusers that are fine-tuned, and what they consist of: Stable Diffusion 1.x and 2.x, and XL."""
 INDEX: Final = "model_index.json"
+TOKENIZER_SUFFIXES: Final = (".json", ".txt", ".model")
+"""Of the files that a tokenizer is made of, and of configs."""
 _WEIGHTS: Final = {"unet", "vae", "text_encoder", "text_encoder_2"}
 _CLASSES: Final = {
     "unet": "UNet2DConditionModel",
@@ -47,7 +49,7 @@ def wanted_files(address: str, names: Collection[str], components: Collection[st
     wanted = [INDEX]
     for component in COMPONENTS:
         here = sorted(name for name in names if posixpath.dirname(name) == component)
-        wanted += [name for name in here if name.endswith((".json", ".txt", ".model")) and ".index." not in name]
+        wanted += [name for name in here if name.endswith(TOKENIZER_SUFFIXES) and ".index." not in name]
         if component in components and not here:
             raise Fatal(
                 f"model.pretrained: {address}: it has no {component}/, of which its pipeline needs "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, Final, cast
 
 import numpy as np
@@ -26,7 +27,7 @@ from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
 from .adapters import add_adapters, draw_adapters, is_adapter, merged
-from .base_folder import INDEX, read_config, read_index, variant_of
+from .base_folder import INDEX, TOKENIZER_SUFFIXES, read_config, read_index, variant_of
 from .family import Base, Batch, Pretrained
 from .noise import prediction_target, snr_weights
 from .quiet import quiet
@@ -224,6 +225,7 @@ class Latents:
         """The plain pipeline, and under lora/ the adapters by themselves, for the base's `load_lora_weights`."""
         with quiet():
             self.pipeline(base, weights, self._config.sample.sampler).save_pretrained(folder, safe_serialization=True)
+            self._copy_tokenizers(folder)
             if base["lora"] is not None:
                 from peft.utils import get_peft_model_state_dict
 
@@ -240,6 +242,14 @@ class Latents:
                         "target_modules": lora["target_modules"],
                     },
                 )
+
+    def _copy_tokenizers(self, folder: Path) -> None:
+        """The base's own files beside those saved anew, which name one that older libraries do not read."""
+        names = [name for name in _FROZEN if name.startswith("tokenizer") and (folder / name).is_dir()]
+        given = self._pretrained.folder(*names)
+        for path in (path for name in names for path in sorted((given / name).iterdir())):
+            if path.suffix in TOKENIZER_SUFFIXES:
+                copyfile(path, folder / path.parent.name / path.name)
 
 
 def pipeline_with(address: str, folder: Path, base: Base, dtype: torch.dtype, **components: Any) -> Any:

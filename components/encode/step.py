@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from torch import Tensor
 
 from ..config import RunConfig
@@ -88,6 +90,7 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
         progress.note(f"{texts.without} of {len(images)} training images have no caption: they train without one")
     common = {"form": _FORM, "device": device_name(device) or "cpu", "precision": config.encode.precision}
     common |= {"batch_size": config.encode.batch_size, "threads": config.threads}
+    common |= {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__}
     seen = {"data": dataset.digest, "variants": images.names(), "shift_pixels": config.taa.shift_pixels}
     said = {"texts": texts.texts, "zeros": base["zeros_for_no_caption"]}
     latent_bytes = 2 * base["unet"]["in_channels"] * base["unet"]["sample_size"] ** 2 * dtype.itemsize

@@ -10,6 +10,7 @@ from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.counts import check_counts
 from ...components.data.prepare import survey
+from ...components.report.wording import what_trained
 from ...components.run.base_model import BaseModel, base_digests
 from ...components.run.given_files import file_digests
 from ..forecast import FLOOR, Forecast, forecast
@@ -41,7 +42,11 @@ def show(config: RunConfig, plan: Forecast) -> None:
     parts = [name for name in ("agc", "msr", "taa") if getattr(config, name).enabled]
     table.add_row("variant", f"{config.variant}: {', '.join(['iet'] * (plan.shards > 1) + parts) or 'plain training'}")
     table.add_row("training images", f"{plan.samples:,} in {plan.shards} shards")
-    table.add_row("network", f"{plan.parameters:,} parameters")
+    if (trained := what_trained(config.model_dump(), [])) is None:
+        table.add_row("network", f"{plan.parameters:,} parameters")
+    else:
+        table.add_row("base model", str(config.model.pretrained))
+        table.add_row("trained", f"{plan.parameters:,} parameters: {trained}")
     table.add_row("rounds", f"{plan.rounds}, of {plan.steps_per_round:,} steps a shard")
     table.add_row("sample visits", f"{plan.visits:,}")
     to_begin = f"4 to begin, {config.encodings} x encode" if config.encodings else "4 to begin"

@@ -1,5 +1,7 @@
 """Text-to-image models see what their base's own pipeline shows them, in training as in sampling."""
 
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -222,3 +224,18 @@ def test_the_samplers_keep_the_bases_schedule_and_clip_nothing_that_it_does_not(
 def test_words_for_replacing_are_the_tokenizers_own() -> None:
     found = vocabulary(opened()[2])
     assert found == [chr(ord("a") + i) for i in range(26)]
+
+
+def test_a_release_has_the_bases_own_tokenizer_files_and_no_pickle_that_lies_beside_them(tmp_path: Path) -> None:
+    base_folder = copytree(tiny_base(), tmp_path / "base")
+    (base_folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (base_folder / "tokenizer" / "notes.pkl").write_bytes(b"\x80")
+    config = captioned(f"model.pretrained={base_folder}")
+    family = family_of(config, BaseModel(config, base_digests(config)))
+    base = family.base(3, 16)
+    family.release(base, family.initial(base, 0), tmp_path / "release")
+    released = tmp_path / "release" / "tokenizer"
+    for name in ("merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        assert (released / name).read_bytes() == (base_folder / "tokenizer" / name).read_bytes(), name
+    assert not (released / "notes.pkl").exists()
+    DiffusionPipeline.from_pretrained(tmp_path / "release")

@@ -91,3 +91,12 @@ def test_too_few_images_are_told_before_anything_is_encoded(tmp_path: Path) -> N
         finish(run, small("evaluate.precision_recall_neighbours=40"))
     assert run.find(EncodingRecord, 0) is None
     assert not list(run.store.list("encodings/"))
+
+
+def test_plan_names_the_base_what_trains_and_the_bytes_of_encodings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--preset", "tiny-text-to-image"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["base", "model", "random-tiny"] for line in lines)
+    assert any(line.startswith("trained ") and "adapters (LoRA) of rank 4" in line for line in lines)
+    # 96 images in 5 variants (plain, 2 shifts, 2 RandAugments), 2 x 4 x 8 x 8 numbers of 4 bytes each
+    assert any(line.startswith("encodings in the store  983 kB") for line in lines), 96 * 5 * 2 * 4 * 8 * 8 * 4
