@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .family import Base, Pretrained
-from .latents import one_line, pipeline_with, whole
+from .loading import one_line, pipeline_with, whole
 from .quiet import quiet
 
 _TEXT: Final = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")

@@ -1,7 +1,6 @@
 """Text-to-image models: the UNet of a pretrained pipeline, or adapters in it, on the latents of its VAE."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, Final, cast
@@ -13,22 +12,19 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DiffusionPipeline,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
 from .adapters import add_adapters, draw_adapters, is_adapter, merged
-from .base_folder import INDEX, TOKENIZER_SUFFIXES, read_config, read_index, variant_of
+from .base_folder import INDEX, TOKENIZER_SUFFIXES, read_config, read_index
 from .family import Base, Batch, Pretrained
+from .loading import one_line, pipeline_class, pipeline_with, whole
 from .noise import prediction_target, snr_weights
 from .quiet import quiet
 
@@ -232,7 +228,7 @@ class Latents:
                 network = self._network({**base, "conditions": None}, weights=False)
                 network.load_state_dict({n: t for n, t in weights.items() if is_adapter(n)}, strict=False)
                 lora = base["lora"]
-                _kind(base).save_lora_weights(
+                pipeline_class(base).save_lora_weights(
                     folder / "lora",
                     unet_lora_layers=get_peft_model_state_dict(network),
                     # without it a reader takes alpha for the rank
@@ -250,26 +246,6 @@ class Latents:
         for path in (path for name in names for path in sorted((given / name).iterdir())):
             if path.suffix in TOKENIZER_SUFFIXES:
                 copyfile(path, folder / path.parent.name / path.name)
-
-
-def pipeline_with(address: str, folder: Path, base: Base, dtype: torch.dtype, **components: Any) -> Any:
-    """The base's pipeline with its own text encoders and tokenizers; it neither censors nor marks its images.
-
-    Args:
-        folder: the pretrained pipeline's.
-        components: its others, None for one that is not needed.
-    """
-    components["text_encoder"] = whole(CLIPTextModel, address, folder, "text_encoder", dtype)
-    if _kind(base) is StableDiffusionXLPipeline:
-        second = whole(CLIPTextModelWithProjection, address, folder, "text_encoder_2", dtype)
-        components |= {"text_encoder_2": second, "add_watermarker": False}
-    else:
-        components |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    return _kind(base).from_pretrained(folder, dtype=dtype, local_files_only=True, **components)
-
-
-def _kind(base: Base) -> Any:
-    return StableDiffusionXLPipeline if base["pipeline"] == "StableDiffusionXLPipeline" else StableDiffusionPipeline
 
 
 def scaled(latent: Tensor, vae: Mapping[str, Any]) -> Tensor:
@@ -323,40 +299,3 @@ def _scheduler(config: Mapping[str, Any], sampler: str) -> Any:
     kind = kinds.get(sampler) or getattr(diffusers, str(config["_class_name"]))
     fields = {name: value for name, value in config.items() if name != "_class_name"}
     return kind.from_config({"clip_sample": False} | fields)  # a class that never clips has no such field
-
-
-@contextmanager
-def one_line(address: str) -> Iterator[None]:
-    """A folder that does not load is a user's matter, not a bug."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, SafetensorError) as error:
-        text = " ".join(str(error).split())
-        raise Fatal(f"model.pretrained: {address}: diffusers cannot load it: {text[:400]}") from None
-
-
-def whole(kind: Any, address: str, folder: Path, component: str, dtype: torch.dtype, **more: Any) -> Any:
-    """A component with its weights, which the libraries would draw at random where the file lacks them.
-
-    Args:
-        kind: its class, of diffusers or transformers.
-        folder: the pipeline's.
-
-    Raises:
-        Fatal: weights are missing; names the first.
-    """
-    loaded, notes = kind.from_pretrained(
-        folder / component,
-        variant=variant_of(folder, component),
-        dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **more,
-    )
-    if missing := sorted(notes["missing_keys"]):
-        raise Fatal(
-            f"model.pretrained: {address}: {component}/: its weights lack {missing[0]} ({len(missing)} missing in "
-            "all), which its config.json asks for: copy the folder again, from where it is whole"
-        )
-    return loaded
