@@ -24,11 +24,6 @@ class ImageEncoder:
             vae = whole(AutoencoderKL, pretrained.address, folder, "vae", dtype)
         self._vae, self._device, self._dtype = vae.to(device).eval().requires_grad_(False), device, dtype
 
-    def shape(self, resolution: int) -> tuple[int, int, int]:
-        """Of the moments of an image: 2 C, h, w."""
-        side = resolution // 2 ** (len(self._vae.config.block_out_channels) - 1)
-        return 2 * int(self._vae.config.latent_channels), side, side
-
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Mean and log-variance of each image's latent, [B, 2 C, h, w] in the encoder's dtype on the CPU.

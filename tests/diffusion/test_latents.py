@@ -81,7 +81,7 @@ def test_moments_are_those_of_the_vae_and_scaled_latents_decode_to_the_image() -
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     encoder = ImageEncoder(pretrained, CPU, torch.float32)
     moments = encoder(images)
-    assert moments.shape == (5, *encoder.shape(16)) == (5, 8, 8, 8)
+    assert moments.shape == (5, 8, 8, 8)
     vae = pipeline_of("sd").vae
     with torch.no_grad():
         posterior = vae.encode(images.float() / 127.5 - 1).latent_dist
