@@ -42,6 +42,7 @@ class Latents:
             pretrained.address, "scheduler/scheduler_config.json", pretrained.read("scheduler/scheduler_config.json")
         )
         self._vae = read_config(pretrained.address, "vae/config.json", pretrained.read("vae/config.json"))
+        _check_noise(pretrained.address, scheduler)
         self._schedule = DDPMScheduler.from_config(scheduler)
         timesteps = len(self._schedule.alphas_cumprod)
         if config.noise.timesteps != timesteps:
@@ -85,11 +86,13 @@ class Latents:
                 f"data.resolution: {resolution}: the base model's UNet halves its latents of {resolution // shrinks} "
                 f"{halvings.bit_length() - 1} times: choose a multiple of {shrinks * halvings}"
             )
+        scheduler["_class_name"] = index["scheduler"][1]
+        _check_sampler(pretrained.address, scheduler, config)
         lora = config.lora
         return {
             "pipeline": index["_class_name"],
             "unet": unet | {"sample_size": resolution // shrinks},
-            "scheduler": scheduler | {"_class_name": index["scheduler"][1]},
+            "scheduler": scheduler,
             "resolution": resolution,
             "zeros_for_no_caption": bool(index.get("force_zeros_for_empty_prompt")),
             "conditions": self._conditions(),
@@ -290,6 +293,41 @@ def _new_unet(base: Base) -> UNet2DConditionModel:
     with torch.device("meta"):
         network = UNet2DConditionModel.from_config(dict(base["unet"]))
     return cast(UNet2DConditionModel, network.to_empty(device=device))
+
+
+def _check_noise(address: str, scheduler: Mapping[str, Any]) -> None:
+    """Whether the base was trained under DDPM's noise: for want of a schedule diffusers would take one of its own."""
+    if "beta_schedule" not in scheduler and not scheduler.get("trained_betas"):
+        raise Fatal(
+            f"model.pretrained: {address}: scheduler/scheduler_config.json has no beta_schedule: a base of EDM or of "
+            "flow matching is not supported"
+        )
+    predicts = scheduler.get("prediction_type", "epsilon")
+    if predicts not in ("epsilon", "v_prediction", "sample"):
+        raise Fatal(
+            f"model.pretrained: {address}: its scheduler's prediction_type is {predicts}: epsilon, v_prediction or "
+            "sample is supported"
+        )
+
+
+def _check_sampler(address: str, scheduler: Mapping[str, Any], config: RunConfig) -> None:
+    """Whether the sampler can take so many steps: an offset moves the first beyond what the base was trained with."""
+    import diffusers
+
+    sampler, steps = config.sample.sampler, config.sample.steps
+    if sampler == "base" and not hasattr(diffusers, name := str(scheduler["_class_name"])):
+        raise Fatal(f"sample.sampler: base: diffusers has no {name}, which {address} has: choose ddim or ddpm")
+    with torch.device("cpu"):  # also where nothing but shapes is asked for
+        made = _scheduler(scheduler, sampler)
+        try:
+            made.set_timesteps(steps)
+        except ValueError as error:
+            raise Fatal(f"sample.steps: {steps}: {' '.join(str(error).split())[:300]}") from None
+    if (first := int(made.timesteps.max())) >= config.noise.timesteps:
+        raise Fatal(
+            f"sample.steps: {steps}: the scheduler of {address} would begin at timestep {first}, and its last is "
+            f"{config.noise.timesteps - 1}: choose fewer"
+        )
 
 
 def _scheduler(config: Mapping[str, Any], sampler: str) -> Any:

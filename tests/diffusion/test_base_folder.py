@@ -157,6 +157,16 @@ def test_a_folder_that_cannot_be_trained_is_refused_by_the_plan(spoil: Spoil, sa
             lambda b: edit(b / "unet/config.json", block_out_channels=[8, 16]), "cannot load it", id="another shape"
         ),
         pytest.param(lambda b: edit(b / "unet/config.json", num_class_embeds=4), "class labels", id="class labels"),
+        pytest.param(
+            lambda b: (b / "scheduler/scheduler_config.json").write_text('{"num_train_timesteps": 50}'),
+            "has no beta_schedule",
+            id="flow matching",
+        ),
+        pytest.param(
+            lambda b: edit(b / "scheduler/scheduler_config.json", prediction_type="flow_prediction"),
+            "prediction_type is flow_prediction",
+            id="predicts a flow",
+        ),
     ],
 )
 def test_damage_that_shows_when_it_is_read_is_one_line(spoil: Spoil, says: str, tmp_path: Path) -> None:
@@ -174,6 +184,8 @@ def test_damage_that_shows_when_it_is_read_is_one_line(spoil: Spoil, says: str, 
         ((), 3, 18, r"data.resolution: 18: the base model's UNet halves its latents of 9 1 times: .* multiple of 4"),
         ((), 1, 16, r"data.channels: 1: the base model's VAE takes 3 channels: set data.channels=3"),
         (("noise.timesteps=1000",), 3, 16, r"noise.timesteps: 1000, but .* was trained with 50"),
+        (("sample.steps=50", "sample.sampler=ddim"), 3, 16, "sample.steps: 50: .* begin at timestep 50, .* last is 49"),
+        (("sample.steps=50", "sample.sampler=base"), 3, 16, "sample.steps: 50: .* begin at timestep 50, .* last is 49"),
         (
             ("lora.enabled=true", "lora.target_modules=to_q,nothing"),
             3,
