@@ -94,7 +94,10 @@ class Latents:
             "unet": unet | {"sample_size": resolution // shrinks},
             "scheduler": scheduler,
             "resolution": resolution,
-            "zeros_for_no_caption": bool(index.get("force_zeros_for_empty_prompt")),
+            # XL's pipeline takes zeros unless its index says otherwise
+            "zeros_for_no_caption": bool(
+                index.get("force_zeros_for_empty_prompt", index["_class_name"] == "StableDiffusionXLPipeline")
+            ),
             "conditions": self._conditions(),
             "lora": {"rank": lora.rank, "alpha": lora.alpha or lora.rank, "target_modules": list(lora.target_modules)}
             if lora.enabled

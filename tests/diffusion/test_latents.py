@@ -1,5 +1,6 @@
 """Text-to-image models see what their base's own pipeline shows them, in training as in sampling."""
 
+import json
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -69,6 +70,17 @@ def test_xls_states_and_pooled_ones_are_those_of_its_pipeline_and_no_text_is_zer
         torch.testing.assert_close(rows[i], torch.cat([states[i].flatten(), pooled[i]]))
     assert not rows[2].any()
     assert torch.equal(rows[2], torch.cat([none[2].flatten(), no_pooled[2]]))
+
+
+def test_xl_takes_zeros_for_no_text_where_its_index_does_not_say(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    copytree(tiny_base("sdxl"), base)
+    index = json.loads((base / "model_index.json").read_text())
+    del index["force_zeros_for_empty_prompt"]
+    (base / "model_index.json").write_text(json.dumps(index))
+    config = captioned(f"model.pretrained={base}")
+    family = family_of(config, BaseModel(config, base_digests(config)))
+    assert family.base(3, 16)["zeros_for_no_caption"], "as StableDiffusionXLPipeline does"
 
 
 def test_texts_that_are_cut_off_are_counted() -> None:
