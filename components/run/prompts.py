@@ -10,6 +10,8 @@ from ..failure import Fatal
 from ..method.streams import generator_of
 from ..store import locate_object
 from .address import Run
+from .given_files import check_file
+from .records import Plan
 
 
 class Prompts:
@@ -43,11 +45,14 @@ def prompts_of(run: Run, config: RunConfig) -> Prompts | None:
     """The run's prompts; None for a model that takes none.
 
     Raises:
-        Fatal: there is none: no caption, or an empty file; names the field.
+        Fatal: there is none: no caption, or an empty file; or the file holds something else than when the run was
+            planned; names the field.
     """
     if config.model.family != "latents":
         return None
     if config.sample.prompts == "file":
+        if planned := run.find(Plan, 0):  # its files are those of every revision
+            check_file(config, planned.files, "sample.prompts_file")
         return _of_file(config)
     return _of_captions(config, run.dataset(config))
 

@@ -59,6 +59,19 @@ def test_a_file_without_prompts_is_one_line(content: bytes, says: str, tmp_path:
         prompts_of(Run.at(str(tmp_path), "a"), captioned("sample.prompts=file", f"sample.prompts_file={file}"))
 
 
+def test_a_file_that_changes_after_the_plan_asks_for_nothing(tmp_path: Path) -> None:
+    file, run = tmp_path / "prompts.txt", Run.at(str(tmp_path), "a")
+    file.write_text("a prompt")
+    config = captioned("sample.prompts=file", f"sample.prompts_file={file}")
+    plan(run, config)
+    assert prompts_of(run, config)
+    file.write_text("another")
+    with pytest.raises(
+        Fatal, match=f"^sample.prompts_file: {file}: holds something else than when the run was planned"
+    ):
+        prompts_of(run, config)
+
+
 @pytest.mark.parametrize(("exists", "says"), [(True, "an empty file"), (False, "no such file")])
 def test_a_file_that_is_empty_or_missing_is_said_by_the_plan(exists: bool, says: str, tmp_path: Path) -> None:
     file = tmp_path / "prompts.txt"
