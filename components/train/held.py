@@ -17,6 +17,8 @@ from ..config import RunConfig
 AHEAD = 4
 """Batches that are read while one trains."""
 _SHARE_OF_MEMORY = 0.25
+_BYTES_AT_ONCE = 256 << 20
+"""Of the rows that stay on the device, on their way there."""
 
 Read = Callable[[NDArray[np.int64]], Tensor]
 """Rows by their numbers, on the CPU."""
@@ -33,10 +35,24 @@ class Rows(Protocol):
 
 
 class HeldRows:
-    """The shard's rows stay on the device, as the store has them."""
+    """The shard's rows stay on the device, as the store has them.
+
+    They get there in parts: a pod's own memory is smaller than that of its device.
+    """
 
     def __init__(self, read: Read, numbers: NDArray[np.int64], device: torch.device) -> None:
-        self._rows, self._device = read(numbers).to(device), device
+        """
+        Args:
+            numbers: of the shard's rows, at least one.
+        """
+        first = read(numbers[:1])
+        at_once = max(1, _BYTES_AT_ONCE // first.nbytes)
+        self._rows, self._device = (
+            torch.empty((len(numbers), *first.shape[1:]), dtype=first.dtype, device=device),
+            device,
+        )
+        for start in range(0, len(numbers), at_once):
+            self._rows[start : start + at_once] = read(numbers[start : start + at_once])
 
     def expect(self, places: Tensor) -> None:
         """Nothing to fetch ahead."""
