@@ -69,6 +69,8 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
                 shown = sampled_weights(run, config, model)[1]
             preview = preview_strip(family, config, base, shown, prompts_of(run, config), device)
             del shown
+            if device.type == "cuda":  # what sampling took is not there for others, nor for the shard's rows
+                torch.cuda.empty_cache()
         slot = Slot(config, family.trainable(base), raw, ema, assignment["augment_next"][rows], device)
         steps = steps_per_round(config, len(rows))
         if before is not None:
