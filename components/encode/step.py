@@ -88,7 +88,7 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     prompts_of(run, config)  # where there is none, it is said now, not after all training
     if index == 0 and texts.without:
         progress.note(f"{texts.without} of {len(images)} training images have no caption: they train without one")
-    common = {"form": _FORM, "device": device_name(device) or "cpu", "precision": config.encode.precision}
+    common = {"form": _FORM, "device": device_name(device) or device.type, "precision": config.encode.precision}
     common |= {"batch_size": config.encode.batch_size, "threads": config.threads}
     common |= {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__}
     seen = {"data": dataset.digest, "variants": images.names(), "shift_pixels": config.taa.shift_pixels}
