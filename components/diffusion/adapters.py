@@ -73,8 +73,13 @@ def merged(network: Any, adapters: Mapping[str, Tensor]) -> Any:
     Args:
         network: with adapters, and the pretrained weights; is used up.
         adapters: by the names of `draw_adapters`.
+
+    Raises:
+        ValueError: they are not those of the network, which would stay the base's in part.
     """
-    network.load_state_dict(dict(adapters), strict=False)
+    missing, unknown = network.load_state_dict(dict(adapters), strict=False)
+    if wrong := [*unknown, *filter(is_adapter, missing)]:
+        raise ValueError(f"adapters and network differ in {wrong[0]}")
     network.fuse_lora(safe_fusing=True)
     network.unload_lora()
     return network

@@ -140,6 +140,19 @@ def test_adapters_begin_with_a_product_of_zero_as_a_function_of_the_seed() -> No
     assert not all(torch.equal(drawn[name], other[name]) for name in drawn)
 
 
+@pytest.mark.parametrize("change", ["renamed", "left out"])
+def test_adapters_of_other_names_are_not_merged(change: str) -> None:
+    unet = UNet2DConditionModel.from_pretrained(tiny_base() / "unet")
+    add_adapters(unet, 2, 2.0, ("to_q",))
+    drawn = draw_adapters(unet, 0)
+    name = next(iter(drawn))
+    tensor = drawn.pop(name)
+    if change == "renamed":
+        drawn[name.replace(".default.", ".")] = tensor
+    with pytest.raises(ValueError, match=r"adapters and network differ in .*lora_"):
+        merged(unet, drawn)
+
+
 def test_merged_weights_are_the_bases_plus_the_scaled_product() -> None:
     plain = UNet2DConditionModel.from_pretrained(tiny_base() / "unet", low_cpu_mem_usage=False).state_dict()
     unet = network()
