@@ -69,6 +69,11 @@ class Latents:
             raise Fatal(
                 f"model.pretrained: {pretrained.address}: its UNet takes class labels beside text: not supported"
             )
+        if unet.get("time_cond_proj_dim"):
+            raise Fatal(
+                f"model.pretrained: {pretrained.address}: its UNet is told the guidance (LCM): not "
+                "supported: give the model that it was distilled from"
+            )
         if unet.get("in_channels") != vae.get("latent_channels", 4):
             raise Fatal(
                 f"model.pretrained: {pretrained.address}: its UNet takes {unet.get('in_channels')} channels, its VAE's "

@@ -157,6 +157,7 @@ def test_a_folder_that_cannot_be_trained_is_refused_by_the_plan(spoil: Spoil, sa
             lambda b: edit(b / "unet/config.json", block_out_channels=[8, 16]), "cannot load it", id="another shape"
         ),
         pytest.param(lambda b: edit(b / "unet/config.json", num_class_embeds=4), "class labels", id="class labels"),
+        pytest.param(lambda b: edit(b / "unet/config.json", time_cond_proj_dim=8), "told the guidance", id="LCM"),
         pytest.param(
             lambda b: (b / "scheduler/scheduler_config.json").write_text('{"num_train_timesteps": 50}'),
             "has no beta_schedule",
