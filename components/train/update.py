@@ -93,7 +93,6 @@ class Trainer:
             loss float32 [B], skipped bool [B].
         """
         config, slot = self._config, self._slot
-        slot.optimizer.zero_grad(set_to_none=True)
         parts = min(config.train.gradient_accumulation_steps, len(t))
         done = [
             self._backward(*part, skipped_of, whole=parts == 1)
@@ -137,6 +136,7 @@ class Trainer:
         for group in slot.optimizer.param_groups:
             group["lr"] = rate
         slot.optimizer.step()
+        slot.optimizer.zero_grad(set_to_none=True)  # before the average, which takes as much for itself
         # the steps of before a resume count in the average's warm-up
         slot.ema.optimization_step = slot.step
         slot.ema.step(slot.parameters)
