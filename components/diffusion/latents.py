@@ -92,7 +92,9 @@ class Latents:
                 f"{halvings.bit_length() - 1} times: choose a multiple of {shrinks * halvings}"
             )
         scheduler["_class_name"] = index["scheduler"][1]
-        _check_sampler(pretrained.address, scheduler, config)
+        # StableDiffusionPipeline sets every scheduler's offset to 1
+        offset = {"steps_offset": 1} if index["_class_name"] == "StableDiffusionPipeline" else {}
+        _check_sampler(pretrained.address, scheduler | offset, config)
         lora = config.lora
         return {
             "pipeline": index["_class_name"],

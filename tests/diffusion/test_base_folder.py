@@ -204,6 +204,13 @@ def test_settings_that_the_base_model_does_not_fit_name_their_field(
         initial(config, channels, resolution)
 
 
+def test_steps_that_the_pipeline_itself_moves_beyond_the_schedule_name_their_field(tmp_path: Path) -> None:
+    """StableDiffusionPipeline sets an offset of 1, whatever the base's scheduler says."""
+    base = spoilt(tmp_path, lambda b: edit(b / "scheduler/scheduler_config.json", steps_offset=0))
+    with pytest.raises(Fatal, match=r"^sample.steps: 50: .* begin at timestep 50"):
+        initial(captioned(f"model.pretrained={base}", "sample.steps=50"), 3, 16)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
