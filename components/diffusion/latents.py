@@ -14,6 +14,7 @@ from diffusers import (
     DiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers import __version__ as diffusers_version
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -160,7 +161,8 @@ class Latents:
             network: UNet2DConditionModel = whole(
                 UNet2DConditionModel, self._pretrained.address, folder, "unet", torch.float32, low_cpu_mem_usage=False
             )
-        network.register_to_config(sample_size=base["unet"]["sample_size"])
+        # of a UNet that diffusers below 0.9 saved, as Stable Diffusion 1.5's, its pipeline makes any size below 64 that
+        network.register_to_config(sample_size=base["unet"]["sample_size"], _diffusers_version=diffusers_version)
         return network
 
     def x0(self, held: Tensor) -> Tensor:

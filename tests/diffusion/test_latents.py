@@ -83,6 +83,20 @@ def test_xl_takes_zeros_for_no_text_where_its_index_does_not_say(tmp_path: Path)
     assert family.base(3, 16)["zeros_for_no_caption"], "as StableDiffusionXLPipeline does"
 
 
+@pytest.mark.parametrize("lora", ["true", "false"])
+def test_a_base_of_an_old_diffusers_is_sampled_at_the_runs_resolution(lora: str, tmp_path: Path) -> None:
+    """Stable Diffusion 1.5's UNet says 0.6.0: its pipeline takes sizes below 64 for a mistake, and makes 512 pixels."""
+    base = tmp_path / "base"
+    copytree(tiny_base(), base)
+    old = json.loads((base / "unet/config.json").read_text()) | {"_diffusers_version": "0.6.0"}
+    (base / "unet/config.json").write_text(json.dumps(old))
+    config = captioned(f"model.pretrained={base}", f"lora.enabled={lora}")
+    family = family_of(config, BaseModel(config, base_digests(config)))
+    network = family.base(3, 16)
+    pipeline = family.pipeline(network, family.initial(network, 0), "ddim")
+    assert pipeline.unet.config.sample_size == 8
+
+
 def test_texts_that_are_cut_off_are_counted() -> None:
     _, base, pretrained = opened()
     assert TextEncoder(base, pretrained, CPU, torch.float32).cut(TEXTS) == 1
