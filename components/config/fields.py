@@ -467,7 +467,8 @@ class Execution(Section):
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that decode images in prepare; 0: one a core."""
     hold_images: Literal["auto", "device", "stream"] = "auto"
-    """`device`: the shard stays on the device as uint8; `stream`: batches are sent; `auto`: held if it fits."""
+    """`device`: the shard stays on the device, as uint8 or as encodings; `stream`: batches are sent; `auto`: held if it
+    fits."""
     cache_dir: str | None = None
     """Directory that keeps the rows of a data set which were read from an s3:// store; empty for none."""
     cache_gib: Annotated[float, Field(gt=0)] = 20.0

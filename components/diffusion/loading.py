@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from ..failure import Fatal
+from ..failure import Fatal, memory_line
 from .base_folder import variant_of
 from .family import Base
 
@@ -37,10 +38,12 @@ def pipeline_class(base: Base) -> Any:
 
 @contextmanager
 def one_line(address: str) -> Iterator[None]:
-    """A folder that does not load is a user's matter, not a bug."""
+    """A folder that does not load is a user's matter, no bug; a full disk and memory that does not suffice are not its."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, SafetensorError) as error:
+        if memory_line(error) or (isinstance(error, OSError) and error.errno not in (None, ENOENT)):
+            raise
         text = " ".join(str(error).split())
         raise Fatal(f"model.pretrained: {address}: diffusers cannot load it: {text[:400]}") from None
 

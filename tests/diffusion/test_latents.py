@@ -23,8 +23,10 @@ from unecho.components.diffusion import family_of
 from unecho.components.diffusion.encoders import ImageEncoder, TextEncoder, vocabulary
 from unecho.components.diffusion.family import Batch
 from unecho.components.diffusion.latents import Latents, scaled
+from unecho.components.diffusion.loading import one_line
 from unecho.components.diffusion.noise import snr_weights
 from unecho.components.diffusion.random_tiny import Kind
+from unecho.components.failure import Fatal
 from unecho.components.run.base_model import BaseModel, base_digests
 
 CPU = torch.device("cpu")
@@ -265,3 +267,18 @@ def test_a_release_has_the_bases_own_tokenizer_files_and_no_pickle_that_lies_bes
         assert (released / name).read_bytes() == (base_folder / "tokenizer" / name).read_bytes(), name
     assert not (released / "notes.pkl").exists()
     DiffusionPipeline.from_pretrained(tmp_path / "release")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), torch.OutOfMemoryError("CUDA out of memory")],
+    ids=["disk", "memory"],
+)
+def test_a_full_disk_or_memory_is_not_blamed_on_the_base_model(error: Exception) -> None:
+    with pytest.raises(type(error)), one_line("base"):
+        raise error
+    with (
+        pytest.raises(Fatal, match=r"^model\.pretrained: base: diffusers cannot load it: no file named x"),
+        one_line("base"),
+    ):
+        raise OSError("no file named x")
