@@ -38,7 +38,7 @@ def pipeline_class(base: Base) -> Any:
 
 @contextmanager
 def one_line(address: str) -> Iterator[None]:
-    """A folder that does not load is a user's matter, no bug; a full disk and memory that does not suffice are not its."""
+    """A folder that does not load is a user's matter, no bug; a full disk or too little memory is not its fault."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, SafetensorError) as error:
