@@ -9,7 +9,7 @@ from unecho.components import steps
 from unecho.components.failure import Fatal, status_of
 from unecho.components.log import redacted
 from unecho.components.plan.step import plan
-from unecho.components.run import Run
+from unecho.components.run import ModelRecord, Run
 
 TOKEN = "canary-of-a-token"
 
@@ -49,6 +49,7 @@ def test_memory_that_does_not_suffice_names_the_field_to_lower_and_is_not_tried_
 ) -> None:
     run = Run.at(str(tmp_path), "a")
     plan(run, tiny("train.batch_size=8", "sample.batch_size=16", "sample.count=32"))
+    run.commit(ModelRecord(round=3), 3)  # the last, without which nothing is sampled
 
     def fails(*_: object) -> None:
         raise error

@@ -19,8 +19,9 @@ def _at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "run --preset digit",
-            "preset: 'digit' is not one of afhq-dog, afhq-dog-paper, cifar10, cifar10-paper, digits, "
-            "digits-memorizing, fashion-memorizing, images, tiny",
+            "preset: 'digit' is not one of afhq-dog, afhq-dog-paper, cifar10, cifar10-paper, "
+            "clipart-text-to-image, digits, digits-memorizing, fashion-memorizing, images, sd21-laion10k, "
+            "text-to-image, tiny, tiny-text-to-image",
         ),
         ("run --preset tiny --set agc.skip_ratio=0", "agc.skip_ratio: 0 is not allowed"),
         ("run --preset tiny --set msr.enabled=true --variant agc", "msr.enabled: true needs iet.shards of 2 or more"),
