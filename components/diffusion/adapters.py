@@ -1,6 +1,8 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) in a UNet: added, drawn, merged, and the exact mean of their products."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,6 +85,17 @@ def merged(network: Any, adapters: Mapping[str, Tensor]) -> Any:
     network.fuse_lora(safe_fusing=True)
     network.unload_lora()
     return network
+
+
+def sort_metadata(path: Path) -> None:
+    """Write a safetensors file's notes in the order of their names; the library's order differs by process."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
 
 
 def average_products(

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
-from .adapters import add_adapters, draw_adapters, is_adapter, merged
+from .adapters import add_adapters, draw_adapters, is_adapter, merged, sort_metadata
 from .base_folder import INDEX, TOKENIZER_SUFFIXES, read_config, read_index
 from .family import Base, Batch, Pretrained
 from .loading import one_line, pipeline_class, pipeline_with, whole
@@ -253,6 +253,8 @@ class Latents:
                         "target_modules": lora["target_modules"],
                     },
                 )
+                for path in (folder / "lora").glob("*.safetensors"):
+                    sort_metadata(path)
 
     def _copy_tokenizers(self, folder: Path) -> None:
         """The base's own files beside those saved anew, which name one that older libraries do not read."""

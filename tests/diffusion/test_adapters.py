@@ -1,14 +1,24 @@
 """Low-rank adapters: averaged by their products, merged, released by themselves."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.captioned import captioned, tiny_base
 from unecho.components.diffusion import family_of
-from unecho.components.diffusion.adapters import add_adapters, average_products, draw_adapters, is_adapter, merged
+from unecho.components.diffusion.adapters import (
+    add_adapters,
+    average_products,
+    draw_adapters,
+    is_adapter,
+    merged,
+    sort_metadata,
+)
 from unecho.components.run.base_model import BaseModel, base_digests
 
 A, B = "unet.to_q.lora_A.default.weight", "unet.to_q.lora_B.default.weight"
@@ -179,3 +189,17 @@ def test_what_trains_is_b_and_the_conditions_rows_and_a_where_it_is_not_frozen(a
     frozen = {name for name in committed if ".lora_A." in name}
     assert frozen
     assert committed - trains == (frozen if average == "freeze_a" else set())
+
+
+def test_a_files_notes_are_sorted_whatever_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    tensors = {"b": torch.arange(3.0), "a": torch.ones(2, 2)}
+    written = set()
+    for number in range(8):  # the library's order differs by process, and may by call
+        path = tmp_path / f"{number}.safetensors"
+        save_file(tensors, path, metadata={f"note {i}": "x" for i in range(6)} | {"format": "pt"})
+        sort_metadata(path)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    assert b'{"__metadata__":{"format":"pt","note 0":"x","note 1":"x"' in next(iter(written))
+    read = load_file(path)
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
