@@ -4,6 +4,7 @@ The docstring below a field becomes the help of `--set`, of `unecho presets` and
 READMEs. `Method` is frozen with the run; `Execution` and `Report` may change between tries.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -626,7 +627,7 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
     """
-    old, new = (_flat(c.method().model_dump(mode="json")) for c in (before, after))
+    old, new = (flat_fields(c.method().model_dump(mode="json")) for c in (before, after))
     for field, was in old.items():
         now = new[field]
         more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant"
@@ -637,11 +638,12 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     return None
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_fields(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by dotted name; a section may be written as a tree, or as part of a dotted name."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping):
+            flat |= flat_fields(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

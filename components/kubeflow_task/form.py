@@ -5,12 +5,12 @@ first, and an empty field means what the preset says. The descriptions stand in 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..config import RunConfig, preset_names, resolve
-from ..config.fields import VARIANTS
+from ..config.fields import VARIANTS, flat_fields
 from ..failure import Fatal
 from ..run import Run
 
@@ -128,7 +128,7 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
         for entry in FORM
         if entry.field not in (None, *_NAMED) and (value := whole(values.get(entry.name))) not in (None, entry.blank)
     ]
-    named = dict(_flat(_overrides(values)))
+    named = flat_fields(_overrides(values))
     preset, variant = (
         str(named.pop(entry.field, None) or _text(values, entry.name)) or None
         for entry in FORM
@@ -143,7 +143,7 @@ def filled(preset: str | None, variant: str | None, given: Mapping[str, Any]) ->
 
     `config_of` makes of it what `resolve` makes of the three.
     """
-    rest = dict(_flat(given))
+    rest = flat_fields(given)
     chosen = {"preset": preset, "variant": variant}
     form: dict[str, Any] = {}
     for entry in FORM:
@@ -171,7 +171,7 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
     except Fatal as error:
         field = str(error).partition(":")[0]
         names = [entry.name for entry in FORM if entry.field == field]
-        name = "overrides" if field in dict(_flat(_overrides(values))) or not names else names[0]
+        name = "overrides" if field in flat_fields(_overrides(values)) or not names else names[0]
         raise Fatal(f"{error} ({name} in the form)") from None
 
 
@@ -191,15 +191,6 @@ def _overrides(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(overrides, Mapping):
         raise Fatal(f"overrides: {json.dumps(overrides)} is not a JSON object of fields")
     return overrides
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted name; a section may be written as a tree, or as part of a dotted name."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ..config import RunConfig
+from ..config.fields import flat_fields
 from ..data import Dataset
 from ..diffusion.base_folder import INDEX
 from ..diffusion.device import set_numerics
@@ -61,7 +62,7 @@ class Identity(BaseModel):
         """What differs first, for a message."""
         if self.dataset != other.dataset:
             return "the data set"
-        mine, others = _flat(self.settings), _flat(other.settings)
+        mine, others = flat_fields(self.settings), flat_fields(other.settings)
         return next((name for name in {**mine, **others} if mine.get(name) != others.get(name)), "the program's form")
 
 
@@ -316,10 +317,3 @@ def _clear(target: Store) -> None:
     """Remove the progress, the claim last."""
     target.delete([stat.key for stat in target.list(_PROGRESS) if stat.key != _CLAIM])
     target.delete([_CLAIM])
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = dict[str, Any]()
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
