@@ -5,7 +5,15 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..data import Dataset
-from ..method.augment import MAGNITUDE, augmentations, flip_and_shift, image_variants, randaugment, variant_condition
+from ..method.augment import (
+    MAGNITUDE,
+    augmentations,
+    conditions_by_kind,
+    flip_and_shift,
+    image_variants,
+    randaugment,
+    variant_condition,
+)
 from ..method.streams import seed_of
 
 
@@ -18,6 +26,7 @@ class Images:
 
     def __init__(self, config: RunConfig, dataset: Dataset) -> None:
         self._dataset, self._listed = dataset, augmentations(config.taa)
+        self._by_kind = conditions_by_kind(self._listed)
         self._variants = image_variants(config)
         self.variants = len(self._variants)
         self._randaugmented: dict[int, list[int]] = {}
@@ -39,7 +48,7 @@ class Images:
         return torch.tensor([self._conditions(row) for row in rows]).reshape(len(rows), self.variants)
 
     def _conditions(self, row: int) -> list[int]:
-        return [variant_condition(self._listed, variant, row) for variant in self._variants]
+        return [variant_condition(self._by_kind, variant, row) for variant in self._variants]
 
     def take(self, first: int, stop: int) -> Tensor:
         """All variants of training samples `first` to `stop - 1`, uint8 [(stop - first) V, C, H, W]."""

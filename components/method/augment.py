@@ -91,16 +91,24 @@ def rewritten_kinds(config: RunConfig) -> list[str]:
     return [kind for kind in kinds if kind in ("repeat_word", "replace_words")]
 
 
-def variant_condition(listed: Sequence[Augmentation], variant: Variant, sample: int) -> int:
+def conditions_by_kind(listed: Sequence[Augmentation]) -> dict[str, list[int]]:
+    """The conditions of each kind, in the order of `augmentations`, whose result is given."""
+    by_kind: dict[str, list[int]] = {}
+    for condition, one in enumerate(listed, start=1):
+        by_kind.setdefault(one.kind, []).append(condition)
+    return by_kind
+
+
+def variant_condition(by_kind: Mapping[str, Sequence[int]], variant: Variant, sample: int) -> int:
     """The condition of a sample's variant: which augmentation of its kind, by the draw of (sample, number).
 
     Args:
-        listed: of `augmentations`.
+        by_kind: of `conditions_by_kind`.
         sample: its row in the data set.
     """
     if variant.kind == "none":
         return 0
-    members = [c for c, one in enumerate(listed, start=1) if one.kind == variant.kind]
+    members = by_kind[variant.kind]
     return members[seed_of(f"variant {variant.kind}", sample, variant.number) % len(members)]
 
 
@@ -119,9 +127,9 @@ class Augmenter:
         self._down = torch.tensor([a.down for a in every], device=device)
         self._right = torch.tensor([a.right for a in every], device=device)
         self._moves = self._always_flip or bool(listed)
-        kinds = list(dict.fromkeys(a.kind for a in listed))
-        self._by_kind = [[c for c, a in enumerate(every) if a.kind == kind] for kind in kinds]
-        self.on_host = [c for c, a in enumerate(every) if a.kind == "randaugment"]
+        by_kind = conditions_by_kind(listed)
+        self._by_kind = list(by_kind.values())
+        self.on_host = by_kind.get("randaugment", [])
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """A condition for each of `count` samples, should it be flagged: int64 [count] on the CPU.

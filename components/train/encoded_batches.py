@@ -15,7 +15,7 @@ from ..config.fields import CAPTION_KINDS
 from ..data import Dataset
 from ..data.encodings import EncodedRows
 from ..diffusion.family import Batch, Family
-from ..method.augment import augmentations, image_variants, rewritten_kinds
+from ..method.augment import augmentations, conditions_by_kind, image_variants, rewritten_kinds
 from ..run import EncodingRecord, Run
 from ..run.tensors import load_state
 from .held import AHEAD, Rows, shard_rows
@@ -124,7 +124,7 @@ class EncodedBatches:
         self._epoch = -1
         self._kinds = list(dict.fromkeys(config.taa.augmentations)) if config.taa.enabled else []
         self._rewritten = rewritten_kinds(config)
-        self._listed = augmentations(config.taa)
+        self._by_kind = conditions_by_kind(augmentations(config.taa))
         # where the variants of a kind begin, among those without flips
         plain = [variant for variant in image_variants(config) if not variant.flip]
         self._flips = 2 if config.train.horizontal_flip else 1
@@ -224,7 +224,7 @@ class EncodedBatches:
                 rewritten = encoded.variant_text[mine, self._rewritten.index(name)]
                 number = (which[mine] * rewritten.shape[1]).long()
                 text[mine] = rewritten.gather(1, number[:, None])[:, 0]
-            condition[mine] = 1 + next(c for c, one in enumerate(self._listed) if one.kind == name)
+            condition[mine] = self._by_kind[name][0]
         dropped = left_out < self._config.train.caption_dropout
         condition[dropped] = 0  # there is no caption that was augmented
         variant = self._variant(image, flip)

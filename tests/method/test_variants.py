@@ -4,6 +4,7 @@ from unecho.components.config import RunConfig, resolve
 from unecho.components.method.augment import (
     Variant,
     augmentations,
+    conditions_by_kind,
     image_variants,
     rewritten_kinds,
     variant_condition,
@@ -46,10 +47,10 @@ def test_kinds_of_captions_keep_the_order_of_the_configuration() -> None:
 
 def test_a_variants_condition_is_one_of_its_kind_and_all_are_drawn() -> None:
     taa = config("taa.augmentations=randaugment,shift", "taa.shift_pixels=1").taa
-    listed = augmentations(taa)  # randaugment, then the eight shifts
-    assert variant_condition(listed, Variant("none"), 5) == 0
-    assert {variant_condition(listed, Variant("randaugment", n), 5) for n in range(9)} == {1}
-    drawn = [variant_condition(listed, Variant("shift", n), row) for row in range(30) for n in range(4)]
+    by_kind = conditions_by_kind(augmentations(taa))  # randaugment, then the eight shifts
+    assert variant_condition(by_kind, Variant("none"), 5) == 0
+    assert {variant_condition(by_kind, Variant("randaugment", n), 5) for n in range(9)} == {1}
+    drawn = [variant_condition(by_kind, Variant("shift", n), row) for row in range(30) for n in range(4)]
     assert set(drawn) == set(range(2, 10))
-    again = [variant_condition(listed, Variant("shift", n, flip=True), row) for row in range(30) for n in range(4)]
+    again = [variant_condition(by_kind, Variant("shift", n, flip=True), row) for row in range(30) for n in range(4)]
     assert again == drawn, "a mirror image has the shift of its variant"
