@@ -7,7 +7,7 @@ from ..config import RunConfig
 from ..config.counts import batch_size, steps_per_round
 from ..diffusion.family import Family
 from ..method.augment import magnitude_by_margin
-from ..method.streams import begin_default, generator_of
+from ..method.streams import generator_of
 from .encoded_batches import EncodedBatches
 from .slot import Slot
 from .update import Trainer
@@ -32,11 +32,7 @@ class QueueTrainer(Trainer):
 
         # Batch, scored without a gradient at a timestep and noise of its own
         picked = self._batches.at(slot.batches, slot.augment_next)
-        device = picked.samples.device
-        begin_default(device, "score", config.seed, self._shard, slot.batches)
-        batch = picked.batch(slot.augment_next[picked.samples])
-        t = torch.randint(config.noise.timesteps, (len(batch.x0),), device=device)
-        noise = self._noise(batch.x0)
+        batch, t, noise = self._draw("score", slot.batches, picked, slot.augment_next[picked.samples])
         with torch.no_grad():
             loss = self._family.losses(slot.network, batch, t, noise)
 
@@ -53,19 +49,17 @@ class QueueTrainer(Trainer):
         passed = picked.samples[~skipped] if config.agc.enabled else picked.samples
         slot.queued = torch.cat([slot.queued, passed.cpu()])
         if len(slot.queued) >= self._batch_size:
-            self._train(slot.queued[: self._batch_size], magnitude, device)
+            self._train(slot.queued[: self._batch_size], magnitude)
             self._drop(slot.queued[self._batch_size :])
         if slot.batches % self._batches_per_round == 0:
             self._drop(slot.queued)
 
-    def _train(self, samples: Tensor, magnitude: int | None, device: torch.device) -> None:
+    def _train(self, samples: Tensor, magnitude: int | None) -> None:
         """One step by these samples, at fresh timesteps, whatever their loss is now."""
         config, slot = self._config, self._slot
         picked = self._encoded.again(samples, magnitude, generator_of("again", config.seed, self._shard, slot.step))
-        begin_default(device, "step", config.seed, self._shard, slot.step)
-        batch = picked.batch(torch.zeros_like(picked.samples, dtype=torch.bool))
-        t = torch.randint(config.noise.timesteps, (len(batch.x0),), device=device)
-        self._gradient(batch, t, self._noise(batch.x0), lambda loss, t: torch.zeros_like(loss, dtype=torch.bool))
+        batch, t, noise = self._draw("step", slot.step, picked, torch.zeros_like(picked.samples, dtype=torch.bool))
+        self._gradient(batch, t, noise, lambda loss, t: torch.zeros_like(loss, dtype=torch.bool))
         self._step()
         if magnitude is not None:
             slot.augmented += len(samples)

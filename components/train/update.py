@@ -12,7 +12,7 @@ from ..diffusion.family import Batch, Family
 from ..method.anti_gradient import is_skipped, mean_of_kept, sum_of_kept
 from ..method.augment import is_flagged
 from ..method.streams import begin_default
-from .batches import Batches
+from .batches import Batches, Picked
 from .slot import Slot
 
 
@@ -32,14 +32,10 @@ class Trainer:
 
         # Batch: which samples, and the augmentation that each has should it be flagged
         picked = self._batches.at(slot.batches, slot.augment_next)
-        device = picked.samples.device
-        begin_default(device, "step", config.seed, self._shard, slot.step)
 
         # What follows draws from here on: flips, latents, timesteps, noise, dropout. The flagged are augmented (TAA)
         flagged = slot.augment_next[picked.samples]
-        batch = picked.batch(flagged)
-        t = torch.randint(config.noise.timesteps, (len(batch.x0),), device=device)
-        noise = self._noise(batch.x0)
+        batch, t, noise = self._draw("step", slot.step, picked, flagged)
 
         # Forward and backward: a loss for each (sample, timestep) pair; those that are skipped add no gradient (AGC)
         loss, skipped = self._gradient(batch, t, noise, self._skipped)
@@ -65,6 +61,19 @@ class Trainer:
         slot.visits[samples] += 1
         slot.skips[samples] += skipped.int()
         slot.loss_sum += loss.sum()
+
+    def _draw(self, purpose: str, number: int, picked: Picked, flagged: Tensor) -> tuple[Batch, Tensor, Tensor]:
+        """Begin a stream; draw from it what is seen of a batch, the timesteps int64 [B], and the noise.
+
+        Args:
+            purpose, number: of the stream.
+            flagged: which samples are augmented, bool [B].
+        """
+        device = picked.samples.device
+        begin_default(device, purpose, self._config.seed, self._shard, number)
+        batch = picked.batch(flagged)
+        t = torch.randint(self._config.noise.timesteps, (len(batch.x0),), device=device)
+        return batch, t, self._noise(batch.x0)
 
     def _noise(self, x0: Tensor) -> Tensor:
         noise = torch.randn_like(x0)
