@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from torch import Tensor
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tests.benchmarks.turns import Work, in_turns
@@ -135,20 +135,5 @@ def save_quarter_sd(folder: Path) -> None:
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        StableDiffusionPipeline(
-            vae=vae,
-            text_encoder=CLIPTextModel(text),
-            tokenizer=tokenizer,
-            unet=unet,
-            scheduler=DDIMScheduler(
-                beta_schedule="scaled_linear",
-                beta_start=0.00085,
-                beta_end=0.012,
-                clip_sample=False,
-                set_alpha_to_one=False,
-                steps_offset=1,
-            ),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        ).save_pretrained(folder, safe_serialization=True)
+        parts = nn.ModuleDict({"text_encoder": CLIPTextModel(text), "unet": unet})
+        build_pipeline(tokenizer, vae, parts).save_pretrained(folder, safe_serialization=True)
