@@ -14,6 +14,8 @@ COMPONENTS: Final = (*_ONE, "text_encoder_2", "tokenizer_2")
 PIPELINES: Final = {"StableDiffusionPipeline": _ONE, "StableDiffusionXLPipeline": COMPONENTS}
 """Classes of diffusers that are fine-tuned, and what they consist of: Stable Diffusion 1.x and 2.x, and XL."""
 INDEX: Final = "model_index.json"
+RANDOM_TINY: Final = "random-tiny"
+"""In place of an address: a pipeline of random weights, see `random_tiny`."""
 TOKENIZER_SUFFIXES: Final = (".json", ".txt", ".model")
 """Of the files that a tokenizer is made of, and of configs."""
 _WEIGHTS: Final = {"unet", "vae", "text_encoder", "text_encoder_2"}

@@ -19,9 +19,9 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from .base_folder import RANDOM_TINY
 from .quiet import quiet
 
-NAME: Final = "random-tiny"
 _FORM: Final = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 """A folder that another version of this file made is not taken."""
 _LENGTH: Final = 16
@@ -33,7 +33,7 @@ Kind = Literal["sd", "sd-v", "sdxl"]
 def random_tiny_folder(kind: Kind = "sd") -> Path:
     """The folder of the pipeline, made now where this machine has none yet; the same bytes at every call."""
     parent = Path(tempfile.gettempdir()) / f"unecho-{os.getuid()}"
-    folder = parent / f"{NAME}-{kind}-{_FORM}-{torch.__version__}"
+    folder = parent / f"{RANDOM_TINY}-{kind}-{_FORM}-{torch.__version__}"
     if not folder.is_dir():
         parent.mkdir(mode=0o700, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=parent))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..config import RunConfig
-from ..diffusion.base_folder import COMPONENTS, INDEX, PIPELINES, read_index, wanted_files
+from ..diffusion.base_folder import COMPONENTS, INDEX, PIPELINES, RANDOM_TINY, read_index, wanted_files
 from ..failure import Fatal
 from ..store import Missing, Store, local_path, object_sha256, open_store, windows
 from ..store.directory import DirectoryStore
@@ -23,7 +23,6 @@ PIXELS: Final = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
 """Files of a diffusers folder that a model of pixels reads."""
 UNET_WEIGHTS: Final = ("unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-RANDOM_TINY: Final = "random-tiny"
 
 
 class BaseModel:
