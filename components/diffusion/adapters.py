@@ -69,11 +69,10 @@ def draw_adapters(network: Any, seed: int) -> dict[str, Tensor]:
     return drawn
 
 
-def merged(network: Any, adapters: Mapping[str, Tensor]) -> Any:
-    """A network with adapters as one without: each product is added to the weights, in float32.
+def load_adapters(network: Any, adapters: Mapping[str, Tensor]) -> None:
+    """Put adapters into a network that has them.
 
     Args:
-        network: with adapters, and the pretrained weights; is used up.
         adapters: by the names of `draw_adapters`.
 
     Raises:
@@ -82,6 +81,19 @@ def merged(network: Any, adapters: Mapping[str, Tensor]) -> Any:
     missing, unknown = network.load_state_dict(dict(adapters), strict=False)
     if wrong := [*unknown, *filter(is_adapter, missing)]:
         raise ValueError(f"adapters and network differ in {wrong[0]}")
+
+
+def merged(network: Any, adapters: Mapping[str, Tensor]) -> Any:
+    """A network with adapters as one without: each product is added to the weights, in float32.
+
+    Args:
+        network: with adapters, and the pretrained weights; is used up.
+        adapters: by the names of `draw_adapters`.
+
+    Raises:
+        ValueError: they are not those of the network.
+    """
+    load_adapters(network, adapters)
     network.fuse_lora(safe_fusing=True)
     network.unload_lora()
     return network

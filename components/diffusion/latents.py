@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
-from .adapters import add_adapters, draw_adapters, is_adapter, merged, sort_metadata
+from .adapters import add_adapters, draw_adapters, is_adapter, load_adapters, merged, sort_metadata
 from .base_folder import INDEX, TOKENIZER_SUFFIXES, read_config, read_index
 from .family import Base, Batch, Pretrained
 from .loading import one_line, pipeline_class, pipeline_with, whole
@@ -39,12 +39,9 @@ class Latents:
     def __init__(self, config: RunConfig, pretrained: Pretrained | None) -> None:
         assert pretrained is not None  # the configuration requires it
         self._config, self._pretrained = config, pretrained
-        scheduler = read_config(
-            pretrained.address, "scheduler/scheduler_config.json", pretrained.read("scheduler/scheduler_config.json")
-        )
-        self._vae = read_config(pretrained.address, "vae/config.json", pretrained.read("vae/config.json"))
-        _check_noise(pretrained.address, scheduler)
-        self._schedule = DDPMScheduler.from_config(scheduler)
+        self._scheduler, self._vae = map(self._config_of, ("scheduler/scheduler_config.json", "vae/config.json"))
+        _check_noise(pretrained.address, self._scheduler)
+        self._schedule = DDPMScheduler.from_config(self._scheduler)
         timesteps = len(self._schedule.alphas_cumprod)
         if config.noise.timesteps != timesteps:
             raise Fatal(
@@ -56,11 +53,7 @@ class Latents:
         """The pipeline's class and the configs of its UNet and scheduler, which the released one keeps."""
         pretrained, config = self._pretrained, self._config
         index = read_index(pretrained.address, pretrained.read(INDEX))
-        vae = self._vae
-        unet, scheduler = (
-            read_config(pretrained.address, name, pretrained.read(name))
-            for name in ("unet/config.json", "scheduler/scheduler_config.json")
-        )
+        vae, unet = self._vae, self._config_of("unet/config.json")
         if channels != vae.get("in_channels", 3):
             raise Fatal(
                 f"data.channels: {channels}: the base model's VAE takes {vae.get('in_channels', 3)} channels: "
@@ -80,8 +73,7 @@ class Latents:
                 f"model.pretrained: {pretrained.address}: its UNet takes {unet.get('in_channels')} channels, its VAE's "
                 f"latents have {vae.get('latent_channels', 4)}: an inpainting or depth model is not text-to-image"
             )
-        shrinks = 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1)
-        halvings = 2 ** (len(unet.get("block_out_channels", (0,) * 4)) - 1)
+        shrinks, halvings = shrinking(vae), shrinking(unet)
         if resolution % shrinks:
             raise Fatal(
                 f"data.resolution: {resolution}: the base model's VAE makes it {shrinks} times smaller, which does not "
@@ -92,7 +84,7 @@ class Latents:
                 f"data.resolution: {resolution}: the base model's UNet halves its latents of {resolution // shrinks} "
                 f"{halvings.bit_length() - 1} times: choose a multiple of {shrinks * halvings}"
             )
-        scheduler["_class_name"] = index["scheduler"][1]
+        scheduler = self._scheduler | {"_class_name": index["scheduler"][1]}
         # StableDiffusionPipeline sets every scheduler's offset to 1
         offset = {"steps_offset": 1} if index["_class_name"] == "StableDiffusionPipeline" else {}
         _check_sampler(pretrained.address, scheduler | offset, config)
@@ -111,6 +103,9 @@ class Latents:
             if lora.enabled
             else None,
         }
+
+    def _config_of(self, name: str) -> dict[str, Any]:
+        return read_config(self._pretrained.address, name, self._pretrained.read(name))
 
     def _conditions(self) -> int | None:
         taa = self._config.taa
@@ -241,7 +236,7 @@ class Latents:
                 from peft.utils import get_peft_model_state_dict
 
                 network = self._network({**base, "conditions": None}, weights=False)
-                network.load_state_dict({n: t for n, t in weights.items() if is_adapter(n)}, strict=False)
+                load_adapters(network, {n: t for n, t in weights.items() if is_adapter(n)})
                 lora = base["lora"]
                 pipeline_class(base).save_lora_weights(
                     folder / "lora",
@@ -263,6 +258,15 @@ class Latents:
         for path in (path for name in names for path in sorted((given / name).iterdir())):
             if path.suffix in TOKENIZER_SUFFIXES:
                 copyfile(path, folder / path.parent.name / path.name)
+
+
+def shrinking(network: Mapping[str, Any]) -> int:
+    """How many times smaller the inmost level of a VAE or UNet is than what it is given: each level halves it.
+
+    Args:
+        network: its config.
+    """
+    return int(2 ** (len(network.get("block_out_channels", (0,) * 4)) - 1))
 
 
 def scaled(latent: Tensor, vae: Mapping[str, Any]) -> Tensor:
@@ -295,7 +299,7 @@ def text_states(unet: Any, rows: Tensor, side: int, vae: Mapping[str, Any]) -> t
     if unet.addition_embed_type != "text_time":
         return rows.reshape(len(rows), -1, width), None
     pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
-    pixels = float(side * 2 ** (len(vae.get("block_out_channels", (0,) * 4)) - 1))
+    pixels = float(side * shrinking(vae))
     sizes = torch.tensor([[pixels, pixels, 0.0, 0.0, pixels, pixels]], device=rows.device).expand(len(rows), -1)
     states = rows[:, : rows.shape[1] - pooled].reshape(len(rows), -1, width)
     return states, {"text_embeds": rows[:, rows.shape[1] - pooled :], "time_ids": sizes}
