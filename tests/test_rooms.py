@@ -61,10 +61,19 @@ def test_the_method_the_measures_and_the_models_know_neither_store_nor_run(room:
     assert not breaches(f"components/{room}", "components.store", "components.run", "components.report")
 
 
+def test_what_is_measured_knows_no_page_that_shows_it() -> None:
+    assert not breaches("components/assess", "components.report")
+
+
 def test_the_store_knows_bytes_and_no_records_and_data_knows_no_runs() -> None:
-    upper = [f"components.{room}" for room in ("run", "method", "diffusion", "measures", "report", "config", *STEPS)]
+    upper = [
+        f"components.{room}"
+        for room in ("run", "method", "diffusion", "measures", "assess", "report", "config", *STEPS)
+    ]
     assert not breaches("components/store", "components.data", *upper)
-    assert not breaches("components/data", "components.run", "components.method", "components.diffusion", *upper[-10:])
+    assert not breaches(
+        "components/data", "components.run", "components.method", "components.diffusion", *upper[-len(STEPS) :]
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -74,7 +83,7 @@ def test_a_step_knows_no_other_step(step: str) -> None:
 
 
 def test_a_room_that_steps_share_knows_no_step() -> None:
-    for room in ("config", "store", "run", "data", "method", "diffusion", "measures", "report"):
+    for room in ("config", "store", "run", "data", "method", "diffusion", "measures", "assess", "report"):
         assert not breaches(f"components/{room}", *(f"components.{step}" for step in STEPS))
 
 

@@ -118,23 +118,26 @@ def beside_floor(
     )
 
 
-def judged(figures: Sequence[Memorization], deciding: Sequence[str], margin: float) -> list[Memorization]:
+def judged(
+    figures: Sequence[Memorization], deciding: Sequence[str], margin: float, level: float = LEVEL
+) -> list[Memorization]:
     """The same figures, those that decide with what follows from them.
 
     Args:
         deciding: names of figures, chosen before the run.
         margin: `evaluate.margin`.
+        level: how often a perfect model may be accused; a share of 5 % where a run is looked at several times.
     """
     chosen = [figure for figure in figures if figure.name in deciding]
     adjusted = holm([float(p_above(f.generated.count, f.generated.of, f.floor.count, f.floor.of)) for f in chosen])
-    verdicts = {f.name: _judged(f, above, margin) for f, above in zip(chosen, adjusted, strict=True)}
+    verdicts = {f.name: _judged(f, above, margin, level) for f, above in zip(chosen, adjusted, strict=True)}
     return [verdicts.get(figure.name, figure) for figure in figures]
 
 
-def _judged(figure: Memorization, above: float, margin: float) -> Memorization:
+def _judged(figure: Memorization, above: float, margin: float, level: float) -> Memorization:
     generated, floor = figure.generated, figure.floor
     beyond = float(p_beyond(generated.count, generated.of, floor.count, floor.of, margin))
-    verdict: Verdict = "above" if above < LEVEL else "at_or_below" if beyond < LEVEL else "unclear"
+    verdict: Verdict = "above" if above < level else "at_or_below" if beyond < LEVEL else "unclear"
     return figure.model_copy(update={"decides": True, "p_above": above, "p_beyond": beyond, "verdict": verdict})
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..measures.intervals import Share
+from ..measures.quality_figures import Quality
 from ..measures.verdict import Memorization, Verdict
 from ..run import ReportRecord, Run
 from ..store import fetch, parsed
@@ -12,60 +12,6 @@ from ..store import fetch, parsed
 
 class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Quality(_Figures):
-    """Generated images against held-out real ones; beside them training images against the same."""
-
-    features: str
-    digest: str | None = None
-    """SHA-256 of the feature extractor's file."""
-    frechet_name: str
-    """FID only with Inception features."""
-    frechet: float
-    """The mean over disjoint sets of `images` generated images."""
-    frechet_all: float | None = None
-    """Of all sets together: below `frechet_real` where the model has more to give than its training images."""
-    frechet_real: float
-    frechet_training: float | None = None
-    """All generated images against all training images: what papers publish. It rewards copying."""
-    kernel_name: str = ""
-    """KID only with Inception features."""
-    kernel: float | None = None
-    """Unbiased squared MMD to the held-out images, the mean over subsets; beside it that of training images."""
-    kernel_std: float | None = None
-    """Over the subsets."""
-    kernel_real: float | None = None
-    kernel_real_std: float | None = None
-    kernel_subsets: int = 0
-    kernel_subset_size: int = 0
-    """Images of each set in a subset, of generated ones."""
-    images: int
-    """Images of such a set, and training images beside it, in the Frechet distance."""
-    sets: int = 1
-    """How many sets."""
-    reference: int
-    """Held-out images in the Frechet distance."""
-    neighbours: int
-    """k of the manifolds of precision and recall."""
-    manifold: int
-    """Images of each set in precision and recall."""
-    precision: Share
-    precision_real: Share
-    recall: Share
-    recall_real: Share
-    poor: bool
-    """Precision below half of that of real images."""
-
-    @property
-    def frechet_metric(self) -> str:
-        """The Frechet distance's name among the metrics."""
-        return "fid" if self.frechet_name == "FID" else f"frechet_{self.features}"
-
-    @property
-    def frechet_training_name(self) -> str:
-        """It is never to be taken for the distance to the held-out images."""
-        return f"{self.frechet_name} against the training set (published protocol)"
 
 
 class Histogram(_Figures):

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..measures.intervals import Share
+from ..measures.quality_figures import Quality
 from ..measures.verdict import KINDS, Memorization, Verdict, cited
-from .figures import Headline, Quality, Round
+from .figures import Headline, Round
 
 _TITLES: Final[dict[Verdict, str]] = {
     "above": "It echoes",

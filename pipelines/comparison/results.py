@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ...components.config.fields import frozen_difference
 from ...components.failure import Fatal
+from ...components.measures.quality_figures import Quality
 from ...components.measures.verdict import Measure, Memorization, Verdict, cited, rank
-from ...components.report.figures import Figures, Quality, load_figures
+from ...components.report.figures import Figures, load_figures
 from ...components.run import Plan, ProxyRecord
 from ...components.run.state import state_of
 from .arms import REFERENCE, Arm, Entry

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from unecho.components.assess.assessment import assess
 from unecho.components.data import Dataset
 from unecho.components.evaluate.step import evaluate
 from unecho.components.failure import Fatal
@@ -90,7 +91,7 @@ def test_the_floor_stands_also_without_held_out_images_that_have_a_near_duplicat
     planted: Make, monkeypatch: pytest.MonkeyPatch
 ):
     _, plain = evaluated(planted(name="plain"))
-    monkeypatch.setattr(f"{evaluate.__module__}.near_copies", lambda images, *_: np.arange(len(images)) < 10)
+    monkeypatch.setattr(f"{assess.__module__}.near_copies", lambda images, *_: np.arange(len(images)) < 10)
     run = planted(name="near")
     record, figures = evaluated(run)
     assert all(figure.floor_apart is None for figure in plain.memorization)

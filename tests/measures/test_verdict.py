@@ -8,8 +8,9 @@ import pytest
 from unecho.components.config import resolve
 from unecho.components.failure import Fatal
 from unecho.components.measures.intervals import Share
+from unecho.components.measures.quality_figures import Quality
 from unecho.components.measures.verdict import Memorization, beside_floor, cited, judged, power, smoke_reason
-from unecho.components.report.figures import Headline, Quality
+from unecho.components.report.figures import Headline
 from unecho.components.report.wording import headline, interval, percent
 
 TINY = resolve("tiny")

@@ -2,8 +2,9 @@
 
 from unecho.components.config import resolve
 from unecho.components.measures.intervals import Share
+from unecho.components.measures.quality_figures import Quality
 from unecho.components.measures.verdict import beside_floor, judged
-from unecho.components.report.figures import Figures, Headline, Provenance, Quality, Round
+from unecho.components.report.figures import Figures, Headline, Provenance, Round
 from unecho.components.run import Run
 from unecho.pipelines.comparison.arms import Arm, Entry
 from unecho.pipelines.comparison.results import Result
