@@ -8,7 +8,7 @@ from ..components.run.failures import kept_failure
 from ..components.run.state import ended_rounds
 from ..components.steps import plan, run_step
 from .display import Display
-from .loop import Engine
+from .loop import Engine, Map, Single
 
 
 class Local:
@@ -25,9 +25,9 @@ class Local:
         for index in range(self._sizes[over]):
             self._one(name, round, index)
 
-    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
-        for step in steps:
-            self.step(*step)
+    def beside(self, *works: Single | Map) -> None:
+        for work in works:
+            work.on(self)
 
     def repeat(self, body: Callable[[Engine, int], None], over: str) -> None:
         for round in range(ended_rounds(self._run), self._sizes[over]):

@@ -1,7 +1,38 @@
 """IET-AGC+, once, over any engine."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Single:
+    """A step by itself.
+
+    Attributes:
+        round: None for a step whose address has none.
+    """
+
+    name: str
+    round: int | None = None
+
+    def on(self, engine: "Engine") -> None:
+        """Run it to its end."""
+        engine.step(self.name, self.round)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A step for every index of `over`."""
+
+    name: str
+    round: int | None = None
+    _: KW_ONLY
+    over: str
+
+    def on(self, engine: "Engine") -> None:
+        """Run it to its end."""
+        engine.map(self.name, self.round, over=self.over)
 
 
 class Engine(Protocol):
@@ -13,8 +44,8 @@ class Engine(Protocol):
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
         """Run a step for every index of `over`, side by side where there is room: "encodings", "shards", "parts"."""
 
-    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
-        """Run steps that do not need each other, (name,) or (name, round)."""
+    def beside(self, *works: Single | Map) -> None:
+        """Run what does not need each other, side by side where there is room."""
 
     def repeat(self, body: Callable[["Engine", int], None], over: str) -> None:
         """Run `body(engine, r)` for r = 0, 1, ... of `over` ("rounds"), each after step `begin` has said go.
@@ -26,7 +57,7 @@ class Engine(Protocol):
 def one_round(engine: Engine, round: int) -> None:
     """Train every proxy on its shard; then one model of all, and a new assignment."""
     engine.map("train", round, over="shards")
-    engine.beside(("aggregate", round), ("redistribute", round))
+    engine.beside(Single("aggregate", round), Single("redistribute", round))
 
 
 def iet(engine: Engine) -> None:
@@ -34,7 +65,7 @@ def iet(engine: Engine) -> None:
     engine.step("plan")
     engine.step("prepare")
     engine.map("encode", over="encodings")
-    engine.beside(("initialize",), ("shard",))
+    engine.beside(Single("initialize"), Single("shard"))
     engine.repeat(one_round, "rounds")
     engine.map("sample", over="parts")
     engine.step("evaluate")

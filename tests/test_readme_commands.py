@@ -11,7 +11,7 @@ import pytest
 from unecho.components.__main__ import main
 from unecho.components.run import BeginRecord, ReportRecord, Run
 from unecho.components.steps import STEPS
-from unecho.pipelines.loop import Engine, iet
+from unecho.pipelines.loop import Engine, Map, Single, iet
 
 COMPONENTS = Path(__file__).parent.parent / "components"
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -43,9 +43,9 @@ class Typist:
         for index in range(self._sizes(over)):
             self._type(name, round, index)
 
-    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
-        for step in steps:
-            self.step(*step)
+    def beside(self, *works: Single | Map) -> None:
+        for work in works:
+            work.on(self)
 
     def repeat(self, body: Callable[[Engine, int], None], over: str) -> None:
         for round in range(self._sizes(over)):

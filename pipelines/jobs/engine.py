@@ -17,6 +17,7 @@ from ...components.steps import committed
 from ...components.store.directory import DirectoryStore
 from ..display import Display
 from ..local import Local
+from ..loop import Map, Single
 from .cluster import Cluster, OverQuota
 from .diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
 from .job_spec import APP, SPEC, TRIES, StepJob, is_of, template_of
@@ -59,11 +60,18 @@ class Jobs(Local):
             self._run_all([StepJob(name, round, 1)])
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        if size := self._sizes[over]:
-            self._run_all([StepJob(name, round, size)])
+        self.beside(Map(name, round, over=over))
 
-    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
-        self._run_all([StepJob(step[0], step[1] if len(step) > 1 else None, 1) for step in steps])
+    def beside(self, *works: Single | Map) -> None:
+        jobs = []
+        for work in works:
+            if isinstance(work, Map):
+                jobs.append(StepJob(work.name, work.round, self._sizes[work.over]))
+            elif work.name in HERE:
+                super().step(work.name, work.round)
+            else:
+                jobs.append(StepJob(work.name, work.round, 1))
+        self._run_all([job for job in jobs if job.size])
 
     def owner(self) -> Any:
         """The run's ConfigMap."""

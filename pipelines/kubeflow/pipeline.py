@@ -17,11 +17,11 @@ from ...components.failure import Fatal
 from ...components.kubeflow_task.form import FORM, ROOT, Entry
 from ...components.kubeflow_task.outputs import DECISION
 from ...components.steps import STEPS
-from ..loop import iet
+from ..loop import Map, Single, iet
 from .component import Component, component
 from .pod_spec import set_pod_spec
 from .pods import Pods
-from .trace import Beside, Map, Node, Repeat, Sequence, Single, traced
+from .trace import Beside, Node, Repeat, Sequence, traced
 
 NAME: Final = "unecho"
 PURPOSE: Final = (
@@ -86,7 +86,9 @@ class Builder:
         """The pipelines of the loops in a sequence."""
         made: dict[Node, Component] = {}
         for node in sequence:
-            if isinstance(node, Map):
+            if isinstance(node, Beside):
+                made |= self._nested(node.works)
+            elif isinstance(node, Map):
                 made[node] = self._map(node)
             elif isinstance(node, Repeat):
                 made[node] = self._repeat(node)
@@ -137,17 +139,24 @@ class Builder:
         """Tasks one after another, those of a `Beside` next to each other."""
         before: list[dsl.PipelineTask] = []
         for node in sequence:
-            if isinstance(node, Beside | Single):
-                steps = node.steps if isinstance(node, Beside) else (node,)
-                tasks = [self._task(step.name, **_address(step.name, run, round)) for step in steps]
-            elif isinstance(node, Map):
-                tasks = [inner[node](**_address(node.name, run, round), indices=lists[node.over])]
-            else:
-                tasks = [inner[node](run=run, rounds=lists["rounds"], shards=lists["shards"])]
+            works = node.works if isinstance(node, Beside) else (node,)
+            tasks = [self._started(work, inner, run, round, lists) for work in works]
             for task in tasks:
                 task.set_caching_options(False)
                 task.after(*before)
             before = tasks
+
+    def _started(
+        self, work: Single | Map | Repeat, inner: Mapping[Node, Component], run: Any, round: Any, lists: _Lists
+    ) -> dsl.PipelineTask:
+        """One task: of a step, or of the nested pipeline of a loop."""
+        match work:
+            case Single():
+                return self._task(work.name, **_address(work.name, run, round))
+            case Map():
+                return inner[work](**_address(work.name, run, round), indices=lists[work.over])
+            case Repeat():
+                return inner[work](run=run, rounds=lists["rounds"], shards=lists["shards"])
 
     def _task(self, name: str, **given: Any) -> dsl.PipelineTask:
         task = component(name, self._pods.image)(**given)

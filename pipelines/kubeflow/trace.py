@@ -6,41 +6,28 @@ managers; it is run on an engine that only writes down what it is asked for.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ...components.steps import STEPS
-from ..loop import Engine
-
-
-@dataclass(frozen=True)
-class Single:
-    """One step."""
-
-    name: str
+from ..loop import Engine, Map, Single
 
 
 @dataclass(frozen=True)
 class Beside:
-    """Steps that do not need each other."""
+    """What does not need each other."""
 
-    steps: tuple[Single, ...]
-
-
-@dataclass(frozen=True)
-class Map:
-    """A step for every index of `over`."""
-
-    name: str
-    over: str
+    works: tuple[Single | Map, ...]
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A sequence for every round, in order."""
+    """A sequence for every round, in order; what stands in it is of round 0."""
 
     body: "Sequence"
     over: str
 
 
+Work = TypeVar("Work", bound=Single | Map)
 Node = Single | Beside | Map | Repeat
 Sequence = tuple[Node, ...]
 
@@ -64,20 +51,20 @@ class _Trace:
         self.nodes: list[Node] = []
 
     def step(self, name: str, round: int | None = None) -> None:
-        self.nodes.append(self._single(name, round))
+        self.nodes.append(self._checked(Single(name, round)))
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        self.nodes.append(Map(self._single(name, round).name, over))
+        self.nodes.append(self._checked(Map(name, round, over=over)))
 
-    def beside(self, *steps: tuple[str] | tuple[str, int]) -> None:
-        self.nodes.append(Beside(tuple(self._single(*step) for step in steps)))
+    def beside(self, *works: Single | Map) -> None:
+        self.nodes.append(Beside(tuple(self._checked(work) for work in works)))
 
     def repeat(self, body: Callable[[Engine, int], None], over: str) -> None:
         inner = _Trace(0)
         body(inner, 0)
         self.nodes.append(Repeat(tuple(inner.nodes), over))
 
-    def _single(self, name: str, round: int | None = None) -> Single:
+    def _checked(self, work: Work) -> Work:
         """A step in a repetition is that of its own round: one body stands for all rounds."""
-        assert round == (self._round if STEPS[name].by_round else None), (name, round)
-        return Single(name)
+        assert work.round == (self._round if STEPS[work.name].by_round else None), work
+        return work
