@@ -117,6 +117,8 @@ class Step:
         record: what it commits.
         record_index: from the round r, the index k and the last model's round to the index of its record.
         on_device: whether it computes on an accelerator where there is one.
+        light: from the configuration and the round (0 without one) whether it moves a few records only, so that a pod
+            of its own would cost more than it does.
         memory_field: the field of the configuration to lower where memory does not suffice.
     """
 
@@ -125,6 +127,7 @@ class Step:
     record_index: Callable[[int, int, int], tuple[int, ...]]
     on_device: bool = False
     memory_field: str | None = None
+    light: Callable[[RunConfig, int], bool] = lambda config, r: False
 
     @property
     def name(self) -> str:
@@ -151,12 +154,12 @@ class Step:
 STEPS: Final[dict[str, Step]] = {
     step.name: step
     for step in (
-        Step(plan, Plan, lambda r, k, last: (0,)),
+        Step(plan, Plan, lambda r, k, last: (0,), light=lambda config, r: True),
         Step(prepare, DatasetRecord, lambda r, k, last: ()),
         Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
         Step(initialize, ModelRecord, lambda r, k, last: (0,)),
         Step(shard, Assignment, lambda r, k, last: (0,)),
-        Step(begin, BeginRecord, lambda r, k, last: (r,)),
+        Step(begin, BeginRecord, lambda r, k, last: (r,), light=lambda config, r: True),
         Step(train, ProxyRecord, lambda r, k, last: (r, k), on_device=True, memory_field="train.batch_size"),
         Step(aggregate, ModelRecord, lambda r, k, last: (r + 1,)),
         Step(redistribute, Assignment, lambda r, k, last: (r + 1,)),

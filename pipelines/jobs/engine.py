@@ -13,7 +13,7 @@ from ...components.config import RunConfig
 from ...components.failure import Fatal
 from ...components.progress import Progress
 from ...components.run import Run
-from ...components.steps import committed
+from ...components.steps import STEPS, committed
 from ...components.store.directory import DirectoryStore
 from ..display import Display
 from ..local import Local
@@ -23,8 +23,6 @@ from .diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
 from .job_spec import APP, SPEC, TRIES, StepJob, is_of, template_of
 from .owner import owner
 
-HERE: Final = ("plan", "begin")
-"""They read and write a few records: a pod would cost seconds."""
 _POLL_S: Final = 1.0
 _REPORT_EVERY_S: Final = 60.0
 _PATIENT_S: Final = 10.0
@@ -54,7 +52,7 @@ class Jobs(Local):
         self._owner_seen: str | None = None
 
     def step(self, name: str, round: int | None = None) -> None:
-        if name in HERE:
+        if self._is_light(name, round):
             super().step(name, round)
         else:
             self._run_all([StepJob(name, round, 1)])
@@ -67,11 +65,14 @@ class Jobs(Local):
         for work in works:
             if isinstance(work, Map):
                 jobs.append(StepJob(work.name, work.round, self._sizes[work.over]))
-            elif work.name in HERE:
+            elif self._is_light(work.name, work.round):
                 super().step(work.name, work.round)
             else:
                 jobs.append(StepJob(work.name, work.round, 1))
         self._run_all([job for job in jobs if job.size])
+
+    def _is_light(self, name: str, round: int | None) -> bool:
+        return STEPS[name].light(self._config, round or 0)
 
     def owner(self) -> Any:
         """The run's ConfigMap."""

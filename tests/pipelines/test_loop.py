@@ -1,6 +1,7 @@
 """The words of an engine: what stands beside each other, steps by themselves and steps for every index."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ from kfp import compiler
 from tests.pipelines.kubeflow.compiled import read
 from tests.runs import tiny
 from unecho.components.run import Run
+from unecho.components.steps import STEPS
 from unecho.pipelines.display import Display
 from unecho.pipelines.jobs.cluster import Cluster
 from unecho.pipelines.jobs.engine import Jobs
@@ -57,6 +59,20 @@ def test_in_a_cluster_each_is_a_job_and_they_are_seen_to_their_end_together(
     engine.beside(*BESIDE)
     assert made == [[StepJob("aggregate", 1, 1), StepJob("train", 1, 3), StepJob("redistribute", 1, 1)]]
     assert here == []
+
+
+def test_in_a_cluster_a_step_that_is_light_in_this_round_is_no_job(
+    here: Here, jobs: tuple[Jobs, list[Sequence[StepJob]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = replace(STEPS["aggregate"], light=lambda config, r: bool(r % 2))
+    monkeypatch.setitem(STEPS, "aggregate", odd)
+    engine, made = jobs
+    engine.beside(*BESIDE)
+    engine.step("aggregate", 2)
+    engine.step("begin", 2)
+    engine.map("encode", over="encodings")  # there is none for a model of pixels
+    assert here == [("aggregate", 1, None), ("begin", 2, None)]
+    assert made == [[StepJob("train", 1, 3), StepJob("redistribute", 1, 1)], [StepJob("aggregate", 2, 1)], []]
 
 
 def test_on_kubeflow_they_wait_for_the_same_and_what_follows_for_all_of_them(tmp_path: Path) -> None:
