@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..components.config import RunConfig
 from ..components.config.counts import planned_visits, shard_sizes, steps_per_round
-from ..components.diffusion import family_of
+from ..components.diffusion import trainable_family_of
 from ..components.diffusion.family import Base, Pretrained
 from ..components.measures.verdict import Power, power
 from ..components.method.augment import image_variants
@@ -74,7 +74,7 @@ def forecast(
     """
     import torch
 
-    family = family_of(config, pretrained)
+    family = trainable_family_of(config, pretrained)
     with torch.device("meta"):  # shapes only
         base = family.base(channels, resolution)
         network = family.trainable(base)

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from ..config import RunConfig
 
 if TYPE_CHECKING:
-    from .family import Family, Pretrained
+    from .family import Family, Pretrained, TrainableFamily
 
 
 def family_of(config: RunConfig, pretrained: "Pretrained | None") -> "Family":
-    """The family of the run's model.
+    """The family of the run's model, to sample from it; arguments and errors are those of `trainable_family_of`."""
+    return trainable_family_of(config, pretrained)
+
+
+def trainable_family_of(config: RunConfig, pretrained: "Pretrained | None") -> "TrainableFamily":
+    """The family of a model that trains.
 
     Args:
         pretrained: what `model.pretrained` names; None where nothing is.

@@ -54,7 +54,29 @@ class Batch:
 
 
 class Family(Protocol):
-    """A kind of model."""
+    """A kind of model, as far as it is sampled."""
+
+    def pipeline(self, base: Base, weights: Mapping[str, Tensor], sampler: str) -> DiffusionPipeline:
+        """What is sampled, on the CPU and without a progress bar.
+
+        Args:
+            weights: what trained of it, by the names of `TrainableFamily.initial`.
+            sampler: "ddpm", "ddim" or "base".
+        """
+
+    def images(
+        self, pipeline: DiffusionPipeline, generators: list[torch.Generator], prompts: Sequence[str] | None, steps: int
+    ) -> NDArray[np.float32]:
+        """Images in [0, 1], [B, H, W, C], one a generator.
+
+        Args:
+            pipeline: of `pipeline`.
+            prompts: one a generator, where the model takes them.
+        """
+
+
+class TrainableFamily(Family, Protocol):
+    """A kind of model that trains, and is released."""
 
     def base(self, channels: int, resolution: int) -> Base:
         """What a network for images of that shape is built from.
@@ -94,24 +116,6 @@ class Family(Protocol):
 
     def weights_of(self, t: Tensor) -> Tensor | None:
         """By what each loss is multiplied for the gradient, float32 [B]; None for 1."""
-
-    def pipeline(self, base: Base, weights: Mapping[str, Tensor], sampler: str) -> DiffusionPipeline:
-        """What is sampled and released, on the CPU and without a progress bar.
-
-        Args:
-            weights: of `initial`'s names.
-            sampler: "ddpm", "ddim" or "base".
-        """
-
-    def images(
-        self, pipeline: DiffusionPipeline, generators: list[torch.Generator], prompts: Sequence[str] | None, steps: int
-    ) -> NDArray[np.float32]:
-        """Images in [0, 1], [B, H, W, C], one a generator.
-
-        Args:
-            pipeline: of `pipeline`.
-            prompts: one a generator, where the model takes them.
-        """
 
     def release(self, base: Base, weights: Mapping[str, Tensor], folder: Path) -> None:
         """Save the pipeline as a diffusers folder, and what else a user may want beside it. No pickle is written."""

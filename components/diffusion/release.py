@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from .family import Base, Family
+from .family import Base, TrainableFamily
 
 _NOTES = {"_name_or_path", "name_or_path", "local_files_only"}
 
 
-def release_files(family: Family, base: Base, weights: Mapping[str, Tensor], folder: Path) -> dict[str, Path]:
+def release_files(family: TrainableFamily, base: Base, weights: Mapping[str, Tensor], folder: Path) -> dict[str, Path]:
     """Save the diffusers folder as `folder`; its files by their path in it. No pickle is among them."""
     family.release(base, weights, folder)
     return folder_files(folder)

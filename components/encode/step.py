@@ -17,7 +17,7 @@ from ..config import RunConfig
 from ..config.counts import check_counts
 from ..data.encoded_block import EncodedBlock
 from ..data.encodings import BLOCK_BYTES, What, find_block, put_block
-from ..diffusion import family_of
+from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.encoders import ImageEncoder, TextEncoder, vocabulary
 from ..failure import Fatal, Stopped, stop_asked
@@ -81,7 +81,7 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     dtype = torch.bfloat16 if config.encode.precision == "bfloat16" else torch.float32
     dataset = run.dataset(config)
     check_counts(config, len(dataset.train_rows), len(dataset.held_out_rows))  # before hours of encoding
-    base = family_of(config, pretrained).base(dataset.channels, dataset.resolution)
+    base = trainable_family_of(config, pretrained).base(dataset.channels, dataset.resolution)
 
     # What is encoded: each distinct text, and each training image in each variant
     texts, images = texts_of(config, dataset, lambda: vocabulary(pretrained)), Images(config, dataset)

@@ -10,7 +10,7 @@ import torch
 
 from ..assess.assessment import assess
 from ..assess.reference import reference_of
-from ..diffusion import family_of
+from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.release import release_files
 from ..measures.extraction import Extraction
@@ -93,7 +93,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     objects = {name: run.put(ReportRecord, (model.round,), name, data) for name, data in files.items()}
 
     # the model that the figures are about
-    family = family_of(config, pretrained_of(plan))
+    family = trainable_family_of(config, pretrained_of(plan))
     with TemporaryDirectory(prefix="unecho-release-") as folder:
         saved = release_files(family, *sampled_weights(run, config, model), Path(folder))
         released = put_folder(run.store, f"{run.prefix}/release", saved)

@@ -3,7 +3,7 @@
 import json
 import time
 
-from ..diffusion import family_of
+from ..diffusion import trainable_family_of
 from ..diffusion.device import set_numerics
 from ..progress import Progress
 from ..run import DatasetRecord, ModelRecord, Run, ran_with
@@ -23,7 +23,7 @@ def initialize(run: Run, progress: Progress) -> ModelRecord:
     plan = run.plan()
     config = plan.config
     set_numerics(config)
-    family, dataset = family_of(config, pretrained_of(plan)), run.load(DatasetRecord)
+    family, dataset = trainable_family_of(config, pretrained_of(plan)), run.load(DatasetRecord)
     base = family.base(dataset.channels, dataset.resolution)
     weights = family.initial(base, config.seed)
     state = state_bytes(weights)

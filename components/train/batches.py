@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..data import Dataset
-from ..diffusion.family import Batch, Family
+from ..diffusion.family import Batch, TrainableFamily
 from ..method.augment import Augmenter
 from ..run import Run
 from .encoded_batches import EncodedBatches, encoded_shard
@@ -60,7 +60,7 @@ class Batches(Protocol):
 def shard_batches(
     run: Run,
     config: RunConfig,
-    family: Family,
+    family: TrainableFamily,
     dataset: Dataset,
     rows: NDArray[np.int64],
     index: int,

@@ -14,7 +14,7 @@ from ..config import RunConfig
 from ..config.fields import CAPTION_KINDS
 from ..data import Dataset
 from ..data.encodings import EncodedRows
-from ..diffusion.family import Batch, Family
+from ..diffusion.family import Batch, TrainableFamily
 from ..method.augment import augmentations, conditions_by_kind, image_variants, rewritten_kinds
 from ..run import EncodingRecord, Run
 from ..run.tensors import load_state
@@ -95,7 +95,7 @@ class PickedEncodings:
     moments: Tensor
     text: Tensor
     condition: Tensor
-    family: Family
+    family: TrainableFamily
 
     def batch(self, flagged: Tensor) -> Batch:
         """A latent of each posterior, drawn at every visit. Which samples are flagged was known when it was read."""
@@ -116,7 +116,7 @@ class EncodedBatches:
         shard: int,
         order: Order,
         encoded: EncodedShard,
-        family: Family,
+        family: TrainableFamily,
         device: torch.device,
     ) -> None:
         self._config, self._order, self._encoded, self._family, self._device = config, order, encoded, family, device

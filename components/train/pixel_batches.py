@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig
-from ..diffusion.family import Batch, Family
+from ..diffusion.family import Batch, TrainableFamily
 from ..method.augment import Augmenter, randaugment
 from ..method.streams import seed_of
 from .held import AHEAD, Rows
@@ -27,7 +27,7 @@ class PickedImages:
     images: Tensor
     if_flagged: Tensor
     augmenter: Augmenter
-    family: Family
+    family: TrainableFamily
 
     def batch(self, flagged: Tensor) -> Batch:
         """The images as they are seen: flipped and augmented."""
@@ -48,7 +48,7 @@ class PixelBatches:
         order: Order,
         images: Rows,
         augmenter: Augmenter,
-        family: Family,
+        family: TrainableFamily,
         device: torch.device,
     ) -> None:
         self._seed, self._shard, self._order, self._device = config.seed, shard, order, device

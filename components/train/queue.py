@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..config.counts import batch_size, steps_per_round
-from ..diffusion.family import Family
+from ..diffusion.family import TrainableFamily
 from ..method.augment import magnitude_by_margin
 from ..method.streams import generator_of
 from .encoded_batches import EncodedBatches
@@ -16,7 +16,9 @@ from .update import Trainer
 class QueueTrainer(Trainer):
     """Updates a shard slot as the authors of arXiv 2502.09434 do for Stable Diffusion (`train.gate` samples)."""
 
-    def __init__(self, config: RunConfig, family: Family, shard: int, slot: Slot, batches: EncodedBatches) -> None:
+    def __init__(
+        self, config: RunConfig, family: TrainableFamily, shard: int, slot: Slot, batches: EncodedBatches
+    ) -> None:
         super().__init__(config, family, shard, slot, batches)
         self._encoded = batches
         self._batch_size = batch_size(config, len(slot.visits))

@@ -8,9 +8,9 @@ import torch
 
 from ..config import RunConfig
 from ..config.counts import steps_per_round
-from ..diffusion import family_of
+from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
-from ..diffusion.family import Family
+from ..diffusion.family import TrainableFamily
 from ..diffusion.sampling import preview_strip
 from ..failure import Fatal, Stopped, stop_asked
 from ..progress import Progress
@@ -56,7 +56,7 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         dataset = run.dataset(config)
 
         # Model r, and what stays with the slot from the round before
-        model, family = run.load(ModelRecord, round), family_of(config, pretrained_of(plan))
+        model, family = run.load(ModelRecord, round), trainable_family_of(config, pretrained_of(plan))
         before = run.load(ProxyRecord, round - 1, index) if round else None
         base = load_json(run.store, model.objects["network.json"])
         weights = before if before is not None and round % config.iet.average_every else model
@@ -115,7 +115,7 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         return record
 
 
-def trainer_of(config: RunConfig, family: Family, shard: int, slot: Slot, batches: Batches) -> Trainer:
+def trainer_of(config: RunConfig, family: TrainableFamily, shard: int, slot: Slot, batches: Batches) -> Trainer:
     """What updates a shard slot, by `train.gate`."""
     if config.train.gate == "samples":
         assert isinstance(batches, EncodedBatches)  # the configuration requires it

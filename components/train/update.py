@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..config import RunConfig
 from ..config.counts import steps_per_round
-from ..diffusion.family import Batch, Family
+from ..diffusion.family import Batch, TrainableFamily
 from ..method.anti_gradient import is_skipped, mean_of_kept, sum_of_kept
 from ..method.augment import is_flagged
 from ..method.streams import begin_default
@@ -19,7 +19,7 @@ from .slot import Slot
 class Trainer:
     """Updates a shard slot, batch after batch."""
 
-    def __init__(self, config: RunConfig, family: Family, shard: int, slot: Slot, batches: Batches) -> None:
+    def __init__(self, config: RunConfig, family: TrainableFamily, shard: int, slot: Slot, batches: Batches) -> None:
         self._config, self._family, self._shard, self._slot, self._batches = config, family, shard, slot, batches
         self._planned_steps = config.iet.rounds * steps_per_round(config, len(slot.visits))
 

@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tests.benchmarks.turns import Work, in_turns
 from unecho.components.config import resolve
-from unecho.components.diffusion import family_of
+from unecho.components.diffusion import trainable_family_of
 from unecho.components.diffusion.device import set_numerics
 from unecho.components.diffusion.encoders import ImageEncoder, TextEncoder
 from unecho.components.diffusion.pretraining.autoencoder import build_autoencoder
@@ -64,7 +64,7 @@ def _two_ways(folder: str, side: int, batch: int, *settings: str) -> tuple[Work,
     config = resolve("text-to-image", settings=(*of_base, *settings))
     set_numerics(config)
     pretrained = BaseModel(config, base_digests(config))
-    family = family_of(config, pretrained)
+    family = trainable_family_of(config, pretrained)
     base = family.base(3, side)
     see, read = ImageEncoder(pretrained, CPU, torch.float32), TextEncoder(base, pretrained, CPU, torch.float32)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (SAMPLES, 3, side, side), np.uint8))

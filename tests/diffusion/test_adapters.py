@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.captioned import captioned, tiny_base
-from unecho.components.diffusion import family_of
+from unecho.components.diffusion import trainable_family_of
 from unecho.components.diffusion.adapters import (
     add_adapters,
     average_products,
@@ -180,7 +180,7 @@ def test_merged_weights_are_the_bases_plus_the_scaled_product() -> None:
 @pytest.mark.parametrize("average", ["freeze_a", "svd"])
 def test_what_trains_is_b_and_the_conditions_rows_and_a_where_it_is_not_frozen(average: str) -> None:
     config = captioned("lora.enabled=true", f"lora.average={average}")
-    family = family_of(config, BaseModel(config, base_digests(config)))
+    family = trainable_family_of(config, BaseModel(config, base_digests(config)))
     base = family.base(3, 16)
     trains = {name for name, p in family.trainable(base).named_parameters() if p.requires_grad}
     committed = family.initial(base, 0).keys()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.captioned import captioned, tiny_base
 from unecho.components.config import RunConfig
-from unecho.components.diffusion import family_of
+from unecho.components.diffusion import trainable_family_of
 from unecho.components.diffusion.base_folder import wanted_files
 from unecho.components.diffusion.encoders import ImageEncoder, TextEncoder
 from unecho.components.failure import Fatal
@@ -77,7 +77,7 @@ def spoilt(tmp_path: Path, spoil: Spoil) -> Path:
 def read_all(config: RunConfig) -> None:
     """What the steps do with the base model, without a data set."""
     pretrained = BaseModel(config, base_digests(config))
-    family = family_of(config, pretrained)
+    family = trainable_family_of(config, pretrained)
     base = family.base(3, 16)
     ImageEncoder(pretrained, CPU, torch.float32)
     TextEncoder(base, pretrained, CPU, torch.float32)
@@ -85,7 +85,7 @@ def read_all(config: RunConfig) -> None:
 
 
 def initial(config: RunConfig, channels: int = 3, resolution: int = 16) -> dict[str, torch.Tensor]:
-    family = family_of(config, BaseModel(config, base_digests(config)))
+    family = trainable_family_of(config, BaseModel(config, base_digests(config)))
     return family.initial(family.base(channels, resolution), 0)
 
 
@@ -278,7 +278,7 @@ def test_components_may_differ_in_the_precision_that_they_come_in(tmp_path: Path
         "vae/diffusion_pytorch_model.fp16.safetensors",
     }
     read_all(config)
-    family = family_of(config, BaseModel(config, digests))
+    family = trainable_family_of(config, BaseModel(config, digests))
     shape = family.base(3, 16)
     pipeline = family.pipeline(shape, family.initial(shape, 0), "ddim")
     expected = load_file(base / "vae/diffusion_pytorch_model.fp16.safetensors")

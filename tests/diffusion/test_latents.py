@@ -19,7 +19,7 @@ from diffusers import (
 from torch import Tensor
 
 from tests.captioned import captioned, tiny_base
-from unecho.components.diffusion import family_of
+from unecho.components.diffusion import trainable_family_of
 from unecho.components.diffusion.encoders import ImageEncoder, TextEncoder, vocabulary
 from unecho.components.diffusion.family import Batch
 from unecho.components.diffusion.latents import Latents, scaled
@@ -36,7 +36,7 @@ TEXTS = ["zero and one", "a text that is much longer than sixteen letters", "", 
 def opened(kind: Kind = "sd", *settings: str) -> tuple[Latents, dict[str, Any], BaseModel]:
     config = captioned(f"model.pretrained={tiny_base(kind)}", *settings)
     pretrained = BaseModel(config, base_digests(config))
-    family = family_of(config, pretrained)
+    family = trainable_family_of(config, pretrained)
     assert isinstance(family, Latents)
     return family, dict(family.base(3, 16)), pretrained
 
@@ -81,7 +81,7 @@ def test_xl_takes_zeros_for_no_text_where_its_index_does_not_say(tmp_path: Path)
     del index["force_zeros_for_empty_prompt"]
     (base / "model_index.json").write_text(json.dumps(index))
     config = captioned(f"model.pretrained={base}")
-    family = family_of(config, BaseModel(config, base_digests(config)))
+    family = trainable_family_of(config, BaseModel(config, base_digests(config)))
     assert family.base(3, 16)["zeros_for_no_caption"], "as StableDiffusionXLPipeline does"
 
 
@@ -93,7 +93,7 @@ def test_a_base_of_an_old_diffusers_is_sampled_at_the_runs_resolution(lora: str,
     old = json.loads((base / "unet/config.json").read_text()) | {"_diffusers_version": "0.6.0"}
     (base / "unet/config.json").write_text(json.dumps(old))
     config = captioned(f"model.pretrained={base}", f"lora.enabled={lora}")
-    family = family_of(config, BaseModel(config, base_digests(config)))
+    family = trainable_family_of(config, BaseModel(config, base_digests(config)))
     network = family.base(3, 16)
     pipeline = family.pipeline(network, family.initial(network, 0), "ddim")
     assert pipeline.unet.config.sample_size == 8
@@ -259,7 +259,7 @@ def test_a_release_has_the_bases_own_tokenizer_files_and_no_pickle_that_lies_bes
     (base_folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
     (base_folder / "tokenizer" / "notes.pkl").write_bytes(b"\x80")
     config = captioned(f"model.pretrained={base_folder}")
-    family = family_of(config, BaseModel(config, base_digests(config)))
+    family = trainable_family_of(config, BaseModel(config, base_digests(config)))
     base = family.base(3, 16)
     family.release(base, family.initial(base, 0), tmp_path / "release")
     released = tmp_path / "release" / "tokenizer"

@@ -8,7 +8,7 @@ import pytest
 from diffusers import DDIMPipeline, DDPMPipeline
 
 from tests.runs import finish, tiny
-from unecho.components.diffusion import family_of
+from unecho.components.diffusion import trainable_family_of
 from unecho.components.diffusion.sampling import generate
 from unecho.components.plan.step import plan
 from unecho.components.run import ProxyRecord, ReportRecord, Run, SamplesRecord
@@ -80,7 +80,7 @@ def test_pull_writes_a_model_that_diffusers_loads_and_the_report(done: Run, said
     assert status == 0
     config = done.config()
     pipeline = DDIMPipeline.from_pretrained(tmp_path / "out/model")
-    family = family_of(config, None)
+    family = trainable_family_of(config, None)
     again = generate(family, pipeline, None, config.seed, 0, 16, config.sample.batch_size, config.sample.steps)
     measured = load_state(done.store, done.load(SamplesRecord, 3, 0).objects["images.safetensors"])["images"]
     assert np.array_equal(again, measured), "what is released generates the images that the report is about"

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from tests.captioned import captioned, put_base, tiny_base
 from tests.services import s3 as service
 from unecho.components.config import RunConfig
-from unecho.components.diffusion import family_of
+from unecho.components.diffusion import trainable_family_of
 from unecho.components.failure import Fatal
 from unecho.components.initialize.step import initialize
 from unecho.components.plan.step import plan
@@ -32,7 +32,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 def unet(config: RunConfig, pretrained: BaseModel) -> dict[str, torch.Tensor]:
-    family = family_of(config, pretrained)
+    family = trainable_family_of(config, pretrained)
     return family.initial(family.base(3, 16), 0)
 
 
