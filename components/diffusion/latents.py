@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
-    DDIMScheduler,
     DDPMScheduler,
     DiffusionPipeline,
     UNet2DConditionModel,
@@ -28,6 +27,7 @@ from .family import Base, Batch, Pretrained
 from .loading import one_line, pipeline_class, pipeline_with, whole
 from .noise import prediction_target, snr_weights
 from .quiet import quiet
+from .samplers import check_sampler, scheduler_of
 
 CONDITION_ROWS: Final = "class_embedding.weight"
 _FROZEN: Final = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
@@ -87,7 +87,7 @@ class Latents:
         scheduler = self._scheduler | {"_class_name": index["scheduler"][1]}
         # StableDiffusionPipeline sets every scheduler's offset to 1
         offset = {"steps_offset": 1} if index["_class_name"] == "StableDiffusionPipeline" else {}
-        _check_sampler(pretrained.address, scheduler | offset, config)
+        check_sampler(pretrained.address, scheduler | offset, config.sample, config.noise.timesteps)
         lora = config.lora
         return {
             "pipeline": index["_class_name"],
@@ -194,7 +194,7 @@ class Latents:
                 torch.float32,
                 unet=network,
                 vae=whole(AutoencoderKL, self._pretrained.address, folder, "vae", torch.float32),
-                scheduler=_scheduler(base["scheduler"], sampler),
+                scheduler=scheduler_of(base["scheduler"], sampler),
             )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
@@ -326,32 +326,3 @@ def _check_noise(address: str, scheduler: Mapping[str, Any]) -> None:
             f"model.pretrained: {address}: its scheduler's prediction_type is {predicts}: epsilon, v_prediction or "
             "sample is supported"
         )
-
-
-def _check_sampler(address: str, scheduler: Mapping[str, Any], config: RunConfig) -> None:
-    """Whether the sampler can take so many steps: an offset moves the first beyond what the base was trained with."""
-    import diffusers
-
-    sampler, steps = config.sample.sampler, config.sample.steps
-    if sampler == "base" and not hasattr(diffusers, name := str(scheduler["_class_name"])):
-        raise Fatal(f"sample.sampler: base: diffusers has no {name}, which {address} has: choose ddim or ddpm")
-    with torch.device("cpu"):  # also where nothing but shapes is asked for
-        made = _scheduler(scheduler, sampler)
-        try:
-            made.set_timesteps(steps)
-        except ValueError as error:
-            raise Fatal(f"sample.steps: {steps}: {' '.join(str(error).split())[:300]}") from None
-    if (first := int(made.timesteps.max())) >= config.noise.timesteps:
-        raise Fatal(
-            f"sample.steps: {steps}: the scheduler of {address} would begin at timestep {first}, and its last is "
-            f"{config.noise.timesteps - 1}: choose fewer"
-        )
-
-
-def _scheduler(config: Mapping[str, Any], sampler: str) -> Any:
-    import diffusers
-
-    kinds = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
-    kind = kinds.get(sampler) or getattr(diffusers, str(config["_class_name"]))
-    fields = {name: value for name, value in config.items() if name != "_class_name"}
-    return kind.from_config({"clip_sample": False} | fields)  # a class that never clips has no such field
