@@ -20,8 +20,8 @@ class ImageEncoder:
 
     def __init__(self, pretrained: Pretrained, device: torch.device, dtype: torch.dtype) -> None:
         folder = pretrained.folder("vae")
-        with quiet(), one_line(pretrained.address):
-            vae = whole(AutoencoderKL, pretrained.address, folder, "vae", dtype)
+        with quiet(), one_line(pretrained.where):
+            vae = whole(AutoencoderKL, pretrained.where, folder, "vae", dtype)
         self._vae, self._device, self._dtype = vae.to(device).eval().requires_grad_(False), device, dtype
 
     @torch.no_grad()
@@ -43,8 +43,8 @@ class TextEncoder:
         folder = pretrained.folder(*_TEXT)
         self._xl = base["pipeline"] == "StableDiffusionXLPipeline"
         self._zeros = bool(base["zeros_for_no_caption"])
-        with quiet(), one_line(pretrained.address):
-            self._pipeline = pipeline_with(pretrained.address, folder, base, dtype, unet=None, vae=None).to(device)
+        with quiet(), one_line(pretrained.where):
+            self._pipeline = pipeline_with(pretrained.where, folder, base, dtype, unet=None, vae=None).to(device)
         self._device = device
 
     @torch.no_grad()
@@ -77,7 +77,7 @@ def vocabulary(pretrained: Pretrained) -> list[str]:
     from transformers import CLIPTokenizer
 
     folder = pretrained.folder("tokenizer")
-    with quiet(), one_line(pretrained.address):
+    with quiet(), one_line(pretrained.where):
         tokens = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True).get_vocab()
     ordered = [token for token, _ in sorted(tokens.items(), key=lambda item: item[1])]
     words = [token.removesuffix("</w>") for token in ordered if token.endswith("</w>")]

@@ -16,14 +16,18 @@ Base = Mapping[str, Any]
 
 
 class Pretrained(Protocol):
-    """The pretrained pipeline that a run starts from, as the plan has frozen it.
+    """The pretrained pipeline that a run starts from or audits, as the plan has frozen it.
 
     Attributes:
-        address: for messages.
+        address: of its folder, for messages.
     """
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def where(self) -> str:
+        """The field that names it, and its address: how a line on it begins."""
 
     def read(self, path: str) -> bytes:
         """A file of it. Raises `Fatal`: missing, or not what was planned; names it."""

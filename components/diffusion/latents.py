@@ -40,7 +40,7 @@ class Latents:
         assert pretrained is not None  # the configuration requires it
         self._config, self._pretrained = config, pretrained
         self._scheduler, self._vae = map(self._config_of, ("scheduler/scheduler_config.json", "vae/config.json"))
-        _check_noise(pretrained.address, self._scheduler)
+        _check_noise(pretrained.where, self._scheduler)
         self._schedule = DDPMScheduler.from_config(self._scheduler)
         timesteps = len(self._schedule.alphas_cumprod)
         if config.noise.timesteps != timesteps:
@@ -52,7 +52,7 @@ class Latents:
     def base(self, channels: int, resolution: int) -> Base:
         """The pipeline's class and the configs of its UNet and scheduler, which the released one keeps."""
         pretrained, config = self._pretrained, self._config
-        index = read_index(pretrained.address, pretrained.read(INDEX))
+        index = read_index(pretrained.where, pretrained.read(INDEX))
         vae, unet = self._vae, self._config_of("unet/config.json")
         if channels != vae.get("in_channels", 3):
             raise Fatal(
@@ -60,17 +60,15 @@ class Latents:
                 f"set data.channels={vae.get('in_channels', 3)}"
             )
         if unet.get("class_embed_type") or unet.get("num_class_embeds") or unet.get("class_embeddings_concat"):
-            raise Fatal(
-                f"model.pretrained: {pretrained.address}: its UNet takes class labels beside text: not supported"
-            )
+            raise Fatal(f"{pretrained.where}: its UNet takes class labels beside text: not supported")
         if unet.get("time_cond_proj_dim"):
             raise Fatal(
-                f"model.pretrained: {pretrained.address}: its UNet is told the guidance (LCM): not "
+                f"{pretrained.where}: its UNet is told the guidance (LCM): not "
                 "supported: give the model that it was distilled from"
             )
         if unet.get("in_channels") != vae.get("latent_channels", 4):
             raise Fatal(
-                f"model.pretrained: {pretrained.address}: its UNet takes {unet.get('in_channels')} channels, its VAE's "
+                f"{pretrained.where}: its UNet takes {unet.get('in_channels')} channels, its VAE's "
                 f"latents have {vae.get('latent_channels', 4)}: an inpainting or depth model is not text-to-image"
             )
         shrinks, halvings = shrinking(vae), shrinking(unet)
@@ -105,7 +103,7 @@ class Latents:
         }
 
     def _config_of(self, name: str) -> dict[str, Any]:
-        return read_config(self._pretrained.address, name, self._pretrained.read(name))
+        return read_config(self._pretrained.where, name, self._pretrained.read(name))
 
     def _conditions(self) -> int | None:
         taa = self._config.taa
@@ -152,9 +150,9 @@ class Latents:
 
     def _pretrained_unet(self, base: Base) -> UNet2DConditionModel:
         folder = self._pretrained.folder("unet")
-        with quiet(), one_line(self._pretrained.address):
+        with quiet(), one_line(self._pretrained.where):
             network: UNet2DConditionModel = whole(
-                UNet2DConditionModel, self._pretrained.address, folder, "unet", torch.float32, low_cpu_mem_usage=False
+                UNet2DConditionModel, self._pretrained.where, folder, "unet", torch.float32, low_cpu_mem_usage=False
             )
         # of a UNet that diffusers below 0.9 saved, as Stable Diffusion 1.5's, its pipeline makes any size below 64 that
         network.register_to_config(sample_size=base["unet"]["sample_size"], _diffusers_version=diffusers_version)
@@ -186,14 +184,14 @@ class Latents:
         """A plain pipeline of the base's class: adapters are merged, the condition 'none' adds nothing."""
         network = self._plain(base, weights)
         folder = self._pretrained.folder(*_FROZEN)
-        with quiet(), one_line(self._pretrained.address):
+        with quiet(), one_line(self._pretrained.where):
             pipeline = pipeline_with(
-                self._pretrained.address,
+                self._pretrained.where,
                 folder,
                 base,
                 torch.float32,
                 unet=network,
-                vae=whole(AutoencoderKL, self._pretrained.address, folder, "vae", torch.float32),
+                vae=whole(AutoencoderKL, self._pretrained.where, folder, "vae", torch.float32),
                 scheduler=scheduler_of(base["scheduler"], sampler),
             )
         pipeline.set_progress_bar_config(disable=True)
@@ -313,16 +311,15 @@ def _new_unet(base: Base) -> UNet2DConditionModel:
     return cast(UNet2DConditionModel, network.to_empty(device=device))
 
 
-def _check_noise(address: str, scheduler: Mapping[str, Any]) -> None:
+def _check_noise(where: str, scheduler: Mapping[str, Any]) -> None:
     """Whether the base was trained under DDPM's noise: for want of a schedule diffusers would take one of its own."""
     if "beta_schedule" not in scheduler and not scheduler.get("trained_betas"):
         raise Fatal(
-            f"model.pretrained: {address}: scheduler/scheduler_config.json has no beta_schedule: a base of EDM or of "
+            f"{where}: scheduler/scheduler_config.json has no beta_schedule: a base of EDM or of "
             "flow matching is not supported"
         )
     predicts = scheduler.get("prediction_type", "epsilon")
     if predicts not in ("epsilon", "v_prediction", "sample"):
         raise Fatal(
-            f"model.pretrained: {address}: its scheduler's prediction_type is {predicts}: epsilon, v_prediction or "
-            "sample is supported"
+            f"{where}: its scheduler's prediction_type is {predicts}: epsilon, v_prediction or sample is supported"
         )

@@ -16,16 +16,16 @@ from .base_folder import variant_of
 from .family import Base
 
 
-def pipeline_with(address: str, folder: Path, base: Base, dtype: torch.dtype, **components: Any) -> Any:
+def pipeline_with(where: str, folder: Path, base: Base, dtype: torch.dtype, **components: Any) -> Any:
     """The base's pipeline with its own text encoders and tokenizers; it neither censors nor marks its images.
 
     Args:
         folder: the pretrained pipeline's.
         components: its others, None for one that is not needed.
     """
-    components["text_encoder"] = whole(CLIPTextModel, address, folder, "text_encoder", dtype)
+    components["text_encoder"] = whole(CLIPTextModel, where, folder, "text_encoder", dtype)
     if pipeline_class(base) is StableDiffusionXLPipeline:
-        second = whole(CLIPTextModelWithProjection, address, folder, "text_encoder_2", dtype)
+        second = whole(CLIPTextModelWithProjection, where, folder, "text_encoder_2", dtype)
         components |= {"text_encoder_2": second, "add_watermarker": False}
     else:
         components |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
@@ -37,7 +37,7 @@ def pipeline_class(base: Base) -> Any:
 
 
 @contextmanager
-def one_line(address: str) -> Iterator[None]:
+def one_line(where: str) -> Iterator[None]:
     """A folder that does not load is a user's matter, no bug; a full disk or too little memory is not its fault."""
     try:
         yield
@@ -45,10 +45,10 @@ def one_line(address: str) -> Iterator[None]:
         if memory_line(error) or (isinstance(error, OSError) and error.errno not in (None, ENOENT)):
             raise
         text = " ".join(str(error).split())
-        raise Fatal(f"model.pretrained: {address}: diffusers cannot load it: {text[:400]}") from None
+        raise Fatal(f"{where}: diffusers cannot load it: {text[:400]}") from None
 
 
-def whole(kind: Any, address: str, folder: Path, component: str, dtype: torch.dtype, **more: Any) -> Any:
+def whole(kind: Any, where: str, folder: Path, component: str, dtype: torch.dtype, **more: Any) -> Any:
     """A component with its weights, which the libraries would draw at random where the file lacks them.
 
     Args:
@@ -69,7 +69,7 @@ def whole(kind: Any, address: str, folder: Path, component: str, dtype: torch.dt
     )
     if missing := sorted(notes["missing_keys"]):
         raise Fatal(
-            f"model.pretrained: {address}: {component}/: its weights lack {missing[0]} ({len(missing)} missing in "
+            f"{where}: {component}/: its weights lack {missing[0]} ({len(missing)} missing in "
             "all), which its config.json asks for: copy the folder again, from where it is whole"
         )
     return loaded

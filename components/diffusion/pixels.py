@@ -103,37 +103,35 @@ def pretrained_config(pretrained: Pretrained, new: Base) -> dict[str, Any]:
     Raises:
         Fatal: it holds something else, or takes images of other channels; names it.
     """
-    address = pretrained.address
+    where = pretrained.where
     try:
         found = json.loads(pretrained.read(_CONFIG))
     except ValueError as error:
-        raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
+        raise Fatal(f"{where}: cannot be read: {error}") from None
     name = found.get("_class_name") if isinstance(found, dict) else type(found).__name__
     if name != "UNet2DModel":
-        raise Fatal(f"model.pretrained: {address}: {_CONFIG} holds a {name}, a UNet2DModel is needed")
+        raise Fatal(f"{where}: {_CONFIG} holds a {name}, a UNet2DModel is needed")
     for field in ("in_channels", "out_channels"):
         if found.get(field) != new[field]:
-            raise Fatal(
-                f"model.pretrained: {address}: {field} {found.get(field)}, the data set's images have {new[field]}"
-            )
+            raise Fatal(f"{where}: {field} {found.get(field)}, the data set's images have {new[field]}")
     base = {name: value for name, value in found.items() if not name.startswith("_")}
     return base | {"num_class_embeds": new["num_class_embeds"], "sample_size": new["sample_size"]}
 
 
 def _take_over(pretrained: Pretrained, weights: Mapping[str, Tensor]) -> None:
     """Copy a pretrained folder's weights into those of the same name."""
-    address = pretrained.address
+    where = pretrained.where
     try:
         state = load(pretrained.read(_WEIGHTS))
     except (ValueError, SafetensorError) as error:
-        raise Fatal(f"model.pretrained: {address}: cannot be read: {error}") from None
+        raise Fatal(f"{where}: cannot be read: {error}") from None
     for name, tensor in weights.items():
         given = state.get(name)
         if given is None and name == CONDITION_ROWS:
             continue
         if given is None or given.shape != tensor.shape:
             shape = None if given is None else tuple(given.shape)
-            raise Fatal(f"model.pretrained: {address}: {name} has shape {shape}, {tuple(tensor.shape)} is needed")
+            raise Fatal(f"{where}: {name} has shape {shape}, {tuple(tensor.shape)} is needed")
         tensor.copy_(given)
 
 

@@ -8,12 +8,13 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..config import RunConfig
-from ..diffusion.base_folder import COMPONENTS, INDEX, PIPELINES, RANDOM_TINY, read_index, wanted_files
+from ..diffusion.base_folder import INDEX, PIPELINES, RANDOM_TINY, read_index, wanted_files
 from ..failure import Fatal
 from ..store import Missing, Store, local_path, object_sha256, open_store, windows
 from ..store.directory import DirectoryStore
@@ -25,6 +26,23 @@ UNET_WEIGHTS: Final = ("unet/diffusion_pytorch_model.safetensors", "unet/diffusi
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+@dataclass(frozen=True)
+class Named:
+    """A pretrained pipeline's address, and the field that names it."""
+
+    field: Literal["model.pretrained", "audit.model"]
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.address}"
+
+
+def named_base(config: RunConfig) -> Named | None:
+    """The pretrained pipeline that a run reads; None where it reads none."""
+    address = config.model.pretrained
+    return None if address is None else Named("model.pretrained", address)
+
+
 class BaseModel:
     """A pretrained folder by the digests of its files, which the plan has frozen."""
 
@@ -33,8 +51,9 @@ class BaseModel:
         Args:
             digests: SHA-256 by path; None where the plan is older than they are.
         """
-        assert config.model.pretrained is not None
-        self.address = config.model.pretrained
+        named = named_base(config)
+        assert named is not None
+        self.address, self.where, self._named = named.address, str(named), named
         self._digests = digests
         keep = config.execution.cache_dir
         self._cache = Path(keep).expanduser() if keep else Path(tempfile.gettempdir()) / f"unecho-{os.getuid()}"
@@ -47,9 +66,9 @@ class BaseModel:
             Fatal: it is missing, or holds something else than when the run was planned; names it.
         """
         try:
-            data = _store_of(self.address).get(path)
+            data = _store_of(self._named).get(path)
         except Missing as error:
-            raise Fatal(f"model.pretrained: {error}: give a diffusers folder with safetensors weights") from None
+            raise _missing(self._named, error) from None
         self._check(path, hashlib.sha256(data).hexdigest())
         return data
 
@@ -60,7 +79,7 @@ class BaseModel:
             Fatal: a file is missing, or holds something else than when the run was planned; names it.
         """
         assert self._digests is not None
-        store = _store_of(self.address)
+        store = _store_of(self._named)
         wanted = [path for path in self._digests if path == INDEX or posixpath.dirname(path) in components]
         if isinstance(store, DirectoryStore):
             for path in wanted:
@@ -91,7 +110,7 @@ class BaseModel:
     def _check(self, path: str, now: str) -> None:
         if self._digests is not None and (was := self._digests.get(path)) != now:
             raise Fatal(
-                f"model.pretrained: {self.address}: {path} holds something else than when the run was planned: SHA-256 "
+                f"{self.where}: {path} holds something else than when the run was planned: SHA-256 "
                 f"{now[:16]}..., not {(was or 'none')[:16]}...: put the old file there, or start another run"
             )
 
@@ -102,34 +121,38 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
     Raises:
         Fatal: one is missing, no safetensors, or the UNet's is not what `model.unet_sha256` says; names it.
     """
-    address = config.model.pretrained
-    if address is None:
+    named = named_base(config)
+    if named is None:
         return None
-    store = _store_of(address)
+    store = _store_of(named)
     try:
-        if config.model.family == "pixels":
+        if named.field == "model.pretrained" and config.model.family == "pixels":
             return {path: _object_sha256(store, path) for path in PIXELS}
         names = [stat.key for stat in store.list("") if _counts(stat.key)]
-        components = _components(address, store.get(INDEX)) if INDEX in names else ()
-        digests = {path: _object_sha256(store, path) for path in wanted_files(address, names, components)}
+        components = _components(named, store.get(INDEX)) if INDEX in names else ()
+        digests = {path: _object_sha256(store, path) for path in wanted_files(str(named), names, components)}
     except Missing as error:
-        raise Fatal(f"model.pretrained: {error}: give a diffusers folder with safetensors weights") from None
+        raise _missing(named, error) from None
     except Fatal as error:
         text = str(error)
-        raise Fatal(text if text.startswith("model.") else f"model.pretrained: '{address}': {text}") from None
+        raise Fatal(text if text.startswith(named.field) else f"{named.field}: '{named.address}': {text}") from None
     wanted = config.model.unet_sha256
     found = next((digests[path] for path in UNET_WEIGHTS if path in digests), "none in one file")
     if wanted is not None and wanted != found:
         raise Fatal(
-            f"model.unet_sha256: {address}: the UNet's weights have SHA-256 {found}, not {wanted}: it is another "
+            f"model.unet_sha256: {named.address}: the UNet's weights have SHA-256 {found}, not {wanted}: it is another "
             "model, or another file of it"
         )
     return digests
 
 
-def _components(address: str, index: bytes) -> tuple[str, ...]:
+def _components(named: Named, index: bytes) -> tuple[str, ...]:
     """What the pipeline of an index consists of, if it is of a kind that trains."""
-    return PIPELINES[read_index(address, index)["_class_name"]]
+    return PIPELINES[read_index(str(named), index)["_class_name"]]
+
+
+def _missing(named: Named, error: Missing) -> Fatal:
+    return Fatal(f"{named.field}: {error}: give a diffusers folder with safetensors weights")
 
 
 def whole_digest(digests: Mapping[str, str]) -> str:
@@ -138,7 +161,8 @@ def whole_digest(digests: Mapping[str, str]) -> str:
 
 
 def _counts(key: str) -> bool:
-    return key == INDEX or posixpath.dirname(key) in COMPONENTS
+    """Whether it is where a pipeline has files: its index, and a folder for each component."""
+    return key == INDEX or key.count("/") == 1
 
 
 def _object_sha256(store: Store, key: str) -> str:
@@ -160,18 +184,19 @@ def _sha256_of_file(path: Path, *_state: int) -> str:
 
 
 @cache
-def _store_of(address: str) -> Store:
+def _store_of(named: Named) -> Store:
     """Where a model lies; one of a hub is brought to this machine first."""
+    address = named.address
     if address == RANDOM_TINY:
         from ..diffusion.random_tiny import random_tiny_folder
 
         return DirectoryStore(random_tiny_folder())
     if _HUB_NAME.fullmatch(address) and not local_path(address).exists():
-        return DirectoryStore(_hub_snapshot(address))
+        return DirectoryStore(_hub_snapshot(named))
     return open_store(address)
 
 
-def _hub_snapshot(name: str) -> Path:
+def _hub_snapshot(named: Named) -> Path:
     """The folder of a model hub's repository in the hub's cache on this machine; HF_HUB_OFFLINE is respected.
 
     Raises:
@@ -181,14 +206,15 @@ def _hub_snapshot(name: str) -> Path:
     from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    where = f"model.pretrained: '{name}'"
+    name = named.address
+    where = f"{named.field}: '{name}'"
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each try
     try:
         if constants.HF_HUB_OFFLINE:
             return Path(snapshot_download(name, local_files_only=True))
         names = [path for path in HfApi().list_repo_files(name) if _counts(path)]
-        components = _components(name, Path(hf_hub_download(name, INDEX)).read_bytes()) if INDEX in names else ()
-        wanted = wanted_files(name, names, components)
+        components = _components(named, Path(hf_hub_download(name, INDEX)).read_bytes()) if INDEX in names else ()
+        wanted = wanted_files(str(named), names, components)
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise Fatal(
@@ -211,5 +237,5 @@ def _hub_snapshot(name: str) -> Path:
 
 
 def pretrained_of(plan: Plan) -> BaseModel | None:
-    """What a run's model starts from; None for weights that are drawn."""
-    return None if plan.config.model.pretrained is None else BaseModel(plan.config, plan.base)
+    """What a run's model starts from, or is; None for weights that are drawn."""
+    return None if named_base(plan.config) is None else BaseModel(plan.config, plan.base)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.captioned import captioned, tiny_base
 from unecho.components.config import RunConfig
 from unecho.components.diffusion import trainable_family_of
-from unecho.components.diffusion.base_folder import wanted_files
+from unecho.components.diffusion.base_folder import PIPELINES, wanted_files
 from unecho.components.diffusion.encoders import ImageEncoder, TextEncoder
 from unecho.components.failure import Fatal
 from unecho.components.run.base_model import BaseModel, base_digests
@@ -313,7 +313,7 @@ def test_only_what_is_read_counts() -> None:
         "text_encoder/model.safetensors",
         "safety_checker/model.safetensors",
     ]
-    assert wanted_files("x", names) == sorted(
+    assert wanted_files("x", names, PIPELINES["StableDiffusionPipeline"]) == sorted(
         [
             "model_index.json",
             "scheduler/scheduler_config.json",
