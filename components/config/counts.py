@@ -1,5 +1,7 @@
 """How long training is, in steps and visits, and whether a configuration fits its data."""
 
+from typing import Final
+
 from ..failure import Fatal
 from .fields import RunConfig
 
@@ -36,6 +38,57 @@ def planned_visits(config: RunConfig, shard_sizes: list[int]) -> int:
     return config.iet.rounds * total
 
 
+_WATCH_SHARE: Final = 0.1
+"""Most that watching may cost of training, in passes through the network, where watch.every is auto."""
+_BACKWARD: Final = 3
+"""Passes that a trained sample counts for: the backward pass takes about two forward ones."""
+_LEAST_LOOKS: Final = 4
+"""Where a rule goes by them."""
+
+
+def watch_every(config: RunConfig, samples: int) -> int:
+    """Every how many rounds the watch looks at the aggregated model; 0 for never.
+
+    Args:
+        samples: training samples.
+    """
+    if config.is_audit or config.watch.every != "auto":
+        return 0 if config.is_audit else int(config.watch.every)
+    rounds = config.iet.rounds
+    looks = int(_WATCH_SHARE * training_passes(config, samples) / look_passes(config))
+    every = -(-rounds // looks) if looks else 0
+    if config.stop.echo or config.release.select == "at_floor":
+        least = max(1, rounds // _LEAST_LOOKS)
+        return min(every or least, least)
+    return every
+
+
+def is_watched(config: RunConfig, samples: int, round: int) -> bool:
+    """Whether the watch looks at model `round` beside the training of that round.
+
+    Model 0 has not been trained: it is worth a look only where it was pretrained.
+    """
+    every = watch_every(config, samples)
+    return every > 0 and round % every == 0 and (round > 0 or config.model.pretrained is not None)
+
+
+def looks(config: RunConfig, samples: int) -> int:
+    """How many models the watch will have looked at when all rounds are done, the last one included where it must."""
+    beside = sum(is_watched(config, samples, round) for round in range(config.rounds))
+    return beside + (config.release.select == "at_floor" and not config.is_audit)
+
+
+def look_passes(config: RunConfig) -> int:
+    """Samples that pass through the network for one look."""
+    guided = config.model.family == "latents" and config.sample.guidance_scale > 1
+    return config.watch.count * config.sample.steps * (2 if guided else 1)
+
+
+def training_passes(config: RunConfig, samples: int) -> int:
+    """The same for all of training, a trained sample counting for three."""
+    return _BACKWARD * planned_visits(config, shard_sizes(config, samples))
+
+
 def check_counts(config: RunConfig, training: int, held_out: int) -> None:
     """Whether there are enough images for the shards, the batches and the measures.
 
@@ -45,6 +98,23 @@ def check_counts(config: RunConfig, training: int, held_out: int) -> None:
     Raises:
         Fatal: names the field, its value and what is allowed.
     """
+    if not config.is_audit:
+        _check_training(config, training, held_out)
+    neighbours, k = config.evaluate.neighbours, config.evaluate.precision_recall_neighbours
+    if neighbours > training:
+        raise Fatal(
+            f"evaluate.neighbours: {neighbours} is more than the {training} training images: choose at most {training}"
+        )
+    least = min(config.sample.count, training, held_out)
+    if k >= least and not (config.is_audit and not held_out):  # without them quality has no reference
+        raise Fatal(
+            f"evaluate.precision_recall_neighbours: {k} needs more than {k} images of each set, and there are "
+            f"{config.sample.count} generated, {training} training and {held_out} held-out ones: "
+            f"choose at most {least - 1}"
+        )
+
+
+def _check_training(config: RunConfig, training: int, held_out: int) -> None:
     shards, batch = config.iet.shards, config.train.batch_size
     if training < shards:
         raise Fatal(f"iet.shards: {shards} is more than the {training} training samples: choose at most {training}")
@@ -57,16 +127,4 @@ def check_counts(config: RunConfig, training: int, held_out: int) -> None:
         raise Fatal(
             f"data.held_out: {config.data.held_out:g} leaves {held_out} held-out images, without them no figure has "
             "a floor: raise it (or data.held_out_limit)"
-        )
-    neighbours, k = config.evaluate.neighbours, config.evaluate.precision_recall_neighbours
-    if neighbours > training:
-        raise Fatal(
-            f"evaluate.neighbours: {neighbours} is more than the {training} training images: choose at most {training}"
-        )
-    least = min(config.sample.count, training, held_out)
-    if k >= least:
-        raise Fatal(
-            f"evaluate.precision_recall_neighbours: {k} needs more than {k} images of each set, and there are "
-            f"{config.sample.count} generated, {training} training and {held_out} held-out ones: "
-            f"choose at most {least - 1}"
         )

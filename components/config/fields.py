@@ -358,6 +358,59 @@ class Stop(Section):
     """Stop when a round's mean loss is not below (1 - this) times that of the round before."""
     skip_rate_above: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Stop when a round skipped more than this share of its visits."""
+    echo: bool = False
+    """Stop when the watch finds a model that echoes. The round that trains meanwhile is ended."""
+
+
+class Watch(Section):
+    """The look at the aggregated model while rounds train: memorization beside its floor, and quality."""
+
+    every: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """Look at every so-many-th round's model; 0 for never. `auto`: as often as costs at most 10 % of training (passes
+    through the network); where stop.echo or release.select need it, some four times at least."""
+    count: Annotated[int, Field(ge=8, le=100_000)] = 256
+    """Images that are generated for a look, with the sampler of the report and from noise of their own."""
+
+
+class Release(Section):
+    """Which round's model is sampled, reported and released."""
+
+    select: Literal["last", "at_floor"] = "last"
+    """`last`: that of the last round; `at_floor`: of the models that the watch looked at, the latest that was at the
+    floor; where none was, the latest that was not seen above it, else the first."""
+
+
+class Audit(Section):
+    """What is measured in place of a model that is trained here: one of run, model and images (`unecho audit`)."""
+
+    run: str | None = None
+    """A trained run of the same root, ROOT/runs/NAME: its model is sampled and measured again."""
+    model: str | None = None
+    """A pipeline in diffusers' form (safetensors only), taken as it is: a directory, s3://bucket/prefix, or the name of
+    a model hub's repository."""
+    images: str | None = None
+    """Images that were generated elsewhere: a directory, s3://bucket/prefix, or what else data.source can be."""
+    held_out: str | None = None
+    """Real images of the same kind that the model was not trained on, for the floor; where data.source is all that it
+    was trained on."""
+    values: Literal["-1..1", "0..1"] = "-1..1"
+    """The range of pixel values that an unconditional model was trained on. diffusers' pipelines take -1..1 for
+    granted."""
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        given = [f"{name} {value}" for name in ("run", "model", "images") if (value := getattr(self, name)) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[0].partition(' ')[0]}: {', '.join(given)}: an audit is of one of them")
+        if self.held_out is not None and (self.run is not None or not given):
+            of = "an audit of a run has the run's own" if given else "a training run splits its own off (data.held_out)"
+            raise ValueError(f"held_out: {self.held_out}: {of}: leave it out")
+        return self
+
+    @property
+    def subject(self) -> str | None:
+        """The address of what is audited; None where a model is trained."""
+        return self.run or self.model or self.images
 
 
 class Sample(Section):
@@ -501,21 +554,34 @@ class Method(Section):
     taa: TAA = TAA()
     encode: Encode = Encode()
     stop: Stop = Stop()
+    watch: Watch = Watch()
+    release: Release = Release()
+    audit: Audit = Audit()
     sample: Sample = Sample()
     evaluate: Evaluate = Evaluate()
 
     @property
+    def is_audit(self) -> bool:
+        """Whether a given model, or given images, are measured and nothing trains."""
+        return self.audit.subject is not None
+
+    @property
     def encodings(self) -> int:
-        """Parts of `encode`: none for a model of pixels."""
-        return self.encode.parts if self.model.family == "latents" else 0
+        """Parts of `encode`: none for a model of pixels, nor for an audit."""
+        return self.encode.parts if self.model.family == "latents" and not self.is_audit else 0
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of training: none for an audit."""
+        return 0 if self.is_audit else self.iet.rounds
 
     def sizes(self) -> dict[str, int]:
         """How many steps each loop has, by the name of what it goes over."""
         return {
             "encodings": self.encodings,
-            "rounds": self.iet.rounds,
-            "shards": self.iet.shards,
-            "parts": self.sample.parts,
+            "rounds": self.rounds,
+            "shards": 0 if self.is_audit else self.iet.shards,
+            "parts": 0 if self.audit.images else self.sample.parts,
         }
 
     @property
@@ -546,7 +612,7 @@ class Method(Section):
                     "taa.augmentations: other_caption is already what every visit has with train.captions random: "
                     "set train.captions=first, or leave it out"
                 )
-        if self.sample.steps > self.noise.timesteps:
+        if self.sample.steps > self.noise.timesteps and not self.audit.model:
             raise ValueError(
                 f"sample.steps: {self.sample.steps} is more than noise.timesteps {self.noise.timesteps}: lower it"
             )
@@ -571,6 +637,8 @@ class Method(Section):
                     "model.pretrained: needed by model.family latents: name the text-to-image pipeline to fine-tune"
                 )
             self._check_gate()
+            return
+        if self.audit.model:  # what it takes, its folder says
             return
         captions = [kind for kind in self.taa.augmentations if kind in CAPTION_KINDS]
         latents_only = {
@@ -614,7 +682,13 @@ class RunConfig(Method):
         return Method.model_validate(self.model_dump(include=set(Method.model_fields)))
 
 
-FILE_FIELDS: Final = ("model.pretrained", "sample.prompts_file", "evaluate.inception_weights", "evaluate.onnx_model")
+FILE_FIELDS: Final = (
+    "model.pretrained",
+    "audit.model",
+    "sample.prompts_file",
+    "evaluate.inception_weights",
+    "evaluate.onnx_model",
+)
 """Fields that say where a file lies: the plan freezes what it holds."""
 
 

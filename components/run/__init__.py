@@ -6,6 +6,7 @@ from .records import (
     BeginRecord,
     DatasetRecord,
     EncodingRecord,
+    Look,
     ModelRecord,
     Plan,
     ProxyRecord,
@@ -14,6 +15,8 @@ from .records import (
     ReportRecord,
     RoundFigures,
     SamplesRecord,
+    SelectionRecord,
+    WatchRecord,
     ran_with,
 )
 
@@ -22,6 +25,7 @@ __all__ = [
     "BeginRecord",
     "DatasetRecord",
     "EncodingRecord",
+    "Look",
     "ModelRecord",
     "Plan",
     "ProxyRecord",
@@ -31,5 +35,7 @@ __all__ = [
     "RoundFigures",
     "Run",
     "SamplesRecord",
+    "SelectionRecord",
+    "WatchRecord",
     "ran_with",
 ]

@@ -21,6 +21,8 @@ from .records import (
     Record,
     ReportRecord,
     SamplesRecord,
+    SelectionRecord,
+    WatchRecord,
 )
 
 R = TypeVar("R", bound=Record)
@@ -150,20 +152,31 @@ class Run:
         cache_bytes = int(config.execution.cache_gib * 2**30)
         return Dataset.open(self.store, digest, Path(directory).expanduser(), cache_bytes)
 
+    def released_model(self, config: RunConfig) -> ModelRecord:
+        """The model that is sampled, evaluated and released: the last one, or the one that step `select` chose.
+
+        Raises:
+            Fatal: the rounds are not complete, or nothing was chosen yet.
+        """
+        last = self.last_model(config)
+        if config.is_audit or config.release.select == "last":
+            return last
+        return self.load(ModelRecord, self.load(SelectionRecord, last.round).chosen)
+
     def last_model(self, config: RunConfig) -> ModelRecord:
-        """The model that is sampled, evaluated and released: of the last round, or where a rule stopped.
+        """The model that the rounds have ended with: of the last round, or where a rule stopped.
 
         Raises:
             Fatal: the rounds are not complete.
         """
-        for round in range(config.iet.rounds, -1, -1):
+        for round in range(config.rounds, -1, -1):
             model = self.find(ModelRecord, round)
             if model is None:
                 continue
-            if model.stop is None and round < config.iet.rounds:
+            if model.stop is None and round < config.rounds:
                 break
             return model
-        return self.load(ModelRecord, config.iet.rounds)
+        return self.load(ModelRecord, config.rounds)
 
 
 KINDS: Final[tuple[type[Record], ...]] = (
@@ -174,6 +187,8 @@ KINDS: Final[tuple[type[Record], ...]] = (
     BeginRecord,
     ModelRecord,
     ProxyRecord,
+    WatchRecord,
+    SelectionRecord,
     SamplesRecord,
     ReportRecord,
 )

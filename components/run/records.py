@@ -166,6 +166,19 @@ class ModelRecord(Record):
     raw and averaged weights); None where the mean is exact."""
 
 
+class Look(BaseModel):
+    """What the watch has found of a model: figures by the names that the report's metrics have, shares from 0 to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    verdict: Literal["above", "at_or_below", "unclear", "undecided"]
+    """As the report's; `above` at a level that allows for all planned looks."""
+    speaks: str
+    """The figure that the verdict rests on."""
+    images: int
+    metrics: dict[str, float]
+
+
 class ProxyRecord(Record):
     """Proxy k after round r, with the state that stays with its shard slot and its samples' statistics.
 
@@ -200,6 +213,30 @@ class BeginRecord(Record):
     """Weights and optimizer state of rounds up to this one are removed."""
     retired: list[str] = Field(default_factory=list)
     """Keys of the objects that this round's begin removes."""
+
+
+class WatchRecord(Record):
+    """A look at aggregated model r, beside the training of round r."""
+
+    address = "watches/{}.json"
+    made_by = "watch"
+    round: int
+    look: Look | None = None
+    """None where this model was not to be looked at."""
+
+
+class SelectionRecord(Record):
+    """Which model is sampled, reported and released, once the rounds have ended with model r."""
+
+    address = "selections/{}.json"
+    made_by = "select"
+    round: int
+    """r, of the last model."""
+    chosen: int
+    reason: str
+    """The rule, and what it found."""
+    look: Look | None = None
+    """At model r, where the rule needed one: no round trained beside it."""
 
 
 class SamplesRecord(Record):

@@ -48,7 +48,7 @@ def state_of(run: Run, keys: Collection[str]) -> State:
         Fatal: it has no plan, or a record cannot be read; names it.
     """
     plans, models, begins = (_numbers(run, keys, place) for place in ("plans", "models", "begins"))
-    planned = run.load(Plan, max(plans, default=0)).config.iet.rounds
+    planned = run.load(Plan, max(plans, default=0)).config.rounds
     last = max(models, default=0)
     stop = run.load(ModelRecord, last).stop if models else None
     if (stop or last == planned) and f"{run.prefix}/reports/{last}.json" in keys:
