@@ -95,7 +95,7 @@ def read_index(where: str, data: bytes) -> dict[str, Any]:
     Raises:
         Fatal: it is none; names its class, and those that are.
     """
-    index = _object(where, INDEX, data)
+    index = read_object(where, INDEX, data)
     name = str(index.get("_class_name"))
     if name in PIPELINES:
         _check_classes(where, index, PIPELINES[name])
@@ -127,10 +127,15 @@ def read_config(where: str, name: str, data: bytes) -> dict[str, Any]:
     Raises:
         Fatal: not a JSON object; names it.
     """
-    return {key: value for key, value in _object(where, name, data).items() if not key.startswith("_")}
+    return {key: value for key, value in read_object(where, name, data).items() if not key.startswith("_")}
 
 
-def _object(where: str, name: str, data: bytes) -> dict[str, Any]:
+def read_object(where: str, name: str, data: bytes) -> dict[str, Any]:
+    """A file of JSON that is an object of fields.
+
+    Raises:
+        Fatal: it is not; names it.
+    """
     try:
         found = json.loads(data)
     except ValueError as error:

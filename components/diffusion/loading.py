@@ -41,7 +41,7 @@ def one_line(where: str) -> Iterator[None]:
     """A folder that does not load is a user's matter, no bug; a full disk or too little memory is not its fault."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, ImportError, SafetensorError) as error:
         if memory_line(error) or (isinstance(error, OSError) and error.errno not in (None, ENOENT)):
             raise
         text = " ".join(str(error).split())
