@@ -9,11 +9,28 @@ from ..config import RunConfig
 
 if TYPE_CHECKING:
     from .family import Family, Pretrained, TrainableFamily
+    from .given import Given
 
 
 def family_of(config: RunConfig, pretrained: "Pretrained | None") -> "Family":
-    """The family of the run's model, to sample from it; arguments and errors are those of `trainable_family_of`."""
-    return trainable_family_of(config, pretrained)
+    """The family of the run's model, to sample from it.
+
+    Args:
+        pretrained: what `model.pretrained` or `audit.model` names; None where nothing is.
+
+    Raises:
+        Fatal: it is not of the family, or cannot be audited; names it.
+    """
+    return trainable_family_of(config, pretrained) if config.audit.model is None else given_of(config, pretrained)
+
+
+def given_of(config: RunConfig, pretrained: "Pretrained | None") -> "Given":
+    """The pipeline that `audit.model` names; errors are those of `family_of`."""
+    from .given import Given
+
+    assert pretrained is not None
+    size = config.data.resolution
+    return Given(pretrained, config.sample, config.audit.values, None if size == "auto" else size)
 
 
 def trainable_family_of(config: RunConfig, pretrained: "Pretrained | None") -> "TrainableFamily":

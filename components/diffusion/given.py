@@ -47,8 +47,8 @@ class Given:
         self._shape = given_shape(self._index, lambda name: self._config_of(f"{name}/config.json"), resolution)
         self._scheduler = self._scheduler_config()
         self._check_sampler()
-        if values == "0..1" and self._index.name == "ScoreSdeVePipeline":
-            raise Fatal(f"audit.values: 0..1: a {self._index.name} takes its values so by itself: leave it out")
+        if values == "0..1" and (self.prompted or self._index.name == "ScoreSdeVePipeline"):
+            raise Fatal(f"audit.values: 0..1: the values of a {self._index.name} need no undoing: leave it out")
 
     @property
     def prompted(self) -> bool:

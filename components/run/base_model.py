@@ -1,4 +1,4 @@
-"""The pretrained model that a run starts from: where it lies is execution, what its files hold is method."""
+"""The pretrained model that a run starts from or audits: where it lies is execution, what its files hold is method."""
 
 import hashlib
 import logging
@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from ..config import RunConfig
 from ..diffusion.base_folder import INDEX, PIPELINES, RANDOM_TINY, read_index, wanted_files
+from ..diffusion.given_folder import read_given
 from ..failure import Fatal
 from ..store import Missing, Store, local_path, object_sha256, open_store, windows
 from ..store.directory import DirectoryStore
@@ -39,8 +40,11 @@ class Named:
 
 def named_base(config: RunConfig) -> Named | None:
     """The pretrained pipeline that a run reads; None where it reads none."""
-    address = config.model.pretrained
-    return None if address is None else Named("model.pretrained", address)
+    if config.audit.model is not None:
+        return Named("audit.model", config.audit.model)
+    if config.model.pretrained is None or (config.is_audit and config.model.family == "pixels"):
+        return None  # the model that is audited has all weights of its own
+    return Named("model.pretrained", config.model.pretrained)
 
 
 class BaseModel:
@@ -147,7 +151,9 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
 
 
 def _components(named: Named, index: bytes) -> tuple[str, ...]:
-    """What the pipeline of an index consists of, if it is of a kind that trains."""
+    """What the pipeline of an index consists of, if it is of a kind that trains, or that can be audited."""
+    if named.field == "audit.model":
+        return tuple(read_given(str(named), index).components)
     return PIPELINES[read_index(str(named), index)["_class_name"]]
 
 

@@ -8,7 +8,7 @@ from ..config import RunConfig
 from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..store import locate_object, object_sha256
-from .base_model import whole_digest
+from .base_model import named_base, whole_digest
 from .onnx_external import with_external_data
 
 
@@ -22,7 +22,8 @@ def file_digests(config: RunConfig, base: Mapping[str, str] | None) -> dict[str,
         Fatal: one is missing, cannot be read or is not whole; names field and file.
     """
     digests = {field: _digest(field, address) for field, address in _needed(config)}
-    return digests if base is None else {"model.pretrained": whole_digest(base)} | digests
+    named = named_base(config)
+    return digests if base is None or named is None else {named.field: whole_digest(base)} | digests
 
 
 def changed_file(before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
