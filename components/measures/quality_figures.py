@@ -1,4 +1,4 @@
-"""Quality on one kind of features, as reports keep it."""
+"""Quality on one kind of features, and what stands in its place, as reports keep them."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,9 +53,42 @@ class Quality(BaseModel):
     @property
     def frechet_metric(self) -> str:
         """The Frechet distance's name among the metrics."""
-        return "fid" if self.frechet_name == "FID" else f"frechet_{self.features}"
+        return _metric(self.frechet_name, self.features)
 
     @property
     def frechet_training_name(self) -> str:
-        """It is never to be taken for the distance to the held-out images."""
-        return f"{self.frechet_name} against the training set (published protocol)"
+        return _against_training(self.frechet_name)
+
+
+class AgainstTraining(BaseModel):
+    """Generated images against the training images: all that there is without held-out ones to be the reference."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    features: str
+    digest: str | None = None
+    """SHA-256 of the feature extractor's file."""
+    name: str
+    """Of the distance: FID only with Inception features."""
+    distance: float
+    """The Frechet distance that papers publish. It rewards copying."""
+    images: int
+    """Generated images."""
+
+    @property
+    def label(self) -> str:
+        return _against_training(self.name)
+
+    @property
+    def metric(self) -> str:
+        """Its name among the metrics, the same as beside held-out images."""
+        return f"{_metric(self.name, self.features)}_training"
+
+
+def _against_training(name: str) -> str:
+    """It is never to be taken for the distance to the held-out images."""
+    return f"{name} against the training set (published protocol)"
+
+
+def _metric(name: str, features: str) -> str:
+    return "fid" if name == "FID" else f"frechet_{features}"

@@ -2,7 +2,8 @@
 
 'It echoes' where some deciding figure is above its floor: Fisher's exact test (mid-P) on each, Holm's adjustment over
 all, at 5 %. 'No echo' where every deciding figure is less than `evaluate.margin` above its floor: a test of
-non-inferiority on each, at 5 %. Everything else is shown and not judged. What both can tell at a sample size: `power`.
+non-inferiority on each, at 5 %. Everything else is shown and not judged; without held-out images there is no floor,
+and nothing is. What both can tell at a sample size: `power`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from .intervals import Share, difference, holm, p_above, p_beyond
 Measure = Literal["mq", "second_nearest", "extraction"]
 Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
 """`above` the floor; `at_or_below`: less than the margin above it; `unclear`: the images are too few to tell;
-`undecided`: the figure is shown and not judged."""
+`undecided`: the figure is shown and not judged, or there is no floor."""
 LEVEL: Final = 0.05
 """How often, at most, a perfect model may be accused; and one that is the margin above its floor be cleared."""
 _FEWEST_IMAGES: Final = 100
@@ -64,14 +65,14 @@ class Memorization(BaseModel):
     guesses: int | None = None
     """Of the extraction attack."""
     generated: Share
-    floor: Share
-    """The same of held-out real images."""
+    floor: Share | None = None
+    """The same of held-out real images; None without such."""
     floor_apart: Share | None = None
     """The same without held-out images that have a near duplicate in the training set, where there are such; the
     verdict goes by `floor`."""
-    difference_low: float
-    difference_high: float
-    """95 % interval of generated minus floor."""
+    difference_low: float | None = None
+    difference_high: float | None = None
+    """95 % interval of generated minus floor; None without one."""
     decides: bool = False
     """Chosen by evaluate.deciding; the others are shown and not judged."""
     p_above: float | None = None
@@ -83,7 +84,7 @@ class Memorization(BaseModel):
     @property
     def informative(self) -> bool:
         """False where the floor is above 10 %: so many real images look like copies that the figure says little."""
-        return self.floor.share <= INFORMATIVE_UP_TO
+        return self.floor is None or self.floor.share <= INFORMATIVE_UP_TO
 
     @property
     def name(self) -> str:
@@ -99,12 +100,12 @@ def beside_floor(
     aware: bool,
     threshold: float,
     generated: Share,
-    floor: Share,
+    floor: Share | None,
     guesses: int | None = None,
     floor_apart: Share | None = None,
 ) -> Memorization:
-    """A figure beside its floor, not yet judged."""
-    low, high = difference(generated, floor)
+    """A figure beside its floor, where there is one, not yet judged."""
+    low, high = difference(generated, floor) if floor else (None, None)
     return Memorization(
         measure=measure,
         aware=aware,
@@ -121,33 +122,36 @@ def beside_floor(
 def judged(
     figures: Sequence[Memorization], deciding: Sequence[str], margin: float, level: float = LEVEL
 ) -> list[Memorization]:
-    """The same figures, those that decide with what follows from them.
+    """The same figures, those that decide with what follows from them: nothing for a figure without a floor.
 
     Args:
         deciding: names of figures, chosen before the run.
         margin: `evaluate.margin`.
         level: how often a perfect model may be accused; a share of 5 % where a run is looked at several times.
     """
-    chosen = [figure for figure in figures if figure.name in deciding]
-    adjusted = holm([float(p_above(f.generated.count, f.generated.of, f.floor.count, f.floor.of)) for f in chosen])
-    verdicts = {f.name: _judged(f, above, margin, level) for f, above in zip(chosen, adjusted, strict=True)}
+    chosen = [f.model_copy(update={"decides": True}) for f in figures if f.name in deciding]
+    beside = [(f, f.floor) for f in chosen if f.floor]
+    adjusted = holm([float(p_above(f.generated.count, f.generated.of, floor.count, floor.of)) for f, floor in beside])
+    judged = [_judged(f, floor, above, margin, level) for (f, floor), above in zip(beside, adjusted, strict=True)]
+    verdicts = {figure.name: figure for figure in (*chosen, *judged)}
     return [verdicts.get(figure.name, figure) for figure in figures]
 
 
-def _judged(figure: Memorization, above: float, margin: float, level: float) -> Memorization:
-    generated, floor = figure.generated, figure.floor
-    beyond = float(p_beyond(generated.count, generated.of, floor.count, floor.of, margin))
+def _judged(figure: Memorization, floor: Share, above: float, margin: float, level: float) -> Memorization:
+    beyond = float(p_beyond(figure.generated.count, figure.generated.of, floor.count, floor.of, margin))
     verdict: Verdict = "above" if above < level else "at_or_below" if beyond < LEVEL else "unclear"
-    return figure.model_copy(update={"decides": True, "p_above": above, "p_beyond": beyond, "verdict": verdict})
+    return figure.model_copy(update={"p_above": above, "p_beyond": beyond, "verdict": verdict})
 
 
 def cited(figures: Sequence[Memorization]) -> Memorization:
     """The figure that speaks for all; its verdict is the run's.
 
     One deciding figure above its floor is an echo: the one that is so most surely. All that may acquit must be within
-    the margin for 'no echo'; else the first that is not.
+    the margin for 'no echo'; else the first that is not. Without a floor it is the first that would decide, undecided.
     """
     deciding = sorted((f for f in figures if f.decides), key=rank)
+    if not any(f.floor for f in deciding):
+        return deciding[0]
     above = [f for f in deciding if f.verdict == "above"]
     if above:
         return min(above, key=lambda f: f.p_above or 0.0)
@@ -171,8 +175,14 @@ def rank(figure: Memorization) -> tuple[int, float]:
 
 
 def smoke_reason(config: RunConfig, generated: int, held_out: int) -> str | None:
-    """Why a run is too small for its figures to mean anything, or None."""
-    if generated < _FEWEST_IMAGES or held_out < _FEWEST_IMAGES:
+    """Why a run is too small for its figures to mean anything, or None.
+
+    Args:
+        generated, held_out: how many images; none are held out where an audit was given none.
+    """
+    if not held_out and generated < _FEWEST_IMAGES:
+        return f"only {generated} generated images"
+    if held_out and min(generated, held_out) < _FEWEST_IMAGES:
         return f"only {generated} generated and {held_out} held-out images"
     return f"preset {config.preset}" if config.preset == "tiny" else None
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..measures.quality_figures import Quality
+from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import Memorization, Verdict
 from ..run import ReportRecord, Run
 from ..store import fetch, parsed
@@ -20,7 +20,8 @@ class Histogram(_Figures):
     aware: bool
     edges: list[float]
     generated: list[int]
-    floor: list[int]
+    floor: list[int] | None = None
+    """Of the held-out images; None without such."""
 
 
 class Attack(_Figures):
@@ -89,6 +90,8 @@ class Provenance(_Figures):
     """Where the figures come from."""
 
     run: str
+    subject: str | None = None
+    """What was audited, such as 'model /models/mine (DDPMPipeline)'; None where the run trained its model."""
     dataset: str
     """Digest of the data set."""
     base_model: str | None = None
@@ -111,16 +114,16 @@ class Provenance(_Figures):
     """Rounds that were trained."""
     stopped: str | None
     """Why the rounds ended early."""
-    planned_visits: int
-    """Samples that the planned rounds were to see, with repetition."""
-    visits: int
-    """Samples that training saw."""
-    skipped_share: float
-    """Share of the visits that were skipped (counted, where AGC is off, but not dropped)."""
+    planned_visits: int | None = None
+    """Samples that the planned rounds were to see, with repetition; None where nothing was trained."""
+    visits: int | None = None
+    """Samples that training saw; None likewise."""
+    skipped_share: float | None = None
+    """Share of the visits that were skipped (counted, where AGC is off, but not dropped); None likewise."""
     lost_share: float = 0.0
     """Share of the visits that were neither skipped nor trained."""
     steps: int | None = None
-    """Optimizer steps, over all shards; None in older reports."""
+    """Optimizer steps, over all shards; None in older reports too."""
 
 
 class Headline(_Figures):
@@ -144,10 +147,12 @@ class Figures(_Figures):
     """1: another verdict, and an augmentation-aware mean that shrank with the distance."""
     headline: Headline
     memorization: list[Memorization]
-    quality: Quality
-    """On the first of `evaluate.features`."""
+    quality: Quality | None = None
+    """On the first of `evaluate.features`; None without held-out images, which are its reference."""
     further_quality: list[Quality] = Field(default_factory=list)
     """On the others."""
+    against_training: list[AgainstTraining] = Field(default_factory=list)
+    """In place of both: on each of `evaluate.features`."""
     attack: Attack | None = None
     held_out_near_copies: int | None = None
     """Held-out images with a near duplicate in the training set, by the rule of the split: they raise the floor."""
@@ -164,14 +169,28 @@ class Figures(_Figures):
 
     @property
     def qualities(self) -> list[Quality]:
-        """On every one of `evaluate.features`."""
-        return [self.quality, *self.further_quality]
+        """On every one of `evaluate.features`; none without held-out images."""
+        return [self.quality, *self.further_quality] if self.quality else []
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether there are held-out images: a floor of memorization, and a reference of quality."""
+        return any(figure.floor for figure in self.memorization)
+
+    @property
+    def feature_files(self) -> list[tuple[str, str]]:
+        """Of all features that are a file's: the distance's name, and the file's SHA-256."""
+        named = [(on.frechet_name, on.digest) for on in self.qualities]
+        named += [(on.name, on.digest) for on in self.against_training]
+        return [(name, digest) for name, digest in named if digest]
 
     def metrics(self) -> dict[str, float]:
         """The figures of the final table by name, for a UI: shares from 0 to 1."""
         metrics: dict[str, float] = {}
         for figure in self.memorization:
-            metrics |= {figure.name: figure.generated.share, f"{figure.name}_floor": figure.floor.share}
+            metrics[figure.name] = figure.generated.share
+            if figure.floor is not None:
+                metrics[f"{figure.name}_floor"] = figure.floor.share
             if figure.floor_apart is not None:
                 metrics[f"{figure.name}_floor_apart"] = figure.floor_apart.share
         for quality in self.qualities:
@@ -190,16 +209,21 @@ class Figures(_Figures):
                 f"recall{on}": quality.recall.share,
                 f"recall{on}_real": quality.recall_real.share,
             }
-        return metrics | {"skipped_share": self.provenance.skipped_share}
+        metrics |= {against.metric: against.distance for against in self.against_training}
+        skipped = self.provenance.skipped_share
+        return metrics if skipped is None else metrics | {"skipped_share": skipped}
 
     def first_metrics(self, most: int) -> dict[str, float]:
         """Those of `metrics` to be seen first: the measures that decide beside their floor, then quality."""
         deciding = [
             name for figure in self.memorization if figure.decides for name in (figure.name, f"{figure.name}_floor")
         ]
-        frechet = self.quality.frechet_metric
-        names = [*deciding, frechet, f"{frechet}_real", "precision", "recall", "skipped_share"]
+        quality = [against.metric for against in self.against_training]
+        if self.quality:
+            frechet = self.quality.frechet_metric
+            quality = [frechet, f"{frechet}_real", "precision", "recall"]
         metrics = self.metrics()
+        names = [name for name in (*deciding, *quality, "skipped_share") if name in metrics]
         return {name: metrics[name] for name in names[:most]}
 
 

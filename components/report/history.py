@@ -1,6 +1,7 @@
 """What the run's records say about how it went."""
 
 from datetime import datetime
+from typing import Any
 
 from ..config import RunConfig
 from ..config.counts import planned_visits
@@ -61,18 +62,20 @@ def provenance(
     generated: int,
     started: float,
     device: str | None,
+    subject: str | None = None,
 ) -> Provenance:
     """Where the figures come from.
 
     Args:
         started, device: of the evaluation.
+        subject: what is audited; None where the run has trained its model.
     """
     here = ran_with(started, device)
     first = run.load(Plan, 0)
     plan = first.ran_with
-    visits = sum(r.visits for r in history)
     return Provenance(
         run=run.name,
+        subject=subject,
         dataset=dataset.digest,
         base_model=config.model.pretrained,
         base_sha256=whole_digest(first.base) if first.base else None,
@@ -87,12 +90,20 @@ def provenance(
         generated_images=generated,
         rounds=model.round,
         stopped=model.stop,
-        planned_visits=planned_visits(config, run.load(Assignment, 0).shard_sizes),
-        visits=visits,
-        skipped_share=sum(r.skips for r in history) / visits if visits else 0.0,
-        lost_share=sum(r.lost for r in history) / visits if visits else 0.0,
-        steps=sum(r.steps or 0 for r in history),
+        **({} if subject else _training(run, config, history)),
     )
+
+
+def _training(run: Run, config: RunConfig, history: list[Round]) -> dict[str, Any]:
+    """How much was trained, by the names of `Provenance`."""
+    visits = sum(r.visits for r in history)
+    return {
+        "planned_visits": planned_visits(config, run.load(Assignment, 0).shard_sizes),
+        "visits": visits,
+        "skipped_share": sum(r.skips for r in history) / visits if visits else 0.0,
+        "lost_share": sum(r.lost for r in history) / visits if visits else 0.0,
+        "steps": sum(r.steps or 0 for r in history),
+    }
 
 
 def _hardware(run: Run, config: RunConfig, model: ModelRecord, here: RanWith) -> list[str]:

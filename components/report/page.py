@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line
-from .figures import Figures, Pair
+from .figures import Figures, Histogram, Pair
 from .tables import figure_groups, round_table
 from .wording import WORDS, asked_for, interval, measure_name, percent, sampled_by, what_trained
 
@@ -79,10 +79,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],
         margin=figures.config["evaluate"].get("margin", 0.01),
         histograms=[
-            (
-                "augmentation-aware" if h.aware else "plain",
-                histogram(h.edges, (("generated", h.generated), ("floor", h.floor)), "Histogram of MQ ratios"),
-            )
+            ("augmentation-aware" if h.aware else "plain", _bars(h))
             for h in sorted(figures.histograms, key=lambda h: not h.aware)
         ],
         round_table=round_table(figures),
@@ -92,16 +89,22 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         previews=[
             (number, [None if image is None else data_uri(image, side) for image in images])
             for number, images in sorted(pictures.previews.items())
+            if not figures.provenance.subject
         ],
         withheld=pictures.withheld,
         withheld_below=copy_threshold(figures.memorization, True),
         asked_for=asked_for(figures.config),
         sampled_by=sampled_by(figures.config),
-        what_trained=what_trained(figures.config, history),
+        what_trained=None if figures.provenance.subject else what_trained(figures.config, history),
         config=_config_lines(figures.config),
         duration=_duration(figures.provenance.duration_s),
     )
     return html.encode()
+
+
+def _bars(ratios: Histogram) -> Markup:
+    held_out = [("floor", ratios.floor)] if ratios.floor is not None else []
+    return histogram(ratios.edges, [("generated", ratios.generated), *held_out], "Histogram of MQ ratios")
 
 
 @cache

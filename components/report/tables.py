@@ -15,6 +15,7 @@ _SHORT_WORDS: Final[dict[Verdict, str]] = {
     "unclear": "unclear",
     "undecided": "-",
 }
+_LESS_BY_COPIES: Final = "copies make it less"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Row:
 
     Attributes:
         name: what is measured; `short`: where there is little room.
-        generated, real: values as text, with their 95 % intervals where they are shares of images.
+        generated, real: values as text, with their 95 % intervals where they are shares of images; `real` is empty
+            where real images have no such value, or there are none.
         real_apart: the floor without held-out images that have a near duplicate in the training set.
         verdict: of a measure of memorization; `note` says of the others which way is better.
     """
@@ -85,8 +87,15 @@ def figure_groups(figures: Figures) -> list[Group]:
         Group("Near-copies, plain", [_memorization(figure, "plain") for figure in ordered if not figure.aware]),
     ]
     for q in figures.qualities:
-        short = q.frechet_name.replace("Frechet distance", "Frechet")
-        rows = [Row(q.frechet_name, short, f"{q.frechet:.3g}", f"{q.frechet_real:.3g}", note="less is better")]
+        rows = [
+            Row(
+                q.frechet_name,
+                _short(q.frechet_name),
+                f"{q.frechet:.3g}",
+                f"{q.frechet_real:.3g}",
+                note="less is better",
+            )
+        ]
         if q.sets > 1 and q.frechet_all is not None:
             rows.append(
                 Row("the same, all generated", "", f"{q.frechet_all:.3g}", "", note=f"{q.images * q.sets:,} images")
@@ -95,40 +104,49 @@ def figure_groups(figures: Figures) -> list[Group]:
             rows.append(
                 Row(
                     q.kernel_name,
-                    q.kernel_name.replace("kernel distance", "kernel"),
+                    _short(q.kernel_name),
                     _spread(q.kernel, q.kernel_std),
                     _spread(q.kernel_real, q.kernel_real_std),
                     note="less is better",
                 )
             )
         if q.frechet_training is not None:
-            rows.append(Row(q.frechet_training_name, "", f"{q.frechet_training:.3g}", "", note="copies make it less"))
+            rows.append(Row(q.frechet_training_name, "", f"{q.frechet_training:.3g}", "", note=_LESS_BY_COPIES))
         for name, share, real in (
             ("precision", q.precision, q.precision_real),
             ("recall", q.recall, q.recall_real),
         ):
             rows.append(Row(name, name, percent(share.share), percent(real.share), note="more is better"))
         groups.append(Group(f"Quality, on {q.features}", rows))
+    for against in figures.against_training:
+        distance = Row(
+            against.label,
+            f"{_short(against.name)} to training set",
+            f"{against.distance:.3g}",
+            "",
+            note=_LESS_BY_COPIES,
+        )
+        groups.append(Group(f"In place of quality, on {against.features}", [distance]))
     return groups
 
 
 def figure_table(figures: Figures) -> Table:
-    """The same in text that fits 80 columns; rows without a short name are left out."""
+    """The same in text that fits 80 columns; rows without a short name are left out, and the column of real images
+    where there are none.
+    """
     rows = [row for group in figure_groups(figures) for row in group.rows if row.short]
-    return Table(
-        "",
-        ["", "generated", "real images", ""],
+    words = _SHORT_WORDS if figures.has_floor else dict.fromkeys(_SHORT_WORDS, "not judged")
+    cells = [
         [
-            [
-                row.short,
-                _with_bounds(row.generated, row.generated_share),
-                _with_bounds(row.real, row.real_share),
-                row.note if row.verdict is None else _SHORT_WORDS[row.verdict],
-            ]
-            for row in rows
-        ],
-        left=(0, 3),
-    )
+            row.short,
+            _with_bounds(row.generated, row.generated_share),
+            *([_with_bounds(row.real, row.real_share)] if figures.has_floor else []),
+            row.note if row.verdict is None else words[row.verdict],
+        ]
+        for row in rows
+    ]
+    header = ["", "generated", *(["real images"] if figures.has_floor else []), ""]
+    return Table("", header, cells, left=(0, len(header) - 1))
 
 
 def round_table(figures: Figures) -> Table:
@@ -149,12 +167,16 @@ def _memorization(figure: Memorization, kind: str) -> Row:
         name=short_name(figure),
         short=f"{KINDS[figure.measure].short} < {figure.threshold:.2g} {kind}",
         generated=percent(figure.generated.share),
-        real=percent(figure.floor.share),
+        real=percent(figure.floor.share) if figure.floor else "",
         generated_share=figure.generated,
         real_share=figure.floor,
         real_apart=figure.floor_apart,
         verdict=figure.verdict,
     )
+
+
+def _short(distance: str) -> str:
+    return distance.replace(" distance", "")
 
 
 def _spread(mean: float, deviation: float | None) -> str:

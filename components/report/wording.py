@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..measures.intervals import Share
-from ..measures.quality_figures import Quality
+from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import KINDS, Memorization, Verdict, cited
 from .figures import Headline, Round
 
@@ -14,6 +14,7 @@ _TITLES: Final[dict[Verdict, str]] = {
     "unclear": "Not decided: too few images",
     "undecided": "Not judged",
 }
+_NO_FLOOR: Final = "No verdict: no held-out images, so no floor"
 WORDS: Final[dict[Verdict, str]] = {
     "above": "above the floor",
     "at_or_below": "at or below the floor",
@@ -22,29 +23,43 @@ WORDS: Final[dict[Verdict, str]] = {
 }
 
 
-def headline(memorization: Sequence[Memorization], quality: Quality, margin: float, smoke: str | None) -> Headline:
+def headline(
+    memorization: Sequence[Memorization],
+    quality: Quality | None,
+    margin: float,
+    smoke: str | None,
+    against_training: Sequence[AgainstTraining] = (),
+) -> Headline:
     """The run in three sentences.
 
     One figure speaks for all, see `cited`.
 
     Args:
+        quality: None without held-out images.
         margin: `evaluate.margin`.
+        against_training: what there is in place of quality then.
     """
     speaker = cited(memorization)
     overall = speaker.verdict
-    title = _TITLES[overall]
-    if overall == "at_or_below" and quality.poor:
+    title = _TITLES[overall] if speaker.floor else _NO_FLOOR
+    if overall == "at_or_below" and quality and quality.poor:
         title += ", but poor images"
     return Headline(
         verdict=overall,
-        title="Smoke run: no verdict" if smoke else title,
+        title="Smoke run: no verdict" if smoke and speaker.floor else title,
         sentence=f"{_counted(speaker)}. {_meaning(speaker, margin)}",
-        quality=_quality(quality),
+        quality=_quality(quality) if quality else _no_quality(against_training),
         smoke=smoke,
     )
 
 
 def _meaning(cited: Memorization, margin: float) -> str:
+    if cited.difference_low is None or cited.difference_high is None:
+        return (
+            "Chance alone brings some real images as close; how many of them here is not known, so the share says "
+            "nothing yet about the model. Give real images of the same kind that it was not trained on, by "
+            "unecho audit --held-out SOURCE, and it is judged beside theirs."
+        )
     beyond = f"{100 * margin:g} percentage points"
     if cited.verdict == "above":
         return "That is more than chance explains: a model without copies would be accused in at most 5 % of runs."
@@ -55,20 +70,24 @@ def _meaning(cited: Memorization, margin: float) -> str:
 
 
 def _counted(cited: Memorization) -> str:
+    generated, floor = f"{percent(cited.generated.share)} of", cited.floor
     if cited.measure == "extraction":
-        return (
-            f"{percent(cited.generated.share)} of the {cited.generated.of:,} training images "
-            f"({interval(cited.generated)}) are hit by the {cited.guesses or 0:,} guesses that generated images give "
-            f"away; of the {cited.floor.of:,} real images that were never trained on, {percent(cited.floor.share)} are "
-            f"(the floor, {interval(cited.floor)})"
-        )
-    floor = (
-        f"of the {cited.floor.of:,} real images that were never trained on, {percent(cited.floor.share)} do "
-        f"(the floor, {interval(cited.floor)})"
-    )
+        training = f"{generated} the {cited.generated.of:,} training images ({interval(cited.generated)})"
+        guesses = f"{cited.guesses or 0:,} guesses"
+        if floor is None:
+            return f"{training} are hit by the {guesses} that the extraction attack makes ({measure_name(cited)})"
+        return f"{training} are hit by the {guesses} that generated images give away; {_beside(floor, 'are')}"
+    images = f"{generated} {cited.generated.of:,} generated images ({interval(cited.generated)})"
+    if floor is None:
+        return f"{images} come closer to a training image than the threshold ({measure_name(cited)})"
+    near = f"come as close to a training image as a near-copy does ({measure_name(cited)})"
+    return f"{images} {near}; {_beside(floor, 'do')}"
+
+
+def _beside(floor: Share, verb: str) -> str:
     return (
-        f"{percent(cited.generated.share)} of {cited.generated.of:,} generated images ({interval(cited.generated)}) "
-        f"come as close to a training image as a near-copy does ({measure_name(cited)}); {floor}"
+        f"of the {floor.of:,} real images that were never trained on, {percent(floor.share)} {verb} "
+        f"(the floor, {interval(floor)})"
     )
 
 
@@ -81,6 +100,12 @@ def _quality(quality: Quality) -> str:
     if quality.poor:
         text += " Few generated images look real: what resembles nothing echoes nothing."
     return text
+
+
+def _no_quality(against_training: Sequence[AgainstTraining]) -> str:
+    distances = [f"{against.label} {against.distance:.3g}" for against in against_training]
+    without = "Quality has no reference without held-out images."
+    return f"{without} {'; '.join(distances)}: copies make it less." if distances else without
 
 
 def measure_name(figure: Memorization) -> str:
@@ -109,11 +134,16 @@ def asked_for(config: Mapping[str, Any]) -> str | None:
     return f"{_PROMPTS[sample['prompts']]}, guidance {sample['guidance_scale']:g}"
 
 
-def sampled_by(config: Mapping[str, Any]) -> str:
-    """The sampler that the figures are about."""
-    sample = config["sample"]
-    name = "the base model's own" if sample["sampler"] == "base" else sample["sampler"].upper()
-    return f"{name}, {sample['steps']:,} steps, {'EMA' if sample['weights'] == 'ema' else 'raw'} weights"
+def sampled_by(config: Mapping[str, Any]) -> str | None:
+    """The sampler that the figures are about; None where images are audited that were generated elsewhere."""
+    audit, sample = config.get("audit") or {}, config["sample"]
+    if audit.get("images"):
+        return None
+    own = "the model's own" if audit.get("model") else "the base model's own"
+    sampler = f"{own if sample['sampler'] == 'base' else sample['sampler'].upper()}, {sample['steps']:,} steps"
+    if audit.get("model"):  # its folder has one set of weights
+        return sampler
+    return f"{sampler}, {'EMA' if sample['weights'] == 'ema' else 'raw'} weights"
 
 
 def what_trained(config: Mapping[str, Any], rounds: Sequence[Round]) -> str | None:

@@ -199,10 +199,11 @@ def _report_done(console: Console, entry: Entry, seconds: float) -> None:
     found = result_of(entry)
     assert found is not None  # the run ended well
     near = next(m for m in found.figures.memorization if m.measure == "mq" and m.aware)
+    floor = f" (floor {percent(near.floor.share)})" if near.floor else ""
+    quality = f", Frechet {found.figures.quality.frechet:.3g}" if found.figures.quality else ""
     console.print(
         f"{entry.arm.name}, seed {entry.seed}: {duration(seconds)}; "
-        f"MQ<{near.threshold:g} {percent(near.generated.share)} (floor {percent(near.floor.share)}), "
-        f"Frechet {found.figures.quality.frechet:.3g}"
+        f"MQ<{near.threshold:g} {percent(near.generated.share)}{floor}{quality}"
     )
 
 

@@ -59,7 +59,8 @@ class Measured(BaseModel):
     informative: bool
     """Its floor is at most 10 % in every run of the comparison."""
     generated: Spread
-    floor: Spread
+    floor: Spread | None
+    """None without held-out images."""
 
 
 class QualityOn(BaseModel):
@@ -94,6 +95,7 @@ class Summary(BaseModel):
     """How many of the runs end with which verdict."""
     memorization: list[Measured]
     quality: list[QualityOn]
+    """Empty without held-out images."""
     visits: Spread
     """Sample visits of training."""
     skipped: Spread
@@ -171,12 +173,12 @@ def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], i
                 threshold=first.threshold,
                 informative=_key(first) in informative,
                 generated=Spread.of([m.generated.share for m in same]),
-                floor=Spread.of([m.floor.share for m in same]),
+                floor=_floor(same),
             )
             for first, same in _grouped(figures)
         ],
         quality=[_quality(number, figures, paired) for number in range(len(figures[0].qualities))],
-        visits=Spread.of([f.provenance.visits for f in figures]),
+        visits=Spread.of([f.provenance.visits or 0 for f in figures]),
         skipped=Spread.of([_dropped(r) for r in found]),
         lost=Spread.of([f.provenance.lost_share for f in figures]),
         augmented=Spread.of([_augmented(f) for f in figures]),
@@ -190,6 +192,11 @@ def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], i
 def _grouped(figures: Sequence[Figures]) -> list[tuple[Memorization, list[Memorization]]]:
     ordered = sorted(figures[0].memorization, key=lambda m: (not m.aware, *rank(m)))
     return [(first, [m for f in figures for m in f.memorization if _key(m) == _key(first)]) for first in ordered]
+
+
+def _floor(same: Sequence[Memorization]) -> Spread | None:
+    floors = [m.floor.share for m in same if m.floor]
+    return Spread.of(floors) if len(floors) == len(same) else None
 
 
 def _quality(number: int, figures: Sequence[Figures], paired: Sequence[tuple[Result, Result]]) -> QualityOn:
@@ -219,7 +226,7 @@ def all_together(quality: Quality) -> float:
 
 def _dropped(result: Result) -> float:
     """Without AGC nothing is dropped, whatever was counted."""
-    return result.figures.provenance.skipped_share if result.entry.config.agc.enabled else 0.0
+    return result.figures.provenance.skipped_share or 0.0 if result.entry.config.agc.enabled else 0.0
 
 
 def _augmented(figures: Figures) -> float:

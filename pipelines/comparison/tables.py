@@ -40,7 +40,9 @@ def measure(figure: Measured) -> str:
 
 
 def verdicts(summary: Summary) -> str:
-    """How many runs are at the floor, of all; with a question mark where some are unclear."""
+    """How many runs are at the floor, of all; with a question mark where some are unclear; a dash without a floor."""
+    if "undecided" in summary.verdicts:
+        return "-"
     runs = sum(summary.verdicts.values())
     return f"{summary.verdicts.get('at_or_below', 0)}/{runs}" + "?" * ("unclear" in summary.verdicts)
 
@@ -58,7 +60,9 @@ def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Tabl
         return [name, *(shares(value) for value in of), *([says] if aware else [])]
 
     rows = [row(s.arm, [m.generated for m in shown_measures(s, aware)], verdicts(s)) for s in summaries]
-    rows.append(row(FLOOR, [m.floor for m in shown], ""))
+    floors = [m.floor for m in shown if m.floor]
+    if floors:
+        rows.append(row(FLOOR, floors, ""))
     return Table(title, ["", *(measure(m) for m in shown), *(["at floor"] if aware else [])], rows)
 
 

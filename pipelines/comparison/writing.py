@@ -68,7 +68,7 @@ def write(
         ],
     )
     pictures = grids(results)
-    if pictures:
+    if pictures and results[0].figures.has_floor:
         pictures.append(real_grid(results[0]))
     headed = [(_heading(features), plot) for features, plot in drawn]
     files = {
@@ -92,6 +92,8 @@ def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tupl
     if not informative:
         return []
     widest = max(informative, key=lambda m: m.threshold)
+    if widest.floor is None:
+        return []
     drawn = []
     for number, quality in enumerate(over_seeds[0].quality):
         points = [

@@ -191,6 +191,27 @@ def test_the_attack_may_accuse_and_not_acquit() -> None:
     assert verdict(nothing, deciding=("extraction",)) == "unclear"
 
 
+def test_without_a_floor_nothing_is_judged_and_the_first_that_would_decide_is_cited() -> None:
+    alone = [
+        beside_floor("second_nearest", True, 1 / 3, Share.counted(0, 5000), None),
+        beside_floor("mq", True, 0.1, Share.counted(4000, 5000), None),
+        beside_floor("mq", False, 0.1, Share.counted(4000, 5000), None),
+    ]
+    all_ = judged(alone, DECIDING, MARGIN)
+    assert [(one.decides, one.verdict) for one in all_] == [
+        (True, "undecided"),
+        (True, "undecided"),
+        (False, "undecided"),
+    ]
+    assert {(one.floor, one.difference_low, one.difference_high, one.p_above, one.p_beyond) for one in all_} == {
+        (None,) * 5
+    }
+    assert all(one.informative for one in all_)
+    assert (cited(all_).name, cited(all_).verdict) == ("mq_aware_0.1", "undecided")
+    attack = judged([beside_floor("extraction", True, 0.1, Share.counted(9, 100), None)], ("extraction",), MARGIN)
+    assert cited(attack).verdict == "undecided"
+
+
 def test_what_decides_must_be_a_figure_that_there_is() -> None:
     assert resolve("tiny", settings=("evaluate.deciding=mq_0.2,extraction",)).evaluate.deciding == (
         "mq_0.2",
@@ -215,6 +236,8 @@ def test_a_smoke_run_says_so() -> None:
     assert smoke_reason(DIGITS, 32, 900) == "only 32 generated and 900 held-out images"
     assert smoke_reason(DIGITS, 512, 900) is None
     assert smoke_reason(TINY, 512, 900) == "preset tiny"
+    assert smoke_reason(DIGITS, 32, 0) == "only 32 generated images"
+    assert smoke_reason(DIGITS, 512, 0) is None
     assert said(FINE, FINE_SECOND, smoke="preset tiny").title == "Smoke run: no verdict"
 
 
