@@ -141,25 +141,28 @@ def _evaluate(run: Run, record: Record) -> dict[str, Any]:
     from ..report.summary import summary
 
     report = cast(ReportRecord, record)
-    names = (f"model/unet/diffusion_pytorch_model.safetensors{end}" for end in ("", ".index.json"))  # one file, or many
-    weights = next(report.objects[name] for name in names if name in report.objects)
-    model: dict[str, int | str] = {
-        "place": run.store.address(report.model_folder),
-        "digest": weights.sha256,
-        "rounds": report.round,
-        "run": run.url,
-    }
-    counted = {"rounds": report.round}
-    first = load_figures(run, report).first_metrics(_FIRST_PAGE - len(counted))
+    figures = load_figures(run, report)
+    counted = {} if figures.provenance.subject else {"rounds": report.round}
+    first = figures.first_metrics(_FIRST_PAGE - len(counted))
     return {
         "metrics": _metrics(first | counted, report.headline | counted),
         "report": Given(data=fetch(run.store, report.objects["shared.html"])),
         "summary": Given(data=summary(run, report).encode()),
-        "model": Given(
-            metadata=model,
-            data=json.dumps(model | report.model_dump(mode="json"), indent=1, ensure_ascii=False).encode(),
-        ),
+        **({"model": _released(run, report, report.model_folder)} if report.model_folder else {}),
     }
+
+
+def _released(run: Run, report: ReportRecord, folder: str) -> Given:
+    names = (f"model/unet/diffusion_pytorch_model.safetensors{end}" for end in ("", ".index.json"))  # one file, or many
+    weights = next(report.objects[name] for name in names if name in report.objects)
+    model: dict[str, int | str] = {
+        "place": run.store.address(folder),
+        "digest": weights.sha256,
+        "rounds": report.round,
+        "run": run.url,
+    }
+    data = json.dumps(model | report.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
+    return Given(metadata=model, data=data)
 
 
 def _metrics(shown: Mapping[str, float], whole: Mapping[str, float] | None = None) -> Given:

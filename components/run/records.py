@@ -262,7 +262,7 @@ class ReportRecord(Record):
     Objects:
         report.json: all figures. report.html: with what `report.images` allows in the run's own prefix.
         shared.html: the copy for a UI or a CI summary: generated images and figures at most.
-        model/...: the released model, a diffusers folder.
+        model/...: the released model, a diffusers folder; an audit releases none.
     """
 
     address = "reports/{}.json"
@@ -272,9 +272,10 @@ class ReportRecord(Record):
     """The figures of the final table, for metrics in a UI."""
 
     @property
-    def model_folder(self) -> str:
-        """Key of the released diffusers folder."""
-        return self.objects["model/model_index.json"].key.rpartition("/")[0]
+    def model_folder(self) -> str | None:
+        """Key of the released diffusers folder; None where nothing is released."""
+        index = self.objects.get("model/model_index.json")
+        return index.key.rpartition("/")[0] if index else None
 
 
 def ran_with(started: float, device: str | None = None) -> RanWith:

@@ -92,16 +92,22 @@ def _headline(report: ReportRecord) -> tuple[str, str, str]:
     """The strictest augmentation-aware memorization, its floor, and the Frechet distance."""
     figures = report.headline
     aware = {float(name.removeprefix("mq_aware_")): name for name in figures if _is_threshold(name)}
-    frechet = next((name for name in figures if name == "fid" or name.startswith("frechet_")), None)
+    frechet = next((name for name in figures if _is_frechet(name)), None)
     quality = f"{frechet.partition('_')[0]} {figures[frechet]:.3g}" if frechet else ""
     if not aware:
         return "", "", quality
     name = aware[min(aware)]
-    return f"{figures[name]:.1%}", f"{figures[f'{name}_floor']:.1%}", quality
+    floor = figures.get(f"{name}_floor")
+    return f"{figures[name]:.1%}", "none" if floor is None else f"{floor:.1%}", quality
 
 
 def _is_threshold(name: str) -> bool:
-    return name.startswith("mq_aware_") and not name.endswith("_floor")
+    return name.startswith("mq_aware_") and "_floor" not in name
+
+
+def _is_frechet(name: str) -> bool:
+    """To the held-out images: without such there is only the one to the training set, which no other row has."""
+    return (name == "fid" or name.startswith("frechet_")) and not name.endswith("_training")
 
 
 def _data_sets(store: Store, stats: Sequence[Stat]) -> Table:

@@ -33,6 +33,9 @@ def main(argv: Sequence[str]) -> None:
     report = _finished(run)
     wanted = [_WHAT[what] for what in arguments.what]
     files = {_path(folder, name): ref for name, ref in report.objects.items() if any(of(name) for of in wanted)}
+    if not files:
+        held = ", ".join(what for what, of in _WHAT.items() if any(of(name) for name in report.objects))
+        raise Fatal(f"{run.url}: --what {','.join(arguments.what)}: it holds none: it released no model (of {held})")
     there = {path for path, ref in files.items() if _is_there(path, ref, arguments.force)}
     for path, ref in files.items():
         if path not in there:

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     report = run.load(ReportRecord, run.last_model(config).round)
     if is_json():
         place = run.store.address(report.objects["report.html"].key)
-        model = run.store.address(report.model_folder)
+        model = run.store.address(report.model_folder) if report.model_folder else None
         emit("done", run=run.url, report=place, model=model, headline=report.headline)
     else:
         show(console, run, report)
@@ -97,7 +97,8 @@ def default_name(config: RunConfig) -> str:
 
 def show(console: Console, run: Run, report: ReportRecord) -> None:
     """The final table, and where the report and the model are."""
-    figures, model = load_figures(run, report), _place(run, report.model_folder)
+    figures = load_figures(run, report)
+    model = _place(run, report.model_folder) if report.model_folder else None
     console.print()
     for line in aligned(figure_table(figures)):
         console.print(line)
@@ -108,13 +109,16 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
         console.print(f"This is a smoke run: {figures.headline.smoke}.")
     console.print()
     console.print(f"report  {_place(run, report.objects['report.html'].key)}", soft_wrap=True)
-    console.print(f"model   {model}", soft_wrap=True)
-    console.print()
+    if model:
+        console.print(f"model   {model}", soft_wrap=True)
     if not isinstance(run.store, DirectoryStore):
-        console.print(f"unecho pull {run.url} DIR  # writes both to a directory", soft_wrap=True)
-        return
-    for line in sampling_lines(model, run.config()):
-        console.print(line, soft_wrap=True)
+        what = "both" if model else "it"
+        console.print()
+        console.print(f"unecho pull {run.url} DIR  # writes {what} to a directory", soft_wrap=True)
+    elif model:
+        console.print()
+        for line in sampling_lines(model, run.config()):
+            console.print(line, soft_wrap=True)
 
 
 def _place(run: Run, key: str) -> str:
