@@ -14,8 +14,8 @@ from ..measures.extraction import Extraction, extract
 from ..measures.features import Features
 from ..measures.images import Images
 from ..measures.memorization import Closeness, closeness
-from ..measures.quality import compare
-from ..measures.quality_figures import Quality
+from ..measures.quality import compare, distance_to_training
+from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.transforms import Transform, stages
 from ..measures.verdict import LEVEL, Memorization, beside_floor, judged
 from ..progress import Progress
@@ -25,24 +25,37 @@ from .reference import Reference
 
 
 @dataclass(frozen=True)
+class Floor:
+    """What held-out images have: the same at every look at a model.
+
+    Attributes:
+        closeness: to the training images, plain and then augmentation-aware.
+        near: bool [held-out images], those with a near duplicate in the training set.
+    """
+
+    closeness: list[Closeness]
+    near: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What was measured.
 
     Attributes:
         memorization: every figure, those that decide judged.
-        qualities: on each kind of features.
-        closeness, floor: of the generated and of the held-out images, plain and then augmentation-aware.
-        near: bool [held-out images], those with a near duplicate in the training set.
-        attack: what the extraction attack had and found.
+        qualities: on each kind of features; none without held-out images, which are the reference.
+        against_training: in their place then.
+        closeness: of the generated images, plain and then augmentation-aware.
+        attack: what the extraction attack had and found; None where it was not asked for.
         transforms: that the augmentation-aware distance tries, by stage.
     """
 
     memorization: list[Memorization]
     qualities: list[Quality]
+    against_training: list[AgainstTraining]
     closeness: list[Closeness]
-    floor: list[Closeness]
-    near: NDArray[np.bool_]
-    attack: Extraction
+    floor: Floor
+    attack: Extraction | None
     transforms: Sequence[Sequence[Transform]]
 
 
@@ -53,44 +66,83 @@ def assess(
     config: RunConfig,
     device: torch.device,
     progress: Progress,
+    *,
+    floor: Floor | None = None,
+    attack: bool = True,
     level: float = LEVEL,
 ) -> Assessment:
     """Measure generated images.
 
     Args:
         features: that quality is judged by.
+        floor: of `floor_of`; None to measure it now.
+        attack: whether the extraction attack is tried though it does not decide.
         level: of the accusation, see `judged`.
     """
-    allowed, training, held_out = stages(config.taa), reference.training, reference.held_out
-    total = len(generated) + len(held_out)
-
-    def measure(images: Images, before: int) -> list[Closeness]:
-        def report(done: int) -> None:
-            progress.update(before + done, total, "images")
-
-        return closeness(images, training, allowed, config.evaluate, device, report)
-
-    measured, floors = measure(generated, 0), measure(held_out, len(generated))
-    found = extract(generated, training, held_out, allowed, config.evaluate, device)
-    near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
-    attack = beside_floor("extraction", True, config.evaluate.extraction, found.hit, found.floor, found.guesses)
-    figures = [*memorization_of(config, measured, floors, near), attack]
+    training, held_out = reference.training, reference.held_out
+    measured = _closeness(generated, reference, config, device, progress)
+    floor = floor or floor_of(reference, config, device, progress)
+    figures, found = memorization_of(config, measured, floor.closeness, floor.near), None
+    if attack or "extraction" in config.evaluate.deciding:
+        found = extract(generated, training, held_out, stages(config.taa), config.evaluate, device)
+        beside = found.floor if len(held_out) else None
+        figures.append(beside_floor("extraction", True, config.evaluate.extraction, found.hit, beside, found.guesses))
+    with_reference = features if len(held_out) else ()
+    without = () if len(held_out) else features
     return Assessment(
         memorization=judged(figures, config.evaluate.deciding, config.evaluate.margin, level),
-        qualities=[_quality(generated, reference, each, config, progress) for each in features],
+        qualities=[_quality(generated, reference, each, config, progress) for each in with_reference],
+        against_training=[_against_training(generated, reference, each, progress) for each in without],
         closeness=measured,
-        floor=floors,
-        near=near,
+        floor=floor,
         attack=found,
-        transforms=allowed,
+        transforms=stages(config.taa),
     )
+
+
+def floor_of(reference: Reference, config: RunConfig, device: torch.device, progress: Progress) -> Floor:
+    """Measure the held-out images."""
+    held_out, training = reference.held_out, reference.training
+    near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
+    return Floor(_closeness(held_out, reference, config, device, progress), near)
+
+
+def _closeness(
+    images: Images, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
+) -> list[Closeness]:
+    def report(done: int) -> None:
+        progress.update(done, len(images), "images")
+
+    return closeness(images, reference.training, stages(config.taa), config.evaluate, device, report)
 
 
 def _quality(
     generated: Images, reference: Reference, features: Features, config: RunConfig, progress: Progress
 ) -> Quality:
-    def report(done: int, of: int) -> None:
-        progress.update(done, of, f"images by {features.name}")
-
-    compared = compare(generated, reference.training, reference.held_out, features, config.evaluate, report)
+    compared = compare(
+        generated,
+        reference.training,
+        reference.held_out,
+        features,
+        config.evaluate,
+        lambda done, of: progress.update(done, of, f"images by {features.name}"),
+    )
     return quality_of(compared, features, config.evaluate.precision_recall_neighbours)
+
+
+def _against_training(
+    generated: Images, reference: Reference, features: Features, progress: Progress
+) -> AgainstTraining:
+    distance = distance_to_training(
+        generated,
+        reference.training,
+        features,
+        lambda done, of: progress.update(done, of, f"images by {features.name}"),
+    )
+    return AgainstTraining(
+        features=features.name,
+        digest=features.digest,
+        name=features.frechet,
+        distance=distance,
+        images=len(generated),
+    )

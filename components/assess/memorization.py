@@ -17,6 +17,7 @@ def memorization_of(
     """Every threshold, plain and augmentation-aware.
 
     Args:
+        measured, floors: of the generated and of the held-out images; without held-out images there is no floor.
         near: which held-out images have a near duplicate in the training set.
     """
     figures = []
@@ -32,7 +33,8 @@ def memorization_of(
 
 def _beside_floors(measure: Measure, aware: bool, threshold: float, counts: Sequence[tuple[int, int]]) -> Memorization:
     """From how many of how many images of the generated, the held-out, and the held-out without near copies."""
-    generated, floor = (Share.counted(*count) for count in counts[:2])
-    some = 0 < counts[2][1] < floor.of
-    apart = Share.counted(*counts[2]) if some else None
-    return beside_floor(measure, aware, threshold, generated, floor, floor_apart=apart)
+    generated, floor, apart = (Share.counted(*count) for count in counts)
+    if not floor.of:
+        return beside_floor(measure, aware, threshold, generated, None)
+    some = 0 < apart.of < floor.of
+    return beside_floor(measure, aware, threshold, generated, floor, floor_apart=apart if some else None)

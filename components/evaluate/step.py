@@ -22,13 +22,13 @@ from ..report import history, selection
 from ..report.figures import Attack, Figures, Histogram
 from ..report.page import page
 from ..report.wording import headline
-from ..run import DatasetRecord, ReportRecord, Run, ran_with
+from ..run import DatasetRecord, ModelRecord, Plan, ReportRecord, Run, ran_with
 from ..run.base_model import pretrained_of
 from ..run.generated import generated_images
 from ..run.given_files import check_file, read_extractor
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
-from ..store import put_folder
+from ..store import ObjectRef, put_folder
 
 _BINS = 20
 
@@ -61,22 +61,24 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     # memorization beside its floor, quality beside that of real images
     found = assess(generated, reference, compared_by, config, computes, progress)
-    memorization, qualities = found.memorization, found.qualities
+    memorization, quality = found.memorization, found.qualities[0] if found.qualities else None
 
     # the report
     rounds = history.rounds(run, model)
-    source = history.provenance(run, config, packed, model, rounds, len(generated), started, device_name(computes))
+    subject, on = config.audit.subject, device_name(computes)
+    source = history.provenance(run, config, packed, model, rounds, len(generated), started, on, subject)
     smoke = smoke_reason(config, len(generated), len(reference.held_out))
     figures = Figures(
-        headline=headline(memorization, qualities[0], config.evaluate.margin, smoke),
+        headline=headline(memorization, quality, config.evaluate.margin, smoke, found.against_training),
         memorization=memorization,
-        quality=qualities[0],
-        further_quality=qualities[1:],
-        attack=_attack(found.attack),
-        held_out_near_copies=int(found.near.sum()),
+        quality=quality,
+        further_quality=found.qualities[1:],
+        against_training=found.against_training,
+        attack=_attack(found.attack) if found.attack else None,
+        held_out_near_copies=int(found.floor.near.sum()),
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in found.transforms),
-        histograms=_histograms(found.closeness, found.floor),
+        histograms=_histograms(found.closeness, found.floor.closeness),
         pairs=selection.pairs(config, found.closeness[-1], dataset, training, prompts_of(run, config)),
         rounds=rounds,
         provenance=source,
@@ -93,17 +95,23 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     objects = {name: run.put(ReportRecord, (model.round,), name, data) for name, data in files.items()}
 
     # the model that the figures are about
-    family = trainable_family_of(config, pretrained_of(plan))
-    with TemporaryDirectory(prefix="unecho-release-") as folder:
-        saved = release_files(family, *sampled_weights(run, config, model), Path(folder))
-        released = put_folder(run.store, f"{run.prefix}/release", saved)
+    if not config.is_audit:
+        objects |= {f"model/{name}": ref for name, ref in _released(run, plan, model).items()}
     record = ReportRecord(
         round=model.round,
         headline=figures.metrics(),
-        objects=objects | {f"model/{name}": ref for name, ref in released.items()},
+        objects=objects,
         ran_with=ran_with(started, device_name(computes)),
     )
     return run.commit(record, model.round)
+
+
+def _released(run: Run, plan: Plan, model: ModelRecord) -> dict[str, ObjectRef]:
+    """The model as a diffusers folder in the store: its files by their path."""
+    family = trainable_family_of(plan.config, pretrained_of(plan))
+    with TemporaryDirectory(prefix="unecho-release-") as folder:
+        saved = release_files(family, *sampled_weights(run, plan.config, model), Path(folder))
+        return put_folder(run.store, f"{run.prefix}/release", saved)
 
 
 def _attack(found: Extraction) -> Attack:

@@ -75,9 +75,11 @@ def extract(
     # within reach of a guess are few: that more than `neighbours` were, the nearest would be copies of each other
     hit = np.unique(near.indices[near.distances < reach])
 
-    denser = -(-len(held_out) // len(training))
-    others = nearest(guesses, held_out, transforms, min(len(held_out), config.neighbours * denser), device)[-1]
-    by_chance = np.unique(others.indices[others.distances < reach])
+    by_chance = hit[:0]
+    if len(held_out):
+        denser = -(-len(held_out) // len(training))
+        others = nearest(guesses, held_out, transforms, min(len(held_out), config.neighbours * denser), device)[-1]
+        by_chance = np.unique(others.indices[others.distances < reach])
     return Extraction(
         generated=len(generated),
         images=looked_at,

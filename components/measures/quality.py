@@ -133,6 +133,27 @@ def compare(
     return Compared(made, real, images, sets, len(reference), manifold, published)
 
 
+def distance_to_training(
+    generated: Images,
+    training: Images,
+    features: Features,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> float:
+    """The squared Frechet distance of all generated images to all training images: `Compared.frechet_training`.
+
+    It is all that can be had without a reference, and a copy of the training set has 0.
+    """
+    done, total, found = 0, len(generated) + len(training), []
+    for source in (generated, training):
+        gather = _Gather()
+        for some in _blocks(source, np.arange(len(source))):
+            gather.add(features(some))
+            done += len(some)
+            on_progress(done, total)
+        found.append(gather.moments())
+    return frechet_distance(*found)
+
+
 def manifold_size(generated: int, training: int, reference: int) -> int:
     """Images of each set that precision and recall compare."""
     return min(generated, training, reference, _MANIFOLD)

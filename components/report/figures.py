@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..measures.metrics import metrics_of
 from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import Memorization, Verdict
 from ..run import ReportRecord, Run
@@ -186,30 +187,7 @@ class Figures(_Figures):
 
     def metrics(self) -> dict[str, float]:
         """The figures of the final table by name, for a UI: shares from 0 to 1."""
-        metrics: dict[str, float] = {}
-        for figure in self.memorization:
-            metrics[figure.name] = figure.generated.share
-            if figure.floor is not None:
-                metrics[f"{figure.name}_floor"] = figure.floor.share
-            if figure.floor_apart is not None:
-                metrics[f"{figure.name}_floor_apart"] = figure.floor_apart.share
-        for quality in self.qualities:
-            frechet = quality.frechet_metric
-            kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"
-            on = "" if quality is self.quality else f"_{quality.features}"
-            metrics |= {
-                frechet: quality.frechet,
-                f"{frechet}_real": quality.frechet_real,
-                **({} if quality.frechet_all is None else {f"{frechet}_all": quality.frechet_all}),
-                **({} if quality.frechet_training is None else {f"{frechet}_training": quality.frechet_training}),
-                **({} if quality.kernel is None else {kernel: quality.kernel}),
-                **({} if quality.kernel_real is None else {f"{kernel}_real": quality.kernel_real}),
-                f"precision{on}": quality.precision.share,
-                f"precision{on}_real": quality.precision_real.share,
-                f"recall{on}": quality.recall.share,
-                f"recall{on}_real": quality.recall_real.share,
-            }
-        metrics |= {against.metric: against.distance for against in self.against_training}
+        metrics = metrics_of(self.memorization, self.qualities, self.against_training)
         skipped = self.provenance.skipped_share
         return metrics if skipped is None else metrics | {"skipped_share": skipped}
 
