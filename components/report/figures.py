@@ -92,7 +92,7 @@ class Provenance(_Figures):
 
     run: str
     subject: str | None = None
-    """What was audited, such as 'model /models/mine (DDPMPipeline)'; None where the run trained its model."""
+    """What was audited, such as 'model s3://models/mine'; None where the run trained its model."""
     dataset: str
     """Digest of the data set."""
     base_model: str | None = None

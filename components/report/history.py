@@ -62,20 +62,18 @@ def provenance(
     generated: int,
     started: float,
     device: str | None,
-    subject: str | None = None,
 ) -> Provenance:
     """Where the figures come from.
 
     Args:
         started, device: of the evaluation.
-        subject: what is audited; None where the run has trained its model.
     """
     here = ran_with(started, device)
     first = run.load(Plan, 0)
     plan = first.ran_with
     return Provenance(
         run=run.name,
-        subject=subject,
+        subject=_subject(config),
         dataset=dataset.digest,
         base_model=config.model.pretrained,
         base_sha256=whole_digest(first.base) if first.base else None,
@@ -90,8 +88,13 @@ def provenance(
         generated_images=generated,
         rounds=model.round,
         stopped=model.stop,
-        **({} if subject else _training(run, config, history)),
+        **({} if config.is_audit else _training(run, config, history)),
     )
+
+
+def _subject(config: RunConfig) -> str | None:
+    kinds = {"run": config.audit.run, "model": config.audit.model, "images": config.audit.images}
+    return next((f"{kind} {address}" for kind, address in kinds.items() if address), None)
 
 
 def _training(run: Run, config: RunConfig, history: list[Round]) -> dict[str, Any]:

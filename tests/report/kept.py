@@ -10,7 +10,7 @@ from unecho.components.report.figures import Figures
 from unecho.components.report.wording import headline
 from unecho.components.run import ModelRecord, Plan, ReportRecord, Run
 
-SUBJECT = "model /models/mine (DDPMPipeline)"
+SUBJECT = "model s3://models/mine"
 
 
 def kept(version: Literal[1, 2]) -> Figures:
@@ -47,7 +47,7 @@ def without_floor(figures: Figures, *deciding: str, distance: float = 1.25) -> F
         "provenance": figures.provenance.model_copy(
             update={"subject": SUBJECT, "held_out_images": 0, "rounds": 0, **nothing_trained}
         ),
-        "config": figures.config | {"audit": {"model": "/models/mine"}},
+        "config": figures.config | {"audit": {"model": "s3://models/mine"}},
     }
     return figures.model_copy(update=changed)
 
