@@ -1,53 +1,13 @@
-"""The form of a run in Kubeflow's UI, and the configuration that a filled-in form says.
-
-The UI sorts the form by name and shows no description: names say what group a field is of, what must be given comes
-first, and an empty field means what the preset says. The descriptions stand in the pipeline's.
-"""
+"""The form of a run in Kubeflow's UI, and the configuration that a filled-in form says."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ..config import RunConfig, preset_names, resolve
 from ..config.fields import VARIANTS, flat_fields
 from ..failure import Fatal
-from ..run import Run
-
-ROOT: Final = "address_root"
-RUN_NAME: Final = "address_run_name"
-RUN_ID: Final = "run_id"
-"""Beside the form: the id of the Kubeflow run, which names a run that the form leaves nameless."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A field of the form.
-
-    Attributes:
-        type: str, int or dict.
-        help: one line for the user.
-        field: of the configuration; its blank in the form means what the preset says.
-        default: shown in the form; None where the user must give a value.
-        is_number: the text is one; KFP's numbers cannot be left empty.
-    """
-
-    name: str
-    type: type
-    help: str
-    field: str | None = None
-    default: Any = ""
-    is_number: bool = False
-
-    @property
-    def blank(self) -> Any:
-        """The value that says nothing."""
-        return self.type()
-
-
-def _number(name: str, field: str, help: str) -> Entry:
-    return Entry(name, str, help, field, is_number=True)
-
+from .entry import ROOT, RUN_NAME, Entry, number, overrides_of, text_of, whole
 
 FORM: Final[tuple[Entry, ...]] = (
     Entry(ROOT, str, "where everything is kept, s3://bucket/prefix; must be given", default=None),
@@ -65,18 +25,18 @@ FORM: Final[tuple[Entry, ...]] = (
         default="digits",
     ),
     Entry("data_source", str, "images: digits, or s3://bucket/prefix", "data.source"),
-    _number(
+    number(
         "method_augment_below", "taa.augment_below", "augment samples whose loss is below this times the memory bank"
     ),
-    _number("method_local_epochs", "iet.local_epochs", "passes of a proxy over its shard in one round"),
-    _number(
+    number("method_local_epochs", "iet.local_epochs", "passes of a proxy over its shard in one round"),
+    number(
         "method_redistribute_fraction", "msr.redistribute_fraction", "share of the samples that moves after a round"
     ),
-    _number(
+    number(
         "method_rounds", "iet.rounds", "R, how often proxies are trained and averaged; may grow under the same name"
     ),
-    _number("method_shards", "iet.shards", "K, how many proxy models train side by side; 16 at most are advised"),
-    _number(
+    number("method_shards", "iet.shards", "K, how many proxy models train side by side; 16 at most are advised"),
+    number(
         "method_skip_ratio", "agc.skip_ratio", "above 1; skip samples whose loss times this is below the memory bank"
     ),
     Entry("method_variant", str, f"parts of the method, one of {', '.join(VARIANTS)}", "variant", default="iet-agc+"),
@@ -93,28 +53,12 @@ FORM: Final[tuple[Entry, ...]] = (
         'any other field of the configuration, such as {"stop": {"loss_plateau": 0.01}}; wins over the other fields',
         default={},
     ),
-    _number("report_samples", "sample.count", "images generated for the report"),
+    number("report_samples", "sample.count", "images generated for the report"),
     Entry("seed", int, "of weights, order, noise, redistribution and sampling", "seed", default=0),
 )
 """Sorted by name, as the UI shows it."""
 _NAMED: Final = ("preset", "variant")
 """Fields that are chosen by name, before all others."""
-
-
-def run_of(values: Mapping[str, Any]) -> Run:
-    """The run that a form is about.
-
-    Raises:
-        Fatal: the root or the name is not one.
-    """
-    root = _text(values, ROOT)
-    if not root:
-        raise Fatal(f"{ROOT}: missing: give s3://bucket/prefix")
-    try:
-        return Run.at(root, _text(values, RUN_NAME) or _text(values, RUN_ID))
-    except Fatal as error:
-        name = RUN_NAME if str(error).startswith("run name:") else ROOT
-        raise Fatal(f"{error} ({name} in the form)") from None
 
 
 def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[str]]:
@@ -124,13 +68,13 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
         Fatal: overrides is no JSON object.
     """
     settings = [
-        f"{entry.field}={_text(values, entry.name) if entry.is_number else json.dumps(value)}"
+        f"{entry.field}={text_of(values, entry.name) if entry.is_number else json.dumps(value)}"
         for entry in FORM
         if entry.field not in (None, *_NAMED) and (value := whole(values.get(entry.name))) not in (None, entry.blank)
     ]
-    named = flat_fields(_overrides(values))
+    named = flat_fields(overrides_of(values))
     preset, variant = (
-        str(named.pop(entry.field, None) or _text(values, entry.name)) or None
+        str(named.pop(entry.field, None) or text_of(values, entry.name)) or None
         for entry in FORM
         if entry.field in _NAMED
     )
@@ -171,28 +115,5 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
     except Fatal as error:
         field = str(error).partition(":")[0]
         names = [entry.name for entry in FORM if entry.field == field]
-        name = "overrides" if field in flat_fields(_overrides(values)) or not names else names[0]
+        name = "overrides" if field in flat_fields(overrides_of(values)) or not names else names[0]
         raise Fatal(f"{error} ({name} in the form)") from None
-
-
-def whole(value: Any) -> Any:
-    """The same with whole numbers as int: in protobuf's JSON every number is a float."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {name: whole(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [whole(inner) for inner in value]
-    return value
-
-
-def _overrides(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    overrides = whole(values.get("overrides") or {})
-    if not isinstance(overrides, Mapping):
-        raise Fatal(f"overrides: {json.dumps(overrides)} is not a JSON object of fields")
-    return overrides
-
-
-def _text(values: Mapping[str, Any], name: str) -> str:
-    value = whole(values.get(name))
-    return "" if value is None else str(value).strip()

@@ -16,7 +16,8 @@ from ..progress import Progress
 from ..run import Record, Run
 from ..run.failures import kept_failure
 from ..steps import plan, run_step
-from .form import config_of, options_of, run_of
+from .entry import run_of
+from .form import config_of, options_of
 from .outputs import Given, given
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from ...components.config.command_line import add_config_arguments
 from ...components.config.resolve import given_fields
 from ...components.failure import Fatal
-from ...components.kubeflow_task.form import ROOT, RUN_NAME, config_of, filled
+from ...components.kubeflow_task.entry import ROOT, RUN_NAME
+from ...components.kubeflow_task.form import config_of, filled
 from ...components.run.address import check_name
 from ..kubeflow import needing_kfp
 from ..kubeflow.cautions import of_kubeflows_store, of_many_shards, warn

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from kfp import components, dsl
 
-from ...components.kubeflow_task.form import FORM, RUN_ID
+from ...components.kubeflow_task.entry import RUN_ID
+from ...components.kubeflow_task.form import FORM
 from ...components.kubeflow_task.outputs import OUTPUTS, Output
 from ...components.steps import STEPS
 

@@ -14,7 +14,8 @@ from kfp import compiler, dsl
 from kfp.dsl import pipeline_context
 
 from ...components.failure import Fatal
-from ...components.kubeflow_task.form import FORM, ROOT, Entry
+from ...components.kubeflow_task.entry import ROOT, Entry
+from ...components.kubeflow_task.form import FORM
 from ...components.kubeflow_task.outputs import DECISION
 from ...components.steps import STEPS
 from ..loop import Map, Single, iet

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast
 
 from ...components.config import RunConfig
 from ...components.failure import Fatal
-from ...components.kubeflow_task.form import ROOT
+from ...components.kubeflow_task.entry import ROOT
 
 SecretLayout = Literal["unecho", "mlpipeline-minio-artifact"]
 LAYOUTS: Final[Mapping[SecretLayout, Mapping[str, str]]] = {

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ...components.failure import FATAL, RETRY, Fatal, Stopped
-from ...components.kubeflow_task.form import ROOT, RUN_NAME, config_of
+from ...components.kubeflow_task.entry import ROOT, RUN_NAME
+from ...components.kubeflow_task.form import config_of
 from ...components.kubeflow_task.outputs import given
 from ...components.run import Plan, Run
 from ...components.run.failures import Failure, failures

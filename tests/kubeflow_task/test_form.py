@@ -8,7 +8,8 @@ import pytest
 from unecho.components.config import resolve
 from unecho.components.config.resolve import given_fields
 from unecho.components.failure import Fatal
-from unecho.components.kubeflow_task.form import FORM, config_of, options_of, run_of
+from unecho.components.kubeflow_task.entry import run_of
+from unecho.components.kubeflow_task.form import FORM, config_of, options_of
 from unecho.components.kubeflow_task.form import filled as filled_in
 
 UNTOUCHED: dict[str, Any] = {entry.name: entry.default for entry in FORM}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.runs import finish, tiny
 from unecho.components.__main__ import main
-from unecho.components.kubeflow_task.form import ROOT, RUN_NAME
+from unecho.components.kubeflow_task.entry import ROOT, RUN_NAME
 from unecho.components.kubeflow_task.outputs import OUTPUTS
 from unecho.components.kubeflow_task.task import Executor, Given
 from unecho.components.plan.step import plan

@@ -10,7 +10,7 @@ import pytest
 from tests.pipelines.kubeflow.executed import Executed, execute, steps_here
 from tests.runs import fingerprint, finish
 from unecho.components.config import resolve
-from unecho.components.kubeflow_task.form import ROOT, RUN_NAME
+from unecho.components.kubeflow_task.entry import ROOT, RUN_NAME
 from unecho.components.run import BeginRecord, ModelRecord, ReportRecord, Run
 from unecho.pipelines.commands import main
 

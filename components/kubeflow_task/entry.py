@@ -1,0 +1,86 @@
+"""What the forms of all pipelines have: their fields, the run that they are about, and how their values are read.
+
+Kubeflow's UI sorts a form by name and shows no description: names say what group a field is of, what must be given
+comes first, and an empty field means what the preset says. The descriptions stand in the pipeline's.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..failure import Fatal
+from ..run import Run
+
+ROOT: Final = "address_root"
+RUN_NAME: Final = "address_run_name"
+RUN_ID: Final = "run_id"
+"""Beside the form: the id of the Kubeflow run, which names a run that the form leaves nameless."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A field of the form.
+
+    Attributes:
+        type: str, int or dict.
+        help: one line for the user.
+        field: of the configuration; its blank in the form means what the preset says.
+        default: shown in the form; None where the user must give a value.
+        is_number: the text is one; KFP's numbers cannot be left empty.
+    """
+
+    name: str
+    type: type
+    help: str
+    field: str | None = None
+    default: Any = ""
+    is_number: bool = False
+
+    @property
+    def blank(self) -> Any:
+        """The value that says nothing."""
+        return self.type()
+
+
+def number(name: str, field: str, help: str) -> Entry:
+    return Entry(name, str, help, field, is_number=True)
+
+
+def run_of(values: Mapping[str, Any]) -> Run:
+    """The run that a form is about.
+
+    Raises:
+        Fatal: the root or the name is not one.
+    """
+    root = text_of(values, ROOT)
+    if not root:
+        raise Fatal(f"{ROOT}: missing: give s3://bucket/prefix")
+    try:
+        return Run.at(root, text_of(values, RUN_NAME) or text_of(values, RUN_ID))
+    except Fatal as error:
+        name = RUN_NAME if str(error).startswith("run name:") else ROOT
+        raise Fatal(f"{error} ({name} in the form)") from None
+
+
+def whole(value: Any) -> Any:
+    """The same with whole numbers as int: in protobuf's JSON every number is a float."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: whole(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [whole(inner) for inner in value]
+    return value
+
+
+def overrides_of(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    overrides = whole(values.get("overrides") or {})
+    if not isinstance(overrides, Mapping):
+        raise Fatal(f"overrides: {json.dumps(overrides)} is not a JSON object of fields")
+    return overrides
+
+
+def text_of(values: Mapping[str, Any], name: str) -> str:
+    value = whole(values.get(name))
+    return "" if value is None else str(value).strip()
