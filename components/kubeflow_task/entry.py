@@ -5,10 +5,12 @@ comes first, and an empty field means what the preset says. The descriptions sta
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..config import RunConfig
+from ..config.fields import flat_fields
 from ..failure import Fatal
 from ..run import Run
 
@@ -44,7 +46,24 @@ class Entry:
 
 
 def number(name: str, field: str, help: str) -> Entry:
+    """A number, given as text."""
     return Entry(name, str, help, field, is_number=True)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is filled in to start a run of a pipeline.
+
+    Attributes:
+        entries: sorted by name, as the UI shows them.
+        config_of: the configuration that values say; raises Fatal with one line that names the field, its value and
+            what is allowed, and where in the form it stands.
+        line_of: the words of a command line that says the same.
+    """
+
+    entries: tuple[Entry, ...]
+    config_of: Callable[[Mapping[str, Any]], RunConfig]
+    line_of: Callable[[Run, Mapping[str, Any]], list[str]]
 
 
 def run_of(values: Mapping[str, Any]) -> Run:
@@ -72,6 +91,23 @@ def whole(value: Any) -> Any:
     if isinstance(value, list):
         return [whole(inner) for inner in value]
     return value
+
+
+def settings_of(entries: tuple[Entry, ...], values: Mapping[str, Any]) -> list[str]:
+    """`--set` options for the fields that have an entry of their own and are not left empty."""
+    return [
+        f"{entry.field}={text_of(values, entry.name) if entry.is_number else json.dumps(value)}"
+        for entry in entries
+        if entry.field and (value := whole(values.get(entry.name))) not in (None, entry.blank)
+    ]
+
+
+def in_the_form(error: Fatal, entries: tuple[Entry, ...], values: Mapping[str, Any]) -> Fatal:
+    """The line of a configuration that is wrong, with the name of the entry to look at."""
+    field = str(error).partition(":")[0]
+    names = [entry.name for entry in entries if entry.field == field]
+    name = "overrides" if field in flat_fields(overrides_of(values)) or not names else names[0]
+    return Fatal(f"{error} ({name} in the form)")
 
 
 def overrides_of(values: Mapping[str, Any]) -> Mapping[str, Any]:

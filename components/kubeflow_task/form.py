@@ -1,4 +1,4 @@
-"""The form of a run in Kubeflow's UI, and the configuration that a filled-in form says."""
+"""The form of a training run in Kubeflow's UI, and the configuration that a filled-in form says."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from typing import Any, Final
 from ..config import RunConfig, preset_names, resolve
 from ..config.fields import VARIANTS, flat_fields
 from ..failure import Fatal
-from .entry import ROOT, RUN_NAME, Entry, number, overrides_of, text_of, whole
+from ..run import Run
+from .entry import ROOT, RUN_NAME, Entry, Form, in_the_form, number, overrides_of, settings_of, text_of
 
 FORM: Final[tuple[Entry, ...]] = (
     Entry(ROOT, str, "where everything is kept, s3://bucket/prefix; must be given", default=None),
@@ -67,11 +68,7 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
     Raises:
         Fatal: overrides is no JSON object.
     """
-    settings = [
-        f"{entry.field}={text_of(values, entry.name) if entry.is_number else json.dumps(value)}"
-        for entry in FORM
-        if entry.field not in (None, *_NAMED) and (value := whole(values.get(entry.name))) not in (None, entry.blank)
-    ]
+    settings = settings_of(tuple(entry for entry in FORM if entry.field not in _NAMED), values)
     named = flat_fields(overrides_of(values))
     preset, variant = (
         str(named.pop(entry.field, None) or text_of(values, entry.name)) or None
@@ -113,7 +110,18 @@ def config_of(values: Mapping[str, Any]) -> RunConfig:
     try:
         return resolve(preset, variant, settings=tuple(settings))
     except Fatal as error:
-        field = str(error).partition(":")[0]
-        names = [entry.name for entry in FORM if entry.field == field]
-        name = "overrides" if field in flat_fields(overrides_of(values)) or not names else names[0]
-        raise Fatal(f"{error} ({name} in the form)") from None
+        raise in_the_form(error, FORM, values) from None
+
+
+def line_of(run: Run, values: Mapping[str, Any]) -> list[str]:
+    """Step plan, as a person would type it."""
+    preset, variant, settings = options_of(values)
+    words = ["unecho", "step", "plan", "--run", run.url]
+    words += ["--preset", preset] if preset else []
+    words += ["--variant", variant] if variant else []
+    for setting in settings:
+        words += ["--set", setting]
+    return words
+
+
+TRAINING: Final = Form(FORM, config_of, line_of)

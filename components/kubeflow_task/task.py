@@ -17,7 +17,7 @@ from ..run import Record, Run
 from ..run.failures import kept_failure
 from ..steps import plan, run_step
 from .entry import run_of
-from .form import config_of, options_of
+from .form import TRAINING
 from .outputs import Given, given
 
 
@@ -116,8 +116,8 @@ def run_planned(executor: Executor, progress: Progress) -> None:
     run = run_of(form)
 
     def work() -> Record:
-        config = config_of(form)
-        progress.note(f"the same by hand: {_line(run, form)}")
+        config = TRAINING.config_of(form)
+        progress.note(f"the same by hand: {shlex.join(TRAINING.line_of(run, form))}")
         return plan(run, config)
 
     _run("plan", run, None, None, executor, work)
@@ -142,13 +142,3 @@ def _run(
         answer = given(name, run, work())
     artifacts = {name: value for name, value in answer.items() if isinstance(value, Given)}
     executor.answer({name: value for name, value in answer.items() if name not in artifacts}, artifacts)
-
-
-def _line(run: Run, form: Mapping[str, Any]) -> str:
-    preset, variant, settings = options_of(form)
-    words = ["unecho", "step", "plan", "--run", run.url]
-    words += ["--preset", preset] if preset else []
-    words += ["--variant", variant] if variant else []
-    for setting in settings:
-        words += ["--set", setting]
-    return shlex.join(words)

@@ -15,8 +15,9 @@ def main(argv: Sequence[str]) -> None:
     pods = pods_from(arguments)
     warn(*of_kubeflows_store(pods, arguments.root), *of_many_shards(arguments.parallelism))
     with needing_kfp():
+        from ..kubeflow.definition import IET
         from ..kubeflow.pipeline import compile_pipeline
-    compile_pipeline(arguments.output, pods, arguments.parallelism, defaults_from(arguments))
+    compile_pipeline(arguments.output, IET, pods, arguments.parallelism, defaults_from(arguments))
     print(arguments.output)
 
 

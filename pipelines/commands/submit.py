@@ -29,13 +29,14 @@ def main(argv: Sequence[str]) -> None:
     )
     with needing_kfp():
         from ..kubeflow.client import Kubeflow
-        from ..kubeflow.pipeline import DESCRIPTION, compile_pipeline
+        from ..kubeflow.definition import IET
+        from ..kubeflow.pipeline import compile_pipeline
         from ..kubeflow.waiting import finish
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
     with TemporaryDirectory() as folder:
         path = Path(folder, "unecho.yaml")
-        compile_pipeline(path, pods, arguments.parallelism, {})  # not even the root makes a version of its own
-        version = kubeflow.upload(path, arguments.pipeline, DESCRIPTION)
+        compile_pipeline(path, IET, pods, arguments.parallelism, {})  # not even the root makes a version of its own
+        version = kubeflow.upload(path, arguments.pipeline, IET.description)
 
         def start(before: int) -> str:
             title = form[RUN_NAME] or f"{form['data_preset'] or 'run'} {form['method_variant']}".strip()
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
             return run_id
 
         if arguments.wait or arguments.resume:
-            finish(kubeflow, start, form, arguments.resume, path, _print_line)
+            finish(kubeflow, start, form, config, arguments.resume, path, _print_line)
         else:
             start(0)
 

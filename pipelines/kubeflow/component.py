@@ -8,9 +8,9 @@ from typing import Any, Final
 from kfp import components, dsl
 
 from ...components.kubeflow_task.entry import RUN_ID
-from ...components.kubeflow_task.form import FORM
-from ...components.kubeflow_task.outputs import OUTPUTS, Output
+from ...components.kubeflow_task.outputs import Output
 from ...components.steps import STEPS
+from .definition import Definition
 
 Component = Callable[..., dsl.PipelineTask]
 """What makes a task of a pipeline that is being traced."""
@@ -26,20 +26,21 @@ _ARTIFACTS: Final = {
 
 
 @cache
-def component(name: str, image: str) -> Component:
-    """The component of a step, from its definition in KFP's pipeline spec.
+def component(name: str, image: str, definition: Definition) -> Component:
+    """The component of a step of a pipeline, from its definition in KFP's pipeline spec.
 
     Written down rather than decorated: `kfp.dsl.container_component` wants a Python function for each signature and
     refuses an output called `Output` (see `unecho.components.kubeflow_task.outputs.DECISION`).
     """
-    outputs = OUTPUTS.get(name, ())
+    outputs = definition.outputs.get(name, ())
+    given = inputs(name, definition)
     spec: dict[str, Any] = {
         "executorLabel": f"exec-{name}",
-        "inputDefinitions": {"parameters": {input: {"parameterType": type} for input, type in inputs(name).items()}},
+        "inputDefinitions": {"parameters": {input: {"parameterType": type} for input, type in given.items()}},
     }
     if outputs:
         spec["outputDefinitions"] = _definitions(outputs)
-    container = {"image": image, "command": command(name)}
+    container = {"image": image, "command": command(name, definition)}
     document = {
         "components": {f"comp-{name}": spec},
         "deploymentSpec": {"executors": {f"exec-{name}": {"container": container}}},
@@ -51,23 +52,23 @@ def component(name: str, image: str) -> Component:
     return made
 
 
-def inputs(name: str) -> dict[str, str]:
+def inputs(name: str, definition: Definition) -> dict[str, str]:
     """KFP types of a step's inputs: plan reads the form, every other step its address."""
     if name == "plan":
-        return {entry.name: TYPES[entry.type] for entry in FORM} | {RUN_ID: "STRING"}
+        return {entry.name: TYPES[entry.type] for entry in definition.form.entries} | {RUN_ID: "STRING"}
     step = STEPS[name]
     by = {"round": step.by_round, "index": step.by_index}
     return {"run": "STRING"} | {number: "NUMBER_INTEGER" for number, has in by.items() if has}
 
 
-def command(name: str) -> list[str]:
+def command(name: str, definition: Definition) -> list[str]:
     """The line that the pod runs; the launcher fills in what stands in braces."""
     words = ["unecho", "step", name]
     if name != "plan":
-        for option in inputs(name):
+        for option in inputs(name, definition):
             words += [f"--{option}", f"{{{{$.inputs.parameters['{option}']}}}}"]
     words += ["--kubeflow", "{{$}}"]
-    for output in OUTPUTS.get(name, ()):
+    for output in definition.outputs.get(name, ()):
         if not output.is_parameter:
             words += ["--artifact", f"{output.name}={{{{$.outputs.artifacts['{output.name}'].path}}}}"]
     return words

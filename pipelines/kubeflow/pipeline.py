@@ -8,40 +8,30 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kfp import compiler, dsl
 from kfp.dsl import pipeline_context
 
 from ...components.failure import Fatal
-from ...components.kubeflow_task.entry import ROOT, Entry
-from ...components.kubeflow_task.form import FORM
+from ...components.kubeflow_task.entry import Entry
 from ...components.kubeflow_task.outputs import DECISION
 from ...components.steps import STEPS
-from ..loop import Map, Single, iet
+from ..loop import Map, Single
 from .component import Component, component
+from .definition import Definition
 from .pod_spec import set_pod_spec
 from .pods import Pods
-from .trace import Beside, Node, Repeat, Sequence, traced
+from .trace import Beside, Node, Repeat, traced
 
-NAME: Final = "unecho"
-PURPOSE: Final = (
-    "Trains a diffusion model that does not echo its training images (IET-AGC+), and reports how closely it does."
-)
-DESCRIPTION: Final = "\n".join(
-    [
-        PURPOSE,
-        f"{ROOT} must be given. A field that is left empty means what the preset says.",
-        *(f"* {entry.name}: {entry.help}" for entry in FORM),
-    ]
-)
-"""The form's fields are described here, which the UI shows."""
 _Lists = Mapping[str, Any]
 """What loops go over, by name: "encodings", "rounds", "shards", "parts"."""
 
 
-def compile_pipeline(path: Path, pods: Pods, parallelism: int, defaults: Mapping[str, Any]) -> None:
-    """Write the pipeline as YAML: a pure function of the arguments and of kfp's version.
+def compile_pipeline(
+    path: Path, definition: Definition, pods: Pods, parallelism: int, defaults: Mapping[str, Any]
+) -> None:
+    """Write a pipeline as YAML: a pure function of the arguments and of kfp's version.
 
     Args:
         parallelism: shards that train at once, and parts that are sampled at once.
@@ -52,7 +42,7 @@ def compile_pipeline(path: Path, pods: Pods, parallelism: int, defaults: Mapping
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        graph = Builder(pods, parallelism).whole(traced(iet), defaults)
+        graph = Builder(definition, pods, parallelism).whole(defaults)
         compiler.Compiler().compile(graph, str(path))
     except OSError as error:
         raise Fatal(f"{path}: {error.strerror}") from None
@@ -61,15 +51,16 @@ def compile_pipeline(path: Path, pods: Pods, parallelism: int, defaults: Mapping
 
 
 class Builder:
-    """Makes pipelines of recorded sequences."""
+    """Makes the pipelines of a definition: the whole, and one for each of its loops."""
 
-    def __init__(self, pods: Pods, parallelism: int) -> None:
-        self._pods, self._parallelism = pods, parallelism
+    def __init__(self, definition: Definition, pods: Pods, parallelism: int) -> None:
+        self._definition, self._pods, self._parallelism = definition, pods, parallelism
         self._loops = count(1)
 
-    def whole(self, loop: Sequence, defaults: Mapping[str, Any]) -> Component:
+    def whole(self, defaults: Mapping[str, Any]) -> Component:
         """The pipeline that is uploaded: a form, the plan that it makes, and then the loop."""
-        first, *rest = loop
+        form = self._definition.form.entries
+        first, *rest = traced(self._definition.loop)
         assert first == Single("plan"), "everything else is addressed by what the plan says"
         inner = self._nested(rest)
 
@@ -78,9 +69,9 @@ class Builder:
             lists = {over: plan.outputs[over] for over in ("encodings", "rounds", "shards", "parts")}
             self._sequence(rest, inner, plan.outputs["run"], None, lists)
 
-        names = [entry.name for entry in FORM]
-        _sign(pipeline, FORM, defaults)
-        made: Component = dsl.pipeline(name=NAME, description=DESCRIPTION)(pipeline)
+        names = [entry.name for entry in form]
+        _sign(pipeline, self._definition.purpose, form, defaults)
+        made: Component = dsl.pipeline(name=self._definition.name, description=self._definition.description)(pipeline)
         return made
 
     def _nested(self, sequence: Iterable[Node]) -> dict[Node, Component]:
@@ -160,7 +151,7 @@ class Builder:
                 return inner[work](run=run, rounds=lists["rounds"], shards=lists["shards"])
 
     def _task(self, name: str, **given: Any) -> dsl.PipelineTask:
-        task = component(name, self._pods.image)(**given)
+        task = component(name, self._pods.image, self._definition)(**given)
         set_pod_spec(task, name, self._pods)
         return task
 
@@ -169,7 +160,7 @@ def _address(name: str, run: Any, round: Any) -> dict[str, Any]:
     return {"run": run, "round": round} if STEPS[name].by_round else {"run": run}
 
 
-def _sign(pipeline: Callable[..., None], form: Iterable[Entry], defaults: Mapping[str, Any]) -> None:
+def _sign(pipeline: Callable[..., None], purpose: str, form: Iterable[Entry], defaults: Mapping[str, Any]) -> None:
     """Give a function the signature and docstring that KFP makes the UI's form from."""
     wanted = [(entry, defaults.get(entry.name, entry.default)) for entry in form]
     parameters = [
@@ -182,4 +173,4 @@ def _sign(pipeline: Callable[..., None], form: Iterable[Entry], defaults: Mappin
         for entry, default in wanted
     ]
     pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
-    pipeline.__doc__ = f"{PURPOSE}\n\nArgs:\n" + "\n".join(f"    {entry.name}: {entry.help}." for entry, _ in wanted)
+    pipeline.__doc__ = f"{purpose}\n\nArgs:\n" + "\n".join(f"    {entry.name}: {entry.help}." for entry, _ in wanted)

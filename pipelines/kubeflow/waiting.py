@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from ...components.config import RunConfig
 from ...components.failure import FATAL, RETRY, Fatal, Stopped
 from ...components.kubeflow_task.entry import ROOT, RUN_NAME
-from ...components.kubeflow_task.form import config_of
 from ...components.kubeflow_task.outputs import given
 from ...components.run import Plan, Run
 from ...components.run.failures import Failure, failures
@@ -29,6 +29,7 @@ def finish(
     kubeflow: Kubeflow,
     start: Callable[[int], str],
     form: Mapping[str, Any],
+    config: RunConfig,
     again: int,
     pipeline: Path,
     note: Callable[[str], None],
@@ -38,6 +39,7 @@ def finish(
     Args:
         start: given how often it was started before, starts it and gives the id.
         form: the run's, with its name.
+        config: what it says.
         again: how often at most it is started again.
         pipeline: the compiled file.
 
@@ -45,7 +47,7 @@ def finish(
         Stopped: with the exit status: 1 worth another try, 2 not.
     """
     for before in range(again + 1):
-        places = Places(pipeline, _lists(form, note))
+        places = Places(pipeline, _lists(form, config, note))
         run_id = start(before)
         state = wait(kubeflow, run_id, places, note)
         if state.state == "SUCCEEDED":
@@ -98,9 +100,8 @@ def reasons(root: str, name: str) -> list[Failure] | None:
     return _read(lambda: failures(Run.at(root, name)))
 
 
-def _lists(form: Mapping[str, Any], note: Callable[[str], None]) -> Mapping[str, Sequence[int]]:
+def _lists(form: Mapping[str, Any], config: RunConfig, note: Callable[[str], None]) -> Mapping[str, Sequence[int]]:
     """What `plan` will hand to the loops: of a run that goes on, what is left."""
-    config = config_of(form)
     if name := str(form[RUN_NAME]):
         run_plan = Plan.model_construct(config=config)
         found = _read(lambda: given("plan", Run.at(str(form[ROOT]), name), run_plan))

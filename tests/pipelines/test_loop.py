@@ -17,9 +17,9 @@ from unecho.pipelines.display import Display
 from unecho.pipelines.jobs.cluster import Cluster
 from unecho.pipelines.jobs.engine import Jobs
 from unecho.pipelines.jobs.job_spec import StepJob
+from unecho.pipelines.kubeflow.definition import IET
 from unecho.pipelines.kubeflow.pipeline import Builder
 from unecho.pipelines.kubeflow.pods import Pods
-from unecho.pipelines.kubeflow.trace import traced
 from unecho.pipelines.local import Local
 from unecho.pipelines.loop import Engine, Map, Single
 
@@ -110,7 +110,7 @@ def compiled(middle: Callable[[Engine], None], folder: Path) -> tuple[Any, Any]:
         engine.step("evaluate")
 
     path = folder / "pipeline.yaml"
-    compiler.Compiler().compile(Builder(Pods("unecho:test"), 2).whole(traced(loop), {}), str(path))
+    compiler.Compiler().compile(Builder(replace(IET, loop=loop), Pods("unecho:test"), 2).whole({}), str(path))
     spec = read(path).spec
     return spec.root.dag.tasks, spec.components
 

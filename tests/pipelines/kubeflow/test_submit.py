@@ -20,8 +20,8 @@ from unecho.components.run import Run
 from unecho.components.run.failures import Failure, note_failure
 from unecho.pipelines.commands import main
 from unecho.pipelines.kubeflow import healthz, waiting
+from unecho.pipelines.kubeflow.definition import IET
 from unecho.pipelines.kubeflow.nodes import node_id
-from unecho.pipelines.kubeflow.pipeline import DESCRIPTION
 
 TREE = Path(__file__).parents[3]
 IMAGE = ["--image", "unecho:test"]
@@ -57,7 +57,7 @@ def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it
     (version,) = api.sent("POST", "/pipelines/upload_version")
     assert re.fullmatch(r".+-[0-9a-f]{12}", version.query["name"])
     assert (tmp_path / "x.yaml").read_bytes() in version.body
-    assert made.body["description"] == version.query["description"] == DESCRIPTION
+    assert made.body["description"] == version.query["description"] == IET.description
     assert [one.path for one in api.requests if "schemaVersion" in str(one.body)] == [version.path]
     assert [one["display_name"] for one in api.experiments] == ["unecho"]
     (run,) = api.runs
