@@ -1,4 +1,4 @@
-"""IET-AGC+, once, over any engine."""
+"""The loops, once, over any engine: IET-AGC+, and the audit of what is given."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -67,5 +67,14 @@ def iet(engine: Engine) -> None:
     engine.map("encode", over="encodings")
     engine.beside(Single("initialize"), Single("shard"))
     engine.repeat(one_round, "rounds")
+    engine.map("sample", over="parts")
+    engine.step("evaluate")
+
+
+def audit(engine: Engine) -> None:
+    """A model that is given, or images that were generated elsewhere, from the address to a report. Nothing trains."""
+    engine.step("plan")
+    engine.step("prepare")
+    engine.step("initialize")
     engine.map("sample", over="parts")
     engine.step("evaluate")
