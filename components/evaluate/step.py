@@ -65,8 +65,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     # the report
     rounds = history.rounds(run, model)
-    subject, on = config.audit.subject, device_name(computes)
-    source = history.provenance(run, config, packed, model, rounds, len(generated), started, on, subject)
+    source = history.provenance(run, config, packed, model, rounds, len(generated), started, device_name(computes))
     smoke = smoke_reason(config, len(generated), len(reference.held_out))
     figures = Figures(
         headline=headline(memorization, quality, config.evaluate.margin, smoke, found.against_training),
@@ -125,7 +124,7 @@ def _histograms(measured: Sequence[Closeness], floors: Sequence[Closeness]) -> l
             aware=bool(aware),
             edges=edges.round(6).tolist(),
             generated=np.histogram(generated.mq, edges)[0].tolist(),
-            floor=np.histogram(floor.mq, edges)[0].tolist(),
+            floor=np.histogram(floor.mq, edges)[0].tolist() if len(floor.mq) else None,
         )
         for aware, (generated, floor) in enumerate(zip(measured, floors, strict=True))
     ]
