@@ -1,4 +1,4 @@
-"""unecho compile: the pipeline for Kubeflow."""
+"""unecho compile: the pipeline for Kubeflow, or its steps for other people's pipelines."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -10,9 +10,15 @@ from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write the pipeline that Kubeflow's UI takes. The same arguments write the same bytes."""
+    """Write the pipeline that Kubeflow's UI takes, or component files. The same arguments write the same bytes."""
     arguments = parser().parse_args(argv)
     pods = pods_from(arguments)
+    if arguments.components:
+        with needing_kfp():
+            from ..kubeflow.component_files import write_components
+        for path in write_components(arguments.components, pods.image):
+            print(path)
+        return
     warn(*of_kubeflows_store(pods, arguments.root), *of_many_shards(arguments.parallelism))
     with needing_kfp():
         from ..kubeflow.definition import IET
@@ -30,6 +36,13 @@ def parser() -> ArgumentParser:
     )
     options.add_argument(
         "-o", "--output", type=Path, default=Path("unecho.yaml"), metavar="FILE", help="ends in .yaml (unecho.yaml)"
+    )
+    options.add_argument(
+        "--components",
+        type=Path,
+        metavar="DIR",
+        help="in place of a pipeline write each step as DIR/NAME/component.yaml, for pipelines of your own; of the "
+        "options below only --image goes into them",
     )
     add_pod_arguments(options)
     return options

@@ -1,20 +1,21 @@
-"""A step as a container component: the command `unecho step ...`, with its inputs and outputs typed for KFP."""
+"""A command of `unecho` as a container component, its inputs and outputs typed for KFP: a step, or a whole audit."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from kfp import components, dsl
 
-from ...components.kubeflow_task.entry import RUN_ID
+from ...components.kubeflow_task.entry import RUN_ID, Entry
 from ...components.kubeflow_task.outputs import Output
 from ...components.steps import STEPS
 from .definition import Definition
 
 Component = Callable[..., dsl.PipelineTask]
 """What makes a task of a pipeline that is being traced."""
-TYPES: Final = {str: "STRING", int: "NUMBER_INTEGER", dict: "STRUCT"}
+_TYPES: Final = {str: "STRING", int: "NUMBER_INTEGER", dict: "STRUCT"}
 _PARAMETERS: Final = {"text": "STRING", "list": "LIST"}
 _ARTIFACTS: Final = {
     "metrics": "system.Metrics",
@@ -23,24 +24,76 @@ _ARTIFACTS: Final = {
     "model": "system.Model",
     "dataset": "system.Dataset",
 }
+_ADDRESS: Final = (
+    Entry("run", str, "the run's address, ROOT/runs/NAME", default=None),
+    Entry("round", int, "from 0", default=None),
+    Entry("index", int, "of a shard or a part, from 0", default=None),
+)
+_RUN_ID: Final = Entry(RUN_ID, str, "name of a run that has no other one: the id of the Kubeflow run")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a component is made of.
+
+    Attributes:
+        words: of the command line, less what the launcher is to fill in.
+        inputs: None as a default: must be given.
+        as_options: whether inputs are options of the command line; else it finds them in the launcher's message.
+    """
+
+    name: str
+    summary: str
+    words: tuple[str, ...]
+    inputs: tuple[Entry, ...]
+    outputs: tuple[Output, ...]
+    as_options: bool = False
+
+    @property
+    def line(self) -> list[str]:
+        """What the pod runs; the launcher fills in what stands in braces."""
+        line = list(self.words)
+        if self.as_options:
+            for entry in self.inputs:
+                line += [f"--{entry.name}", f"{{{{$.inputs.parameters['{entry.name}']}}}}"]
+        line += ["--kubeflow", "{{$}}"]
+        for output in self.outputs:
+            if not output.is_parameter:
+                line += ["--artifact", f"{output.name}={{{{$.outputs.artifacts['{output.name}'].path}}}}"]
+        return line
+
+
+def step_command(name: str, definition: Definition) -> Command:
+    """The command of a step of a pipeline: plan reads the form, every other step its address."""
+    step, words, outputs = STEPS[name], ("unecho", "step", name), definition.outputs.get(name, ())
+    if name == "plan":
+        return Command(name, step.summary, words, (*definition.form.entries, _RUN_ID), outputs)
+    has = {"run": True, "round": step.by_round, "index": step.by_index}
+    address = tuple(entry for entry in _ADDRESS if has[entry.name])
+    return Command(name, step.summary, words, address, outputs, as_options=True)
 
 
 @cache
 def component(name: str, image: str, definition: Definition) -> Component:
-    """The component of a step of a pipeline, from its definition in KFP's pipeline spec.
+    """The component of a step of a pipeline."""
+    start: Component = made(step_command(name, definition), image)
+    return start
+
+
+def made(command: Command, image: str) -> Any:
+    """The component, from its definition in KFP's pipeline spec.
 
     Written down rather than decorated: `kfp.dsl.container_component` wants a Python function for each signature and
     refuses an output called `Output` (see `unecho.components.kubeflow_task.outputs.DECISION`).
     """
-    outputs = definition.outputs.get(name, ())
-    given = inputs(name, definition)
+    name = command.name
     spec: dict[str, Any] = {
         "executorLabel": f"exec-{name}",
-        "inputDefinitions": {"parameters": {input: {"parameterType": type} for input, type in given.items()}},
+        "inputDefinitions": {"parameters": {entry.name: _parameter(entry) for entry in command.inputs}},
     }
-    if outputs:
-        spec["outputDefinitions"] = _definitions(outputs)
-    container = {"image": image, "command": command(name, definition)}
+    if command.outputs:
+        spec["outputDefinitions"] = _definitions(command.outputs)
+    container = {"image": image, "command": command.line}
     document = {
         "components": {f"comp-{name}": spec},
         "deploymentSpec": {"executors": {f"exec-{name}": {"container": container}}},
@@ -48,30 +101,12 @@ def component(name: str, image: str, definition: Definition) -> Component:
         "root": {"dag": {"tasks": {}}},
         "schemaVersion": "2.1.0",
     }
-    made: Component = components.load_component_from_text(json.dumps(document))
-    return made
+    return components.load_component_from_text(json.dumps(document))
 
 
-def inputs(name: str, definition: Definition) -> dict[str, str]:
-    """KFP types of a step's inputs: plan reads the form, every other step its address."""
-    if name == "plan":
-        return {entry.name: TYPES[entry.type] for entry in definition.form.entries} | {RUN_ID: "STRING"}
-    step = STEPS[name]
-    by = {"round": step.by_round, "index": step.by_index}
-    return {"run": "STRING"} | {number: "NUMBER_INTEGER" for number, has in by.items() if has}
-
-
-def command(name: str, definition: Definition) -> list[str]:
-    """The line that the pod runs; the launcher fills in what stands in braces."""
-    words = ["unecho", "step", name]
-    if name != "plan":
-        for option in inputs(name, definition):
-            words += [f"--{option}", f"{{{{$.inputs.parameters['{option}']}}}}"]
-    words += ["--kubeflow", "{{$}}"]
-    for output in definition.outputs.get(name, ()):
-        if not output.is_parameter:
-            words += ["--artifact", f"{output.name}={{{{$.outputs.artifacts['{output.name}'].path}}}}"]
-    return words
+def _parameter(entry: Entry) -> Mapping[str, Any]:
+    typed = {"parameterType": _TYPES[entry.type]}
+    return typed if entry.default is None else typed | {"isOptional": True, "defaultValue": entry.default}
 
 
 def _definitions(outputs: tuple[Output, ...]) -> dict[str, Any]:

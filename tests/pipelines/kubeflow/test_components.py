@@ -1,0 +1,89 @@
+"""The files that other people's pipelines load."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import compiler, dsl
+from kfp.components import load_component_from_file
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from tests.pipelines.kubeflow.compiled import compiled
+from unecho.components.kubeflow_task.form import FORM
+from unecho.components.steps import STEPS
+from unecho.pipelines.commands import main
+
+NAMES = sorted(STEPS)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    folder = tmp_path_factory.mktemp("components")
+    assert main(["compile", "--components", str(folder), "--image", "unecho:test"]) == 0
+    return {path.parent.name: path for path in folder.glob("*/component.yaml")}
+
+
+def test_there_is_a_file_of_every_step(files: Mapping[str, Path]) -> None:
+    assert sorted(files) == NAMES
+
+
+def test_the_command_prints_its_files_and_writes_no_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["compile", "--components", "own", "--image", "unecho:test"]) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [f"own/{name}/component.yaml" for name in NAMES]
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.yaml")}
+    assert main(["compile", "--components", "own", "--image", "unecho:test"]) == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.yaml")} == first
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["compile", "--components", str(tmp_path / "file"), "--image", "unecho:test"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"unecho: {tmp_path}/file/plan")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_a_whole_pipeline_of_one_task_that_is_not_cached(name: str, files: Mapping[str, Path]) -> None:
+    spec = json_format.ParseDict(yaml.safe_load(files[name].read_text()), pipeline_spec_pb2.PipelineSpec())
+    (task,) = spec.root.dag.tasks.values()
+    assert not task.caching_options.enable_cache
+    assert set(task.inputs.parameters) == set(spec.root.input_definitions.parameters)
+    for parameter in spec.root.input_definitions.parameters.values():
+        assert parameter.description
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_step_is_that_of_our_own_pipeline(name: str, files: Mapping[str, Path], tmp_path: Path) -> None:
+    def pipeline(run: str, round: int, index: int) -> None:
+        address = {"run": run, "round": round, "index": index}
+        loaded = load_component_from_file(str(files[name]))
+        given = {field: address[field] for field in loaded.component_spec.inputs if field in address}
+        loaded(**given or {"address_root": run})
+
+    path = tmp_path / "foreign.yaml"
+    compiler.Compiler().compile(dsl.pipeline(name="foreign")(pipeline), str(path))
+    theirs = json_format.ParseDict(yaml.safe_load(path.read_text()), pipeline_spec_pb2.PipelineSpec())
+    ours = compiled(tmp_path).spec
+    assert theirs.components[f"comp-{name}"] == ours.components[f"comp-{name}"]
+    assert command(theirs, name) == command(ours, name)
+
+
+def test_only_the_root_must_be_given_for_a_plan(files: Mapping[str, Path]) -> None:
+    inputs = load_component_from_file(str(files["plan"])).component_spec.inputs
+    assert {name for name, input in inputs.items() if not input.optional} == {"address_root"}
+    assert {name: input.default for name, input in inputs.items() if input.optional} == {
+        entry.name: entry.default for entry in FORM if entry.default is not None
+    } | {"run_id": ""}
+
+
+def command(spec: Any, name: str) -> list[str]:
+    executors = json_format.MessageToDict(spec.deployment_spec)["executors"]
+    words: list[str] = executors[f"exec-{name}"]["container"]["command"]
+    return words
