@@ -50,9 +50,9 @@ endef
 # Pin again what pyproject.toml allows: for people, for tests, and for the image. No host of a registry is written.
 PIN := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:
-	$(PIN) --extra inception --extra classifier --extra kubeflow --extra test -o requirements-test.txt
-	$(PIN) --extra inception --extra classifier --extra kubeflow -c requirements-test.txt -o requirements.txt
-	$(PIN) --extra inception --extra onnx -c requirements-test.txt -o images/requirements.txt
+	$(PIN) --extra inception --extra classifier --extra kubeflow --extra tracking --extra test -o requirements-test.txt
+	$(PIN) --extra inception --extra classifier --extra kubeflow --extra tracking -c requirements-test.txt -o requirements.txt
+	$(PIN) --extra inception --extra onnx --extra tracking -c requirements-test.txt -o images/requirements.txt
 
 image:
 	@test -n "$(BUILDER)" || { echo 'make image: needs docker, podman or buildah'; exit 2; }
