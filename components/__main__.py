@@ -35,7 +35,7 @@ def _main(argv: Sequence[str] | None) -> None:
         parser.error("the following arguments are required: --run")
     run = Run.parse(arguments.run)
     if arguments.step == "plan":
-        plan(run, config_from(arguments))
+        plan(run, config_from(arguments), _lines("plan", None, None))
         return
     round, index = (getattr(arguments, name, None) for name in ("round", "index"))
     with kept_failure(run, arguments.step, round, index):

@@ -27,14 +27,16 @@ from .run import (
 )
 from .run.checkpoints import checkpoints_prefix
 from .run.failures import forget_failures
+from .tracking import track
 
 
-def plan(run: Run, config: RunConfig) -> Plan:
+def plan(run: Run, config: RunConfig, progress: Progress | None = None) -> Plan:
     """Freeze the configuration of the run."""
     from .plan import step
 
     planned = step.plan(run, config)
     forget_failures(run)  # it is started again
+    track(run, planned, progress or Silent())
     return planned
 
 
@@ -188,12 +190,16 @@ def run_step(
         with memory_by_field(step.memory_field, lambda: attrgetter(step.memory_field or "")(run.config())):
             return _run_step(name, run, round or 0, index or 0, progress or Silent())
 
+    def tracked(record: Record) -> Record:
+        track(run, record, progress or Silent())
+        return record
+
     try:
-        return work()
+        return tracked(work())
     except Fatal:
         if name in _NOT_BY_RECORD or committed(name, run, None, round, index) is None:
             raise
-    return work()  # another process was first, and what the step read has gone since: it finds that one's record
+    return tracked(work())  # another process was first, and what the step read has gone since: it finds that one's
 
 
 _NOT_BY_RECORD: Final = ("plan", "begin")

@@ -41,6 +41,6 @@ class Local:
     def _one(self, name: str, round: int | None, index: int | None) -> object:
         with self._display.step(name, round, index, self._sizes) as progress:
             if name == "plan":
-                return plan(self._run, self._config)
+                return plan(self._run, self._config, progress)
             with kept_failure(self._run, name, round, index):
                 return run_step(name, self._run, round, index, progress)

@@ -83,8 +83,13 @@ def test_a_step_knows_no_other_step(step: str) -> None:
 
 
 def test_a_room_that_steps_share_knows_no_step() -> None:
-    for room in ("config", "store", "run", "data", "method", "diffusion", "measures", "assess", "report"):
+    for room in ("config", "store", "run", "data", "method", "diffusion", "measures", "assess", "report", "tracking"):
         assert not breaches(f"components/{room}", *(f"components.{step}" for step in STEPS))
+
+
+def test_trackers_know_records_and_no_model_no_measure_and_no_image() -> None:
+    others = ("data", "method", "diffusion", "measures", "assess", "report", "kubeflow_task", "steps")
+    assert not breaches("components/tracking", *(f"components.{room}" for room in others))
 
 
 def test_the_loop_names_steps_and_order_and_nothing_else() -> None:

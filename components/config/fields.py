@@ -527,6 +527,9 @@ class Execution(Section):
     """Directory that keeps the rows of a data set which were read from an s3:// store; empty for none."""
     cache_gib: Annotated[float, Field(gt=0)] = 20.0
     """Most that this directory may take of the disk, in GiB."""
+    tensorboard: bool = False
+    """Write the figures of each round and of the report as TensorBoard event files below the run; needs the extra
+    `tracking`."""
 
 
 class Method(Section):

@@ -118,7 +118,7 @@ def run_planned(executor: Executor, progress: Progress) -> None:
     def work() -> Record:
         config = TRAINING.config_of(form)
         progress.note(f"the same by hand: {shlex.join(TRAINING.line_of(run, form))}")
-        return plan(run, config)
+        return plan(run, config, progress)
 
     _run("plan", run, None, None, executor, work)
 

@@ -231,6 +231,11 @@ def record_at(key: str) -> RecordKey | None:
     return None
 
 
+def tracking_prefix(run: Run) -> str:
+    """Where the event files for TensorBoard are. No record names them, and `gc` leaves them alone."""
+    return f"{run.prefix}/tracking/"
+
+
 def run_of(key: str) -> str | None:
     """The run that a key is below, by its name."""
     found = re.match(_RUN, key)

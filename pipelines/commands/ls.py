@@ -11,7 +11,7 @@ from ...components.data import DatasetManifest, find_manifest
 from ...components.failure import Fatal
 from ...components.progress import step_label
 from ...components.run import BeginRecord, DatasetRecord, Plan, Record, ReportRecord, Run
-from ...components.run.address import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of
+from ...components.run.address import DATASETS, KINDS, RUNS, data_manifest_of, record_at, run_of, tracking_prefix
 from ...components.run.state import state_of
 from ...components.store import Stat, Store, open_store
 from ..run_status import not_overcome
@@ -157,7 +157,11 @@ def _show_run(console: Console, run: Run) -> None:
             # encodings lie beside the runs that share them
             stat = stats.get(ref.key) if ref.key.startswith(f"{run.prefix}/") else run.store.stat(ref.key)
             _line(console, ref.size, f"  {name}", _remark(stat, ref.size, ref.key in retired))
-    named = {ref.key for record in records.values() for ref in record.objects.values()}
+    events = {key: stat for key, stat in stats.items() if key.startswith(tracking_prefix(run))}
+    if events:
+        console.print()
+        _line(console, sum(stat.size for stat in events.values()), f"tracking, {len(events)} files for TensorBoard")
+    named = {ref.key for record in records.values() for ref in record.objects.values()} | set(events)
     rest = [stat for key, stat in stats.items() if key not in named and key not in records]
     if rest:
         console.print()

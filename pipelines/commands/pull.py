@@ -1,10 +1,10 @@
-"""unecho pull: the released model and the report, out of the store."""
+"""unecho pull: the released model, the report and the event files for TensorBoard, out of the store."""
 
 import hashlib
 import os
 import secrets
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from ...components.config import RunConfig
 from ...components.failure import Fatal
 from ...components.run import Plan, ReportRecord, Run
+from ...components.run.address import tracking_prefix
 from ...components.run.state import State, state_of
 from ...components.store import ObjectRef, SequentialReader, Store
 from ..units import size
@@ -22,6 +23,8 @@ _WHAT: Final[Mapping[str, Callable[[str], bool]]] = {
     "report": lambda name: name in ("report.html", "report.json"),
     "shared": lambda name: name == "shared.html",
 }
+_TRACKING: Final = "tracking"
+"""Of the run, and not of its report: there before the run has ended."""
 _READ_AHEAD = 64 << 20
 """Bytes asked of the store at once: it fetches them in parallel."""
 
@@ -30,17 +33,15 @@ def main(argv: Sequence[str]) -> None:
     """Write what is asked for below a directory: whole files, their digests checked."""
     arguments = parser().parse_args(argv)
     run, folder = Run.parse(arguments.run), arguments.dir
-    report = _finished(run)
-    wanted = [_WHAT[what] for what in arguments.what]
-    files = {_path(folder, name): ref for name, ref in report.objects.items() if any(of(name) for of in wanted)}
+    files = _of_report(run, folder, [what for what in arguments.what if what != _TRACKING])
+    files |= {_path(folder, name): ref for name, ref in _tracking(run)} if _TRACKING in arguments.what else {}
     if not files:
-        held = ", ".join(what for what, of in _WHAT.items() if any(of(name) for name in report.objects))
-        raise Fatal(f"{run.url}: --what {','.join(arguments.what)}: it holds none: it released no model (of {held})")
+        raise Fatal(f"{run.url}: it has no event files: start it again with execution.tensorboard=true")
     there = {path for path, ref in files.items() if _is_there(path, ref, arguments.force)}
     for path, ref in files.items():
         if path not in there:
             _write(run.store, ref, path)
-    _show(run, report, folder, files)
+    _show(run, folder, files)
 
 
 def sampling_lines(model: str, config: RunConfig) -> tuple[str, str, str]:
@@ -69,16 +70,18 @@ def parser() -> ArgumentParser:
     """The command's options."""
     options = ArgumentParser(
         prog="unecho pull",
-        description="Write a finished run's model to DIR/model (a diffusers folder) and its report to DIR.",
+        description="Write a finished run's model to DIR/model (a diffusers folder), its report to DIR, and its event "
+        "files for TensorBoard to DIR/tracking.",
     )
     options.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
     options.add_argument("dir", metavar="DIR", type=Path, help="made if it is not there")
     options.add_argument(
         "--what",
         type=_what,
-        default="model,report",
+        default="model,report,tracking",
         metavar="WHAT,...",
-        help=f"of {', '.join(_WHAT)}: shared is the page without training images (default: model,report)",
+        help=f"of {', '.join([*_WHAT, _TRACKING])}: shared is the page without training images; tracking alone is "
+        "there before the run has ended (default: %(default)s)",
     )
     options.add_argument("--force", action="store_true", help="overwrite files that differ")
     return options
@@ -87,8 +90,8 @@ def parser() -> ArgumentParser:
 def _what(text: str) -> list[str]:
     names = text.split(",")
     for name in names:
-        if name not in _WHAT:
-            raise ArgumentTypeError(f"'{name}' is not one of {', '.join(_WHAT)}")
+        if name not in (*_WHAT, _TRACKING):
+            raise ArgumentTypeError(f"'{name}' is not one of {', '.join([*_WHAT, _TRACKING])}")
     return names
 
 
@@ -99,6 +102,28 @@ def _finished(run: Run) -> ReportRecord:
     if state.report is None:
         raise Fatal(f"{run.url}: not finished ({state}): start it again and it goes on, then pull")
     return state.report
+
+
+def _of_report(run: Run, folder: Path, wanted: Sequence[str]) -> dict[Path, ObjectRef]:
+    """What the report of a finished run names, of these kinds; a run that has not ended has none of any."""
+    if not wanted:
+        return {}
+    report = _finished(run)
+    kinds = [_WHAT[what] for what in wanted]
+    files = {_path(folder, name): ref for name, ref in report.objects.items() if any(of(name) for of in kinds)}
+    if not files:
+        held = ", ".join(what for what, of in _WHAT.items() if any(of(name) for name in report.objects))
+        raise Fatal(f"{run.url}: --what {','.join(wanted)}: it holds none: it released no model (of {held})")
+    return files
+
+
+def _tracking(run: Run) -> Iterator[tuple[str, ObjectRef]]:
+    """The event files; no record names them, so their digests are those of what is read."""
+    prefix = tracking_prefix(run)
+    for stat in run.store.list(prefix):
+        data = run.store.get(stat.key)
+        ref = ObjectRef(key=stat.key, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        yield f"{_TRACKING}/{stat.key.removeprefix(prefix)}", ref
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -143,11 +168,15 @@ def _write(store: Store, ref: ObjectRef, path: Path) -> None:
             temporary.unlink()
 
 
-def _show(run: Run, report: ReportRecord, folder: Path, files: dict[Path, ObjectRef]) -> None:
+def _show(run: Run, folder: Path, files: dict[Path, ObjectRef]) -> None:
     console = Console(highlight=False, markup=False)
+    events = [ref.size for path, ref in files.items() if path.is_relative_to(folder / _TRACKING)]
     for path, ref in files.items():
-        console.print(f"{size(ref.size):>10}  {path}", soft_wrap=True)
-    if "model/model_index.json" in report.objects and folder / "model/model_index.json" in files:
+        if not path.is_relative_to(folder / _TRACKING):
+            console.print(f"{size(ref.size):>10}  {path}", soft_wrap=True)
+    if events:
+        console.print(f"{size(sum(events)):>10}  {folder / _TRACKING}, {len(events)} files", soft_wrap=True)
+    if folder / "model/model_index.json" in files:
         console.print()
         for line in sampling_lines(str(folder / "model"), run.config()):
             console.print(line, soft_wrap=True)

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from ...components.failure import Fatal
 from ...components.run import RoundFigures, Run
+from ...components.run.address import tracking_prefix
+from ...components.store.directory import DirectoryStore
 from ..run_status import RunStatus, not_overcome, run_status
 from ..units import duration
 from .options import add_cluster_arguments
@@ -108,6 +110,8 @@ def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> lis
     if status.left_s is not None:
         about.append(f"about {duration(status.left_s)} of training left")
     parts: list[RenderableType] = [Text(f"run {run.name}: {state}"), Text("; ".join(about))]
+    if config.execution.tensorboard:
+        parts.append(Text(f"for TensorBoard: {_event_files(run)}"))
     if status.rounds:
         parts += [Text(), _rounds(status)]
     if status.shards:
@@ -115,6 +119,12 @@ def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> lis
     elif state.name != "done" and status.parts[0] + state.rounds:
         parts += [Text(), Text(f"generated images: {status.parts[0]} of {status.parts[1]} parts")]
     return parts
+
+
+def _event_files(run: Run) -> str:
+    """Where they are: a path, since TensorBoard takes no file://, or an address."""
+    folder = tracking_prefix(run).rstrip("/")
+    return str(run.store.path(folder)) if isinstance(run.store, DirectoryStore) else run.store.address(folder)
 
 
 def _rounds(status: RunStatus) -> Table:
