@@ -34,7 +34,7 @@ _SECRETS: Final = (
 )
 
 
-_SECRET_VARIABLES: Final = (
+SECRET_VARIABLES: Final = (
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -44,6 +44,7 @@ _SECRET_VARIABLES: Final = (
     "MLFLOW_TRACKING_TOKEN",
     "secretkey",
 )
+"""Variables of the environment whose values are shown to nobody."""
 _SHORTEST: Final = 12
 """Letters of a secret that is looked for in texts; a shorter one may be a word of any line."""
 
@@ -54,7 +55,7 @@ def redacted(text: str) -> str:
     """
     for pattern in _SECRETS:
         text = pattern.sub(r"\1***", text)
-    for name in _SECRET_VARIABLES:
+    for name in SECRET_VARIABLES:
         for part in os.environ.get(name, "").split():
             text = text.replace(part, "***") if len(part) >= _SHORTEST else text
     return text

@@ -20,6 +20,8 @@ def set_pod_spec(task: dsl.PipelineTask, step: str, pods: Pods) -> None:
     task.set_caching_options(False)
     kubernetes.set_image_pull_policy(task, pods.pull_policy)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    for name, value in pods.environment.items():
+        task.set_env_variable(name, value)
     _credentials(task, pods)
     task.set_env_variable("UNECHO_IMAGE", pods.image)
     for name, value in pods.labels.items():

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, cast
 from ...components.config import RunConfig
 from ...components.failure import Fatal
 from ...components.kubeflow_task.entry import ROOT
+from ...components.log import SECRET_VARIABLES, redacted
 
 SecretLayout = Literal["unecho", "mlpipeline-minio-artifact"]
 LAYOUTS: Final[Mapping[SecretLayout, Mapping[str, str]]] = {
@@ -69,7 +70,7 @@ class Pods:
         node_selector, tolerations: of device pods.
         secret: name of the Secret with the store's credentials; layout: which keys it has.
         endpoint: the store's address; None: the Secret's, or AWS.
-        labels: of all pods.
+        labels: of all pods; environment: variables of all pods, which whoever sees the pipeline reads.
     """
 
     image: str
@@ -85,11 +86,13 @@ class Pods:
     layout: SecretLayout = "unecho"
     endpoint: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _CPU: Final = re.compile(r"\d+(\.\d+)?|\d+m")
 _MEMORY: Final = re.compile(r"\d+[EPTGMK]i?")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE: Final = re.compile(r"[^\s:/@]+(:\d+)?(/[^\s:/@]+)*(:[^\s:/@]+)?(@sha256:[0-9a-f]{64})?")
 
 
@@ -99,6 +102,7 @@ def add_pod_arguments(parser: ArgumentParser) -> None:
     pods.add_argument("--image", metavar="IMAGE", help="image of all steps (required)")
     pods.add_argument("--pull-policy", choices=("Always", "IfNotPresent", "Never"), default="IfNotPresent")
     pods.add_argument("--label", type=_pair, action="append", default=[], metavar="KEY=VALUE", help=_LABEL)
+    pods.add_argument("--env", type=_variable, action="append", default=[], metavar="NAME=VALUE", help=_ENV)
     pods.add_argument("--cpu", type=_cpu, default="1:4", metavar="REQUEST:LIMIT", help=_SIZE)
     pods.add_argument("--memory", type=_memory, default="2Gi:8Gi", metavar="REQUEST:LIMIT", help=_SIZE)
     pods.add_argument("--timeout", type=_seconds, default=0, metavar="SECONDS", help=_TIMEOUT)
@@ -139,6 +143,7 @@ def add_pod_arguments(parser: ArgumentParser) -> None:
 
 _AGAIN: Final = "may be repeated"
 _LABEL: Final = f"such as kueue.x-k8s.io/queue-name=gpus; {_AGAIN}"
+_ENV: Final = f"environment of all pods, no secrets: everybody reads it in the pipeline; {_AGAIN}"
 _SIZE: Final = "one value sets both (default: %(default)s)"
 _TIMEOUT: Final = "end a pod after so long (default: never)"
 
@@ -171,6 +176,7 @@ def pods_from(arguments: Namespace) -> Pods:
         layout=layout,
         endpoint=arguments.endpoint,
         labels={"app.kubernetes.io/name": "unecho"} | dict(arguments.label),
+        environment=dict(arguments.env),
     )
 
 
@@ -184,6 +190,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign or not key:
         raise ArgumentTypeError(f"'{text}' is not KEY=VALUE")
     return key, value
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, value = _pair(text)
+    if not _NAME.fullmatch(name):
+        raise ArgumentTypeError(f"'{name}' is no name of a variable")
+    if name in SECRET_VARIABLES or redacted(text) != text:
+        raise ArgumentTypeError(f"{name}: it holds a secret, and everybody reads the pipeline")
+    return name, value
 
 
 def _toleration(text: str) -> Toleration:

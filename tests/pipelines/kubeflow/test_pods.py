@@ -121,3 +121,35 @@ def test_a_wrong_setting_is_named(options: str, says: str, capsys: pytest.Captur
 def test_an_image_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compile", "--image", "a b"]) == 2
     assert capsys.readouterr().err.startswith("unecho: --image: 'a b' is no name of an image")
+
+
+def test_every_pod_has_the_variables_that_are_given(tmp_path: Path) -> None:
+    given = compiled(
+        tmp_path, "--env", "MLFLOW_TRACKING_URI=http://mlflow.ml:5000/a?b=c", "--env", "MLFLOW_EXPERIMENT_NAME="
+    )
+    for step in STEP_NAMES:
+        environment = {one["name"]: one.get("value", "") for one in given.container(step)["env"]}
+        assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow.ml:5000/a?b=c"
+        assert environment["MLFLOW_EXPERIMENT_NAME"] == ""
+        assert environment["UNECHO_IMAGE"] == "unecho:test"
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("MLFLOW_TRACKING_URI=http://me:hunter2@mlflow:5000", "MLFLOW_TRACKING_URI: it holds a secret"),
+        ("MLFLOW_TRACKING_PASSWORD=hunter2", "MLFLOW_TRACKING_PASSWORD: it holds a secret"),
+        ("A-B=c", "'A-B' is no name of a variable"),
+        ("A", "'A' is not KEY=VALUE"),
+    ],
+)
+def test_a_secret_is_not_written_into_the_pipeline(
+    variable: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "unecho.yaml"
+    with pytest.raises(SystemExit, match="2"):
+        main(["compile", "--image", "unecho:test", "-o", str(path), "--env", variable])
+    said = capsys.readouterr().err
+    assert says in said
+    assert "hunter2" not in said
+    assert not path.exists()
