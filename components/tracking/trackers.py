@@ -90,7 +90,6 @@ def _noted(tracker: str, progress: Progress) -> Iterator[None]:
 def _line(error: Exception) -> str:
     """What a library says, short and without the credentials that an address may hold."""
     text = " ".join(str(error).split()) or type(error).__name__
-    credentials = urlsplit(os.environ.get(MLFLOW, "")).netloc.rpartition("@")[0]
-    for secret in (credentials, credentials.partition(":")[2]):
-        text = text.replace(secret, "***") if secret else text
+    credentials = urlsplit(os.environ.get(MLFLOW, "")).netloc.rpartition("@")[0]  # with an '@' in the password too
+    text = text.replace(credentials, "***") if credentials else text
     return redacted(text)[:_LONGEST].rstrip(". ")

@@ -14,6 +14,7 @@ from unecho.components.run import Assignment, ModelRecord, ProxyRecord, ReportRe
 from unecho.components.run.gc import Manifests, leftovers
 from unecho.components.store.directory import DirectoryStore
 from unecho.components.tracking import track
+from unecho.pipelines.commands import main
 
 CONFIG = tiny("execution.tensorboard=true")
 
@@ -108,6 +109,47 @@ def test_a_step_killed_before_it_wrote_its_file_has_it_after_the_next_start(seri
 def test_gc_leaves_event_files_alone(tracked: Run) -> None:
     assert not leftovers(Manifests(tracked.store).read(), float("inf"))
     assert len(list(tracked.store.list(f"{tracked.prefix}/tracking/"))) == 13
+
+
+def test_pull_brings_them_along_and_brings_them_alone(
+    tracked: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull", tracked.url, str(tmp_path / "all")]) == 0
+    assert f"{tmp_path}/all/tracking, 13 files" in capsys.readouterr().out
+    assert main(["pull", tracked.url, str(tmp_path / "alone"), "--what", "tracking"]) == 0
+    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["tracking"]
+    for pulled in ("all", "alone"):
+        found = [path for path in (tmp_path / pulled / "tracking").rglob("*") if path.is_file()]
+        assert {path.relative_to(tmp_path / pulled / "tracking").as_posix(): path.read_bytes() for path in found} == (
+            contents(tracked)
+        )
+
+
+def test_pull_brings_those_of_a_run_that_has_not_ended(tracked: Run, tmp_path: Path) -> None:
+    half = copied(tracked, tmp_path)
+    half.store.delete([half.key(ReportRecord, 3)])
+    assert main(["pull", half.url, str(tmp_path / "out"), "--what", "tracking"]) == 0
+    assert (tmp_path / "out/tracking/rounds/events.out.tfevents.000002").exists()
+    assert main(["pull", half.url, str(tmp_path / "out")]) == 2
+
+
+def test_pull_says_how_to_have_some(tracked: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without = copied(tracked, tmp_path)
+    shutil.rmtree(folder(without))
+    assert main(["pull", without.url, str(tmp_path / "out"), "--what", "tracking"]) == 2
+    assert "it has no event files: start it again with execution.tensorboard=true" in capsys.readouterr().err
+
+
+def test_ls_and_status_show_where_they_are(
+    tracked: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main(["ls", tracked.url]) == 0
+    said = capsys.readouterr().out
+    assert "tracking, 13 files for TensorBoard" in said
+    assert "more: checkpoints" not in said
+    assert main(["status", tracked.url]) == 0
+    assert f"for TensorBoard: {folder(tracked)}" in capsys.readouterr().out.splitlines()
 
 
 def test_without_the_package_there_is_one_line_and_the_run_goes_on(

@@ -156,7 +156,7 @@ def away() -> str:
 def test_an_mlflow_that_is_away_is_one_line_without_its_credentials(
     tracked: Run, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:{PASSWORD}@{away()}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:with@{PASSWORD}@{away()}")
     track(tracked, tracked.load(ModelRecord, 1), notes)
     assert_one_line(notes)
 
