@@ -77,7 +77,7 @@ def test_the_lines_that_need_no_cluster_run_on_a_store_and_on_a_folder_of_images
 ) -> None:
     """Addresses are replaced by a finished run's here; the commands stay."""
     run = Run.at(str(tmp_path / "root"), "a")
-    finish(run, tiny())
+    finish(run, tiny("execution.tensorboard=true"))
     (tmp_path / "images").mkdir()
     draw = np.random.default_rng(0)
     for number in range(2000):
