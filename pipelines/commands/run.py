@@ -1,27 +1,17 @@
 """unecho run: the whole of it."""
 
-import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
 from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.resolve import variant_slug
-from ...components.failure import Stopped
-from ...components.log import configure_logging, emit, is_json
-from ...components.report.figures import load_figures
-from ...components.report.tables import aligned, figure_table
-from ...components.run import DatasetRecord, ReportRecord, Run
-from ...components.store.directory import DirectoryStore
-from ..display import Display
-from ..forecast import warnings_of
-from ..local import Local
-from ..loop import Engine, iet
-from .options import add_cluster_arguments, add_root_argument
-from .pull import sampling_lines
+from ...components.run import ReportRecord, Run
+from ..loop import iet
+from .looped import add_engine_arguments, run_to_the_end, tell_end
+from .options import add_root_argument
 
 
 def main(argv: Sequence[str]) -> None:
@@ -30,48 +20,8 @@ def main(argv: Sequence[str]) -> None:
     config = config_from(arguments)
     run = Run.at(arguments.root, arguments.name or default_name(config))
     console = Console(highlight=False, markup=False)
-    configure_logging()
-    if is_json():
-        emit(f"run {run.url}", run=run.url)
-    else:
-        console.print(f"run {run.url}", soft_wrap=True)
-    try:
-        with Display(console) as display:
-            iet(_Warns(_engine(arguments, run, config, display), run, config, display))
-    except (KeyboardInterrupt, Stopped) as stop:
-        status = stop.status if isinstance(stop, Stopped) else 130
-        raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
-    report = run.load(ReportRecord, run.last_model(config).round)
-    if is_json():
-        place = run.store.address(report.objects["report.html"].key)
-        model = run.store.address(report.model_folder) if report.model_folder else None
-        emit("done", run=run.url, report=place, model=model, headline=report.headline)
-    else:
-        show(console, run, report)
-
-
-class _Warns:
-    """An engine, which says what `unecho plan` warns of: once the data set is there, before anything trains."""
-
-    def __init__(self, engine: Engine, run: Run, config: RunConfig, display: Display) -> None:
-        self._engine, self._run, self._config, self._display = engine, run, config, display
-        self.map, self.beside, self.repeat = engine.map, engine.beside, engine.repeat
-
-    def step(self, name: str, round: int | None = None) -> None:
-        self._engine.step(name, round)
-        if name == "prepare":
-            dataset = self._run.load(DatasetRecord)
-            for warning in warnings_of(self._config, dataset.train_samples, dataset.held_out_samples):
-                self._display.warn(warning)
-
-
-def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:
-    if arguments.engine == "local":
-        return Local(run, config, display)
-    from ..jobs.cluster import connect  # takes half a second, and not everybody has a cluster
-    from ..jobs.engine import Jobs
-
-    return Jobs(run, config, display, connect(arguments.context, arguments.namespace))
+    run_to_the_end(iet, arguments, run, config, console)
+    tell_end(console, run, run.load(ReportRecord, run.last_model(config).round))
 
 
 def parser() -> ArgumentParser:
@@ -82,10 +32,7 @@ def parser() -> ArgumentParser:
     )
     add_root_argument(options)
     options.add_argument("--name", help="name of the run (default: preset, variant and seed)")
-    options.add_argument(
-        "--engine", choices=("local", "jobs"), default="local", help="here, or as Jobs of a Kubernetes cluster"
-    )
-    add_cluster_arguments(options)
+    add_engine_arguments(options)
     add_config_arguments(options)
     return options
 
@@ -93,37 +40,3 @@ def parser() -> ArgumentParser:
 def default_name(config: RunConfig) -> str:
     """preset-variant-seed, in letters that a Kubernetes object may have."""
     return f"{config.preset or 'run'}-{variant_slug(config.variant)}-{config.seed}"
-
-
-def show(console: Console, run: Run, report: ReportRecord) -> None:
-    """The final table, and where the report and the model are."""
-    figures = load_figures(run, report)
-    model = _place(run, report.model_folder) if report.model_folder else None
-    console.print()
-    for line in aligned(figure_table(figures)):
-        console.print(line)
-    console.print()
-    console.print(f"{figures.headline.title}. {figures.headline.sentence}")
-    console.print(figures.headline.quality)
-    if figures.headline.smoke:
-        console.print(f"This is a smoke run: {figures.headline.smoke}.")
-    console.print()
-    console.print(f"report  {_place(run, report.objects['report.html'].key)}", soft_wrap=True)
-    if model:
-        console.print(f"model   {model}", soft_wrap=True)
-    if not isinstance(run.store, DirectoryStore):
-        what = "both" if model else "it"
-        console.print()
-        console.print(f"unecho pull {run.url} DIR  # writes {what} to a directory", soft_wrap=True)
-    elif model:
-        console.print()
-        for line in sampling_lines(model, run.config()):
-            console.print(line, soft_wrap=True)
-
-
-def _place(run: Run, key: str) -> str:
-    """A path that the user can open, relative where that is shorter, or an address."""
-    if not isinstance(run.store, DirectoryStore):
-        return run.store.address(key)
-    path = run.store.path(key)
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

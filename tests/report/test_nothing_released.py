@@ -12,7 +12,7 @@ from unecho.components.kubeflow_task.outputs import given
 from unecho.components.report.summary import summary
 from unecho.components.run import Run
 from unecho.pipelines.commands import main
-from unecho.pipelines.commands.run import show
+from unecho.pipelines.commands.looped import show
 
 
 @pytest.fixture
