@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..data import Dataset
 from ..measures.images import Images, Rows
 
@@ -21,6 +23,16 @@ class Reference:
     held_out: Images
 
 
-def reference_of(dataset: Dataset) -> Reference:
-    """Both sides of a data set's split."""
-    return Reference(dataset, Rows(dataset, dataset.train_rows), Rows(dataset, dataset.held_out_rows))
+def reference_of(dataset: Dataset, apart: Dataset | None = None) -> Reference:
+    """Both sides of a data set's split.
+
+    Args:
+        apart: one whose images are all held out, in place of those that the split has held out.
+    """
+    held_out = Rows(dataset, dataset.held_out_rows) if apart is None else all_of(apart)
+    return Reference(dataset, Rows(dataset, dataset.train_rows), held_out)
+
+
+def all_of(dataset: Dataset) -> Rows:
+    """Every image of a data set, in order."""
+    return Rows(dataset, np.arange(dataset.count, dtype=np.int64))

@@ -89,11 +89,12 @@ def training_passes(config: RunConfig, samples: int) -> int:
     return _BACKWARD * planned_visits(config, shard_sizes(config, samples))
 
 
-def check_counts(config: RunConfig, training: int, held_out: int) -> None:
+def check_counts(config: RunConfig, training: int, held_out: int, generated: int | None = None) -> None:
     """Whether there are enough images for the shards, the batches and the measures.
 
     Args:
         training, held_out: images of the data set.
+        generated: images that are audited; None for sample.count.
 
     Raises:
         Fatal: names the field, its value and what is allowed.
@@ -105,11 +106,12 @@ def check_counts(config: RunConfig, training: int, held_out: int) -> None:
         raise Fatal(
             f"evaluate.neighbours: {neighbours} is more than the {training} training images: choose at most {training}"
         )
-    least = min(config.sample.count, training, held_out)
+    made = config.sample.count if generated is None else generated
+    least = min(made, training, held_out)
     if k >= least and not (config.is_audit and not held_out):  # without them quality has no reference
         raise Fatal(
             f"evaluate.precision_recall_neighbours: {k} needs more than {k} images of each set, and there are "
-            f"{config.sample.count} generated, {training} training and {held_out} held-out ones: "
+            f"{made} generated, {training} training and {held_out} held-out ones: "
             f"choose at most {least - 1}"
         )
 

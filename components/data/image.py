@@ -107,11 +107,12 @@ class Header:
 
     Attributes:
         grey: it holds no colour by its mode or its palette.
-        shorter: its shorter side in pixels.
+        shorter, longer: its sides in pixels.
     """
 
     grey: bool
     shorter: int
+    longer: int
 
 
 def read_header(data: bytes) -> Header:
@@ -152,7 +153,7 @@ def _tried(data: bytes, read: Callable[[bytes], T]) -> T:
 
 def _header(data: bytes) -> Header:
     with _opened(data) as image:
-        return Header(_is_grey(image), min(image.size))
+        return Header(_is_grey(image), min(image.size), max(image.size))
 
 
 def _decoded(data: bytes, fit: Fit) -> NDArray[np.uint8]:

@@ -58,6 +58,15 @@ def packed(store: Store, data: Data, workers: int, progress: Progress) -> tuple[
     return manifest, prepared
 
 
+def own_shape(store: Store, data: Data) -> tuple[int, int]:
+    """Channels and resolution of a source's images: their own size where all that are looked at have one.
+
+    Raises:
+        Fatal: it does not exist or holds nothing; one line.
+    """
+    return open_source(data, store).native(own=True)
+
+
 def pack_source(
     store: Store, source: Source, data: Data, prepared: str, workers: int, progress: Progress
 ) -> DatasetManifest:

@@ -64,6 +64,7 @@ class Given:
         channels, side = self._shape
         return {
             "pipeline": self._index.name,
+            "prompted": self.prompted,
             "components": {name: kind for name, (_, kind) in sorted(self._index.components.items())},
             "channels": channels,
             "resolution": side,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..assess.assessment import assess
-from ..assess.reference import reference_of
+from ..assess.compared import compared
 from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.release import release_files
@@ -24,7 +24,6 @@ from ..report.page import page
 from ..report.wording import headline
 from ..run import DatasetRecord, ModelRecord, Plan, ReportRecord, Run, ran_with
 from ..run.base_model import pretrained_of
-from ..run.generated import generated_images
 from ..run.given_files import check_file, read_extractor
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
@@ -52,9 +51,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     # inputs, checked before anything takes long
     packed = run.load(DatasetRecord)
-    reference = reference_of(run.dataset(config))
+    generated, reference = compared(run, config, model)
     dataset, training = reference.dataset, reference.training
-    generated = generated_images(run, config, model.round, dataset)
     for field in ("evaluate.inception_weights", "evaluate.onnx_model"):
         check_file(config, plan.files, field)
     compared_by = features_of(config.evaluate, computes, read_extractor)

@@ -2,34 +2,60 @@
 
 import time
 
+from ..config.counts import check_counts
+from ..config.fields import Data
+from ..data import DatasetManifest
 from ..data.manifest import progress_base
 from ..data.prepare import packed
 from ..progress import Progress
-from ..run import DatasetRecord, Run, ran_with
+from ..run import DatasetRecord, Plan, Run, ran_with
+from . import audited
 
 
 def prepare(run: Run, progress: Progress) -> DatasetRecord:
-    """Pack the run's source, or find that the store has it packed already.
+    """Pack the run's source, or find that the store has it packed already; of an audit, all that it compares.
 
     Raises:
-        Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on; one line.
+        Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on, or images cannot be
+            brought to one shape; one line.
     """
     if found := run.find(DatasetRecord):
         return found
     started = time.time()
-    config = run.config()
-    manifest, prepared = packed(run.store, config.data, config.execution.workers, progress)
-    record = run.commit(
-        DatasetRecord(
-            digest=manifest.digest,
-            samples=manifest.samples,
-            train_samples=manifest.train_samples,
-            held_out_samples=manifest.held_out_samples,
-            channels=manifest.channels,
-            resolution=manifest.resolution,
-            notes=manifest.notes,
-            ran_with=ran_with(started),
-        )
-    )
-    run.store.delete(stat.key for stat in run.store.list(f"{progress_base(prepared)}/"))
+    plan = run.plan()
+    work = list[str]()  # what was left half-done on the way, by its prefix
+
+    def pack(data: Data) -> DatasetManifest:
+        manifest, prepared = packed(run.store, data, plan.config.execution.workers, progress)
+        work.append(f"{progress_base(prepared)}/")
+        return manifest
+
+    record = run.commit(_record(run, plan, pack).model_copy(update={"ran_with": ran_with(started)}))
+    for prefix in work:
+        run.store.delete(stat.key for stat in run.store.list(prefix))
     return record
+
+
+def _record(run: Run, plan: Plan, pack: audited.Pack) -> DatasetRecord:
+    config = plan.config
+    if config.audit.run is not None:
+        return audited.of_run(run, plan)
+    if not config.is_audit:
+        return _of(pack(config.data))
+    data = audited.matched(run.store, plan)
+    record = _of(pack(data))
+    record = record.model_copy(update=audited.beside(data, config.audit, config.sample.prompts, pack))
+    check_counts(config, record.train_samples, record.held_out_samples, record.generated_samples)
+    return record
+
+
+def _of(manifest: DatasetManifest) -> DatasetRecord:
+    return DatasetRecord(
+        digest=manifest.digest,
+        samples=manifest.samples,
+        train_samples=manifest.train_samples,
+        held_out_samples=manifest.held_out_samples,
+        channels=manifest.channels,
+        resolution=manifest.resolution,
+        notes=manifest.notes,
+    )

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from ..config import RunConfig
 from ..data import Dataset
-from ..measures.images import InMemory, Rows
+from ..measures.images import Images, InMemory, Rows
 from ..measures.memorization import Closeness, closeness
 from ..measures.transforms import stages
 from ..measures.verdict import Memorization, copy_threshold
 from ..run import ModelRecord, Run
-from ..run.generated import Generated
 from ..run.prompts import Prompts
 from . import history
 from .figures import Pair
@@ -58,7 +57,7 @@ class Material:
     run: Run
     config: RunConfig
     model: ModelRecord
-    generated: Generated
+    generated: Images
     training: Rows
     dataset: Dataset
     memorization: Sequence[Memorization]

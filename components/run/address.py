@@ -140,13 +140,16 @@ class Run:
         """The configuration of the plan's newest revision."""
         return self.plan().config
 
-    def dataset(self, config: RunConfig) -> Dataset:
+    def dataset(self, config: RunConfig, digest: str | None = None) -> Dataset:
         """The packed data set that the run trains on, its rows behind the cache that the configuration asks for.
+
+        Args:
+            digest: of another one.
 
         Raises:
             Fatal: a record, manifest or index is missing or altered; names it.
         """
-        digest, directory = self.load(DatasetRecord).digest, config.execution.cache_dir
+        digest, directory = digest or self.load(DatasetRecord).digest, config.execution.cache_dir
         if directory is None or not self.store.distant:
             return Dataset.open(self.store, digest)
         cache_bytes = int(config.execution.cache_gib * 2**30)

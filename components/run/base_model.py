@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ..config import RunConfig
-from ..diffusion.base_folder import INDEX, PIPELINES, RANDOM_TINY, read_index, wanted_files
-from ..diffusion.given_folder import read_given
+from ..diffusion.base_folder import INDEX, PIPELINES, RANDOM_TINY, read_index, read_object, wanted_files
+from ..diffusion.given_folder import GivenIndex, read_given
 from ..failure import Fatal
 from ..store import Missing, Store, local_path, object_sha256, open_store, windows
 from ..store.directory import DirectoryStore
@@ -24,7 +24,7 @@ from .records import Plan
 PIXELS: Final = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
 """Files of a diffusers folder that a model of pixels reads."""
 UNET_WEIGHTS: Final = ("unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors")
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,24 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
     return digests
 
 
+def given_pipeline(config: RunConfig) -> tuple[GivenIndex, int]:
+    """What `audit.model` is by its index, and with how many timesteps it was trained.
+
+    Raises:
+        Fatal: it is missing, or cannot be audited; names it.
+    """
+    named = named_base(config)
+    assert named is not None
+    try:
+        store = _store_of(named)
+        index = read_given(str(named), store.get(INDEX))
+        scheduler = store.find("scheduler/scheduler_config.json")
+    except Missing as error:
+        raise _missing(named, error) from None
+    told = read_object(str(named), "scheduler/scheduler_config.json", scheduler) if scheduler else {}
+    return index, int(told.get("num_train_timesteps", 1000))
+
+
 def _components(named: Named, index: bytes) -> tuple[str, ...]:
     """What the pipeline of an index consists of, if it is of a kind that trains, or that can be audited."""
     if named.field == "audit.model":
@@ -197,7 +215,7 @@ def _store_of(named: Named) -> Store:
         from ..diffusion.random_tiny import random_tiny_folder
 
         return DirectoryStore(random_tiny_folder())
-    if _HUB_NAME.fullmatch(address) and not local_path(address).exists():
+    if HUB_NAME.fullmatch(address) and not local_path(address).exists():
         return DirectoryStore(_hub_snapshot(named))
     return open_store(address)
 

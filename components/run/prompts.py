@@ -11,7 +11,8 @@ from ..method.streams import generator_of
 from ..store import locate_object
 from .address import Run
 from .given_files import check_file
-from .records import Plan
+from .records import DatasetRecord, ModelRecord, Plan
+from .tensors import load_json
 
 
 class Prompts:
@@ -48,19 +49,33 @@ def prompts_of(run: Run, config: RunConfig) -> Prompts | None:
         Fatal: there is none: no caption, or an empty file; or the file holds something else than when the run was
             planned; names the field.
     """
-    if config.model.family != "latents":
+    if not _takes_prompts(run, config):
         return None
     if config.sample.prompts == "file":
         if planned := run.find(Plan, 0):  # its files are those of every revision
             check_file(config, planned.files, "sample.prompts_file")
         return _of_file(config)
+    apart = run.load(DatasetRecord).held_out_set if config.sample.prompts == "held_out" else None
+    if apart is not None:
+        return _of_captions(config, run.dataset(config, apart), apart=True)
     return _of_captions(config, run.dataset(config))
 
 
-def _of_captions(config: RunConfig, dataset: Dataset) -> Prompts:
+def _takes_prompts(run: Run, config: RunConfig) -> bool:
+    """Whether the model makes images from a text; of a pipeline that is given, its description says so."""
+    if config.audit.model is not None:
+        return bool(load_json(run.store, run.load(ModelRecord, 0).objects["network.json"])["prompted"])
+    return config.model.family == "latents" and config.audit.images is None
+
+
+def _of_captions(config: RunConfig, dataset: Dataset, apart: bool = False) -> Prompts:
+    """
+    Args:
+        apart: whether all images of the data set are held out, and none is a row of the training images' one.
+    """
     training = config.sample.prompts == "training"
-    rows = dataset.train_rows if training else dataset.held_out_rows
-    own = [(row, dataset.captions(row)) for row in rows.tolist()]
+    rows = dataset.train_rows if training or apart else dataset.held_out_rows
+    own = [(-1 if apart else row, dataset.captions(row)) for row in rows.tolist()]
     own = [(row, captions) for row, captions in own if captions]
     if not own:
         side = "training" if training else "held-out"

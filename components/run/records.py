@@ -65,7 +65,7 @@ class Plan(Record):
 
 
 class DatasetRecord(Record):
-    """Which packed data set the run trains on."""
+    """Which packed data set the run trains on, or the audited model was trained on; and those that are compared."""
 
     address = "dataset.json"
     made_by = "prepare"
@@ -78,6 +78,12 @@ class DatasetRecord(Record):
     channels: int
     resolution: int
     """Height and width, pixels."""
+    held_out_set: str | None = None
+    """Digest of the data set whose images are all held out, where an audit names such (`audit.held_out`)."""
+    generated_set: str | None = None
+    """Digest of the data set of images that are audited (`audit.images`)."""
+    generated_samples: int | None = None
+    """How many these are."""
     notes: list[str] = Field(default_factory=list)
     """Skipped images, exact duplicates: one line each kind."""
 

@@ -41,6 +41,10 @@ def load_json(store: Store, ref: ObjectRef) -> dict[str, object]:
 def sampled_weights(
     run: Run, config: RunConfig, model: ModelRecord
 ) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
-    """What the network is built from, and the aggregated model's weights that `sample.weights` names."""
-    weights = load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
+    """What the network is built from, and the aggregated model's weights that `sample.weights` names.
+
+    A pipeline that is given has all of its weights in its own folder: none here.
+    """
+    given = config.audit.model is not None
+    weights = {} if given else load_state(run.store, model.objects[f"{config.sample.weights}.safetensors"])
     return load_json(run.store, model.objects["network.json"]), weights

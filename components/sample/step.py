@@ -6,14 +6,17 @@ import time
 import torch
 
 from ..config import RunConfig
-from ..diffusion import family_of
+from ..data.image import Fit
+from ..diffusion import family_of, given_of
 from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.family import Family
 from ..diffusion.sampling import generate, preview_strip
 from ..progress import Progress
-from ..run import Run, SamplesRecord, ran_with
+from ..run import DatasetRecord, Plan, Run, SamplesRecord, ran_with
 from ..run.base_model import pretrained_of
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights, state_bytes
+from .fitted import Fitted
 
 
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
@@ -31,7 +34,7 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     set_numerics(config)
     device = choose_device(config)
     start, stop = part_bounds(config, index)
-    family, prompts = family_of(config, pretrained_of(plan)), prompts_of(run, config)
+    family, prompts = _family(run, plan), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
     pipeline = family.pipeline(base, weights, config.sample.sampler).to(device)
     images = generate(
@@ -61,6 +64,16 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
         ran_with=ran_with(started, device_name(device)),
     )
     return run.commit(record, *address)
+
+
+def _family(run: Run, plan: Plan) -> Family:
+    """The model's, whose images have the shape of the data set's."""
+    if plan.config.audit.model is None:
+        return family_of(plan.config, pretrained_of(plan))
+    given, dataset = given_of(plan.config, pretrained_of(plan)), run.load(DatasetRecord)
+    if given.shape() == (dataset.channels, dataset.resolution):
+        return given
+    return Fitted(given, Fit(dataset.channels, dataset.resolution, plan.config.data.resize))
 
 
 def part_bounds(config: RunConfig, part: int) -> tuple[int, int]:

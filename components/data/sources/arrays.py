@@ -91,7 +91,7 @@ class DigitsSource:
         self.notes: list[str] = []
         self.fingerprint = hashlib.sha256(self._images.tobytes() + self.labels.tobytes()).hexdigest()
 
-    def native(self) -> tuple[int, int]:
+    def native(self, own: bool = False) -> tuple[int, int]:
         return 1, 8
 
     def name(self, item: int) -> str:

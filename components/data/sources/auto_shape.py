@@ -28,11 +28,12 @@ def spread_items(folder_of: NDArray[np.int32]) -> list[int]:
     return items
 
 
-def auto_shape(store: Store, places: list[Place], addresses: list[str]) -> tuple[int, int]:
+def auto_shape(store: Store, places: list[Place], addresses: list[str], own: bool = False) -> tuple[int, int]:
     """Channels, grey when all of these images are, and the largest resolution that the median one fills.
 
     Args:
         addresses: of the images, for messages.
+        own: take their own size in its place where all are square and of one.
 
     Raises:
         Fatal: none of them can be read.
@@ -47,4 +48,6 @@ def auto_shape(store: Store, places: list[Place], addresses: list[str]) -> tuple
         raise Fatal(f"data.source: none of the {len(places)} images looked at can be read; {first_bad}")
     shorter = median_low([header.shorter for header in headers])
     resolution = next((side for side in _RESOLUTIONS if shorter >= side), _RESOLUTIONS[-1])
+    if own and {side for header in headers for side in (header.shorter, header.longer)} == {shorter}:
+        resolution = shorter
     return 1 if all(header.grey for header in headers) else 3, resolution

@@ -122,7 +122,7 @@ class CifarSource(RecordFiles):
         self.labels = np.concatenate([self._read_labels(stat) for stat in stats])
         self.label_names = self._read_names()
 
-    def native(self) -> tuple[int, int]:
+    def native(self, own: bool = False) -> tuple[int, int]:
         return 3, 32
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:

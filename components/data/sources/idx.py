@@ -90,7 +90,7 @@ class IdxSource(RecordFiles):
         self.labels = np.concatenate(given)
         self.label_names = [str(label) for label in range(int(self.labels.max(initial=-1)) + 1)]
 
-    def native(self) -> tuple[int, int]:
+    def native(self, own: bool = False) -> tuple[int, int]:
         return 1, min(self._images.shape[2:])
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:

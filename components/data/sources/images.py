@@ -79,10 +79,10 @@ class ImagesSource:
         if passed_over:
             self.notes.append(f"passed over: {'; '.join(passed_over)}")
 
-    def native(self) -> tuple[int, int]:
+    def native(self, own: bool = False) -> tuple[int, int]:
         items = spread_items(self._folder_of)
         addresses = [self._store.address(self._keys[item]) for item in items]
-        return auto_shape(self._store, [Place(self._keys[item]) for item in items], addresses)
+        return auto_shape(self._store, [Place(self._keys[item]) for item in items], addresses, own)
 
     def name(self, item: int) -> str:
         return self._keys.shown(item)

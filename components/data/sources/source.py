@@ -55,8 +55,12 @@ class Source(Protocol):
     groups: NDArray[np.int64] | None
     test: NDArray[np.bool_] | None
 
-    def native(self) -> tuple[int, int]:
-        """Channels and resolution that the data set has where they are `auto`."""
+    def native(self, own: bool = False) -> tuple[int, int]:
+        """Channels and resolution that the data set has where they are `auto`.
+
+        Args:
+            own: take the images' own size where all that are looked at are square and of one, whatever it is.
+        """
 
     def name(self, item: int) -> str:
         """A sample's name: its source object's key, with its number where the object holds many."""

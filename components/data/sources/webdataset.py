@@ -131,10 +131,10 @@ class WebDatasetSource:
         if found:
             self.notes.append(f"passed over: {found}")
 
-    def native(self) -> tuple[int, int]:
+    def native(self, own: bool = False) -> tuple[int, int]:
         items = spread_items(np.frombuffer(self._shard_of, np.int32))
         addresses = [f"{self.address}/{self.name(item)}" for item in items]
-        return auto_shape(self._store, [self._place(item) for item in items], addresses)
+        return auto_shape(self._store, [self._place(item) for item in items], addresses, own)
 
     def name(self, item: int) -> str:
         return self._names.shown(item)

@@ -1,0 +1,110 @@
+"""The data sets of an audit: what the model was trained on, and beside it what was held out, what was generated."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..config.fields import Audit, Data
+from ..data import DatasetManifest
+from ..data.prepare import own_shape
+from ..diffusion.base_folder import INDEX, read_object
+from ..diffusion.given_folder import given_shape, read_given
+from ..failure import Fatal
+from ..run import DatasetRecord, Plan, Run
+from ..run.audited import audited_run
+from ..run.base_model import pretrained_of
+from ..store import Store
+
+Pack = Callable[[Data], DatasetManifest]
+
+
+def of_run(run: Run, plan: Plan) -> DatasetRecord:
+    """What the audited run was trained on, as it stands in the store: its source may have gone."""
+    return audited_run(run, plan.config).load(DatasetRecord)
+
+
+def matched(store: Store, plan: Plan) -> Data:
+    """The data section of an audit; size and channels that are `auto` are those of the generated images.
+
+    Raises:
+        Fatal: generated images have another size, and may not be scaled; names both.
+    """
+    data, audit = plan.config.data, plan.config.audit
+    own = _shape_of_model(plan) if audit.model is not None else _shape_of_images(store, data, audit)
+    if audit.model is not None and data.resize == "none" and data.resolution not in ("auto", own["resolution"]):
+        raise Fatal(
+            f"data.resolution: {data.resolution}, but {audit.model} makes images of {own['resolution']} px, and "
+            f"data.resize is none: set data.resolution={own['resolution']}, or data.resize=crop"
+        )
+    return data.model_copy(update={name: value for name, value in own.items() if getattr(data, name) == "auto"})
+
+
+def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> dict[str, Any]:
+    """Pack what is compared with the training images; fields of the DatasetRecord.
+
+    Args:
+        data: of `matched`.
+        prompts: `sample.prompts`: captions are read where it asks for them.
+
+    Raises:
+        Fatal: a source does not exist, or an image is bad; names the field.
+    """
+    fields = dict[str, Any]()
+    if audit.held_out is not None:
+        captioned = {"captions": data.captions, "caption_column": data.caption_column} if prompts == "held_out" else {}
+        with _named("audit.held_out"):
+            apart = pack(_by_itself(data, audit.held_out, train_limit=data.held_out_limit, **captioned))
+        _check_enough("audit.held_out", audit.held_out, apart)
+        fields |= {"held_out_set": apart.digest, "held_out_samples": apart.samples}
+    if audit.images is not None:
+        with _named("audit.images"):
+            generated = pack(_by_itself(data, audit.images))
+        _check_enough("audit.images", audit.images, generated)
+        fields |= {"generated_set": generated.digest, "generated_samples": generated.samples}
+    return fields
+
+
+def _shape_of_model(plan: Plan) -> dict[str, int]:
+    pretrained = pretrained_of(plan)
+    assert pretrained is not None
+
+    def config_of(component: str) -> dict[str, Any]:
+        path = f"{component}/config.json"
+        return read_object(pretrained.where, path, pretrained.read(path))
+
+    resolution = plan.config.data.resolution
+    index = read_given(pretrained.where, pretrained.read(INDEX))
+    channels, side = given_shape(index, config_of, None if resolution == "auto" else resolution)
+    return {"channels": channels, "resolution": side}
+
+
+def _shape_of_images(store: Store, data: Data, audit: Audit) -> dict[str, int]:
+    assert audit.images is not None
+    if "auto" not in (data.channels, data.resolution):
+        return {}
+    with _named("audit.images"):
+        channels, side = own_shape(store, _by_itself(data, audit.images))
+    return {"channels": channels, "resolution": side}
+
+
+def _by_itself(data: Data, source: str, **fields: Any) -> Data:
+    """A source all of whose images are taken as they come, brought to the data's shape."""
+    kept = ("resolution", "channels", "resize", "background", "on_bad_image", "chunk_mib")
+    alone = {"source": source, "labels": "none", "captions": "none", "held_out": 0.0, "split_by": "none"}
+    return Data().model_copy(update=alone | {name: getattr(data, name) for name in kept} | fields)
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """What is said of a source names the field that it is given by."""
+    try:
+        yield
+    except Fatal as error:
+        text = str(error)
+        told = text.removeprefix("data.source")
+        raise Fatal(f"{field}{told}" if told != text else f"{field}: {text}") from None
+
+
+def _check_enough(field: str, address: str, found: DatasetManifest) -> None:
+    if found.samples < 2:
+        raise Fatal(f"{field}: {address}: one image there, at least 2 are needed (some thousands for a verdict)")
