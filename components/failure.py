@@ -17,6 +17,10 @@ RETRY = 1
 """Any failure that another try may cure: a lost pod, a full pod disk, a bug."""
 FATAL = 2
 """Trying again cannot help."""
+ECHOES = 3
+"""What was audited returns its training images."""
+UNDECIDED = 4
+"""What was audited can neither be cleared nor accused."""
 INTERRUPTED = 130
 """SIGINT (Ctrl-C) after a checkpoint."""
 TERMINATED = 143
@@ -46,13 +50,16 @@ class Stopped(Exception):
 def status_of(work: Callable[[], Any]) -> int:
     """Do the work of a command; what went wrong is told on stderr, in one line where it is no bug.
 
+    Args:
+        work: may return an exit status of its own.
+
     Returns:
         The exit status.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
     try:
-        work()
+        ended = work()
     except Fatal as error:
         return _end(str(error), FATAL)
     except Stopped as stopped:
@@ -67,7 +74,7 @@ def status_of(work: Callable[[], Any]) -> int:
         if line := memory_line(error):
             return _end(line, FATAL)
         return _end_of_bug(error)
-    return DONE
+    return ended if isinstance(ended, int) else DONE
 
 
 def _end_of_bug(error: Exception) -> int:

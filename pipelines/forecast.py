@@ -109,12 +109,18 @@ def encoded_bytes(config: RunConfig, samples: int, base: Base) -> int:
     return samples * len(image_variants(config)) * 2 * int(unet["in_channels"]) * int(unet["sample_size"]) ** 2 * size
 
 
-def verdict_power(config: RunConfig, held_out: int, copies: float = COPIES) -> Power | None:
-    """What the verdict can tell of the planned images at a floor of 1 %; None without held-out images."""
+def verdict_power(
+    config: RunConfig, held_out: int, copies: float = COPIES, generated: int | None = None
+) -> Power | None:
+    """What the verdict can tell of the planned images at a floor of 1 %; None without held-out images.
+
+    Args:
+        generated: images that are audited; None for sample.count.
+    """
     if held_out < 2:
         return None
     figures = len([name for name in config.evaluate.deciding if name != "extraction"])
-    return power(config.sample.count, held_out, FLOOR, copies, config.evaluate.margin, max(1, figures))
+    return power(generated or config.sample.count, held_out, FLOOR, copies, config.evaluate.margin, max(1, figures))
 
 
 def _accused(config: RunConfig, held_out: int, copies: float) -> float:
@@ -122,29 +128,34 @@ def _accused(config: RunConfig, held_out: int, copies: float) -> float:
     return found.copies_accused if found else 0.0
 
 
-def warnings_of(config: RunConfig, samples: int, held_out: int) -> list[str]:
-    """What one should think about before a run, a line each.
+def warnings_of(config: RunConfig, samples: int, held_out: int, generated: int | None = None) -> list[str]:
+    """What one should think about before a run or an audit, a line each.
 
     Args:
         samples: training samples; held_out: the others.
+        generated: images that are audited; None for sample.count.
     """
-    warnings, smallest = [], min(shard_sizes(config, samples))
+    warnings = []
     if held_out < 2:
-        warnings.append(
-            f"data.held_out: {held_out} held-out images: there is no floor to compare with; hold out some hundreds"
-        )
+        give = "give some hundreds (--held-out)" if config.is_audit else "hold out some hundreds"
+        warnings.append(f"data.held_out: {held_out} held-out images: there is no floor to compare with; {give}")
     if config.evaluate.neighbours * 4 > samples:
         warnings.append(
             f"evaluate.neighbours: {config.evaluate.neighbours} of {samples} training images are a large share: "
             "MQ saturates; lower it"
         )
-    found = verdict_power(config, held_out)
+    found, made = verdict_power(config, held_out, generated=generated), generated or config.sample.count
     if found and min(found.perfect_cleared, found.copies_accused) < _OFTEN:
         warnings.append(
-            f"sample.count, data.held_out: with {config.sample.count:,} generated and {held_out:,} held-out images the "
+            f"sample.count, data.held_out: with {made:,} generated and {held_out:,} held-out images the "
             f"verdict clears a perfect model in {found.perfect_cleared:.0%} of runs and accuses one with "
             f"{COPIES:.0%} copies in {found.copies_accused:.0%} (floor {FLOOR:.0%}): more of both are better"
         )
+    return warnings if config.is_audit else warnings + _warnings_of_training(config, samples)
+
+
+def _warnings_of_training(config: RunConfig, samples: int) -> list[str]:
+    warnings, smallest = [], min(shard_sizes(config, samples))
     if config.train.drop_last and smallest % min(config.train.batch_size, smallest) > smallest // 4:
         warnings.append(
             f"train.drop_last: an epoch leaves out {smallest % config.train.batch_size} of a shard's {smallest} samples"

@@ -12,6 +12,7 @@ from ...components.run.records import code_version
 
 COMMANDS: Final = {
     "run": "train, redistribute, average, sample and report, to the end",
+    "audit": "does a model that is there echo? any diffusers folder, images, a run",
     "plan": "what a run would do: steps, visits, bytes; nothing is written",
     "status": "how a run stands: rounds, shards, pods, what they wait for, time left",
     "presets": "the presets, or every field of the configuration",
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`unecho COMMAND ...`.
 
     Returns:
-        The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint, else 1.
+        The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint; of `audit` also 3
+        it echoes, 4 undecided; else 1.
     """
     let_waiting_threads_sleep()
     argv = list(sys.argv[1:] if argv is None else argv)

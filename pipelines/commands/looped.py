@@ -75,7 +75,8 @@ class _Warns:
         self._engine.step(name, round)
         if name == "prepare":
             dataset = self._run.load(DatasetRecord)
-            for warning in warnings_of(self._config, dataset.train_samples, dataset.held_out_samples):
+            counts = dataset.train_samples, dataset.held_out_samples, dataset.generated_samples
+            for warning in warnings_of(self._config, *counts):
                 self._display.warn(warning)
 
 
