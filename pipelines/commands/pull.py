@@ -12,10 +12,10 @@ from rich.console import Console
 
 from ...components.config import RunConfig
 from ...components.failure import Fatal
-from ...components.run import Plan, ReportRecord, Run
+from ...components.run import Run
 from ...components.run.address import tracking_prefix
-from ...components.run.state import State, state_of
 from ...components.store import ObjectRef, SequentialReader, Store
+from ..finished import finished_report
 from ..units import size
 
 _WHAT: Final[Mapping[str, Callable[[str], bool]]] = {
@@ -95,20 +95,11 @@ def _what(text: str) -> list[str]:
     return names
 
 
-def _finished(run: Run) -> ReportRecord:
-    if run.find(Plan, 0) is None:
-        raise Fatal(f"{run.url}: no such run")
-    state: State = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
-    if state.report is None:
-        raise Fatal(f"{run.url}: not finished ({state}): start it again and it goes on, then pull")
-    return state.report
-
-
 def _of_report(run: Run, folder: Path, wanted: Sequence[str]) -> dict[Path, ObjectRef]:
     """What the report of a finished run names, of these kinds; a run that has not ended has none of any."""
     if not wanted:
         return {}
-    report = _finished(run)
+    report = finished_report(run, "pull")
     kinds = [_WHAT[what] for what in wanted]
     files = {_path(folder, name): ref for name, ref in report.objects.items() if any(of(name) for of in kinds)}
     if not files:
