@@ -79,7 +79,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],
         margin=figures.config["evaluate"].get("margin", 0.01),
         histograms=[
-            ("augmentation-aware" if h.aware else "plain", _bars(h))
+            ("augmentation-aware" if h.aware else "plain", bars(h))
             for h in sorted(figures.histograms, key=lambda h: not h.aware)
         ],
         round_table=round_table(figures),
@@ -102,7 +102,8 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
     return html.encode()
 
 
-def _bars(ratios: Histogram) -> Markup:
+def bars(ratios: Histogram) -> Markup:
+    """MQ ratios of generated images, beside those of held-out ones where there are such."""
     held_out = [("floor", ratios.floor)] if ratios.floor is not None else []
     return histogram(ratios.edges, [("generated", ratios.generated), *held_out], "Histogram of MQ ratios")
 

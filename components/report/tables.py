@@ -9,7 +9,7 @@ from ..measures.verdict import KINDS, Memorization, Verdict, rank
 from .figures import Figures
 from .wording import percent, short_name
 
-_SHORT_WORDS: Final[dict[Verdict, str]] = {
+SHORT_WORDS: Final[dict[Verdict, str]] = {
     "above": "echo",
     "at_or_below": "at floor",
     "unclear": "unclear",
@@ -82,15 +82,15 @@ def figure_groups(figures: Figures) -> list[Group]:
     groups = [
         Group(
             "Near-copies, augmentation-aware: a mirrored or shifted copy counts",
-            [_memorization(figure, "aware") for figure in ordered if figure.aware],
+            [_memorization(figure) for figure in ordered if figure.aware],
         ),
-        Group("Near-copies, plain", [_memorization(figure, "plain") for figure in ordered if not figure.aware]),
+        Group("Near-copies, plain", [_memorization(figure) for figure in ordered if not figure.aware]),
     ]
     for q in figures.qualities:
         rows = [
             Row(
                 q.frechet_name,
-                _short(q.frechet_name),
+                short_distance(q.frechet_name),
                 f"{q.frechet:.3g}",
                 f"{q.frechet_real:.3g}",
                 note="less is better",
@@ -104,9 +104,9 @@ def figure_groups(figures: Figures) -> list[Group]:
             rows.append(
                 Row(
                     q.kernel_name,
-                    _short(q.kernel_name),
-                    _spread(q.kernel, q.kernel_std),
-                    _spread(q.kernel_real, q.kernel_real_std),
+                    short_distance(q.kernel_name),
+                    with_deviation(q.kernel, q.kernel_std),
+                    with_deviation(q.kernel_real, q.kernel_real_std),
                     note="less is better",
                 )
             )
@@ -121,7 +121,7 @@ def figure_groups(figures: Figures) -> list[Group]:
     for against in figures.against_training:
         distance = Row(
             against.label,
-            f"{_short(against.name)} to training set",
+            f"{short_distance(against.name)} to training set",
             f"{against.distance:.3g}",
             "",
             note=_LESS_BY_COPIES,
@@ -135,12 +135,12 @@ def figure_table(figures: Figures) -> Table:
     where there are none.
     """
     rows = [row for group in figure_groups(figures) for row in group.rows if row.short]
-    words = _SHORT_WORDS if figures.has_floor else dict.fromkeys(_SHORT_WORDS, "not judged")
+    words = SHORT_WORDS if figures.has_floor else dict.fromkeys(SHORT_WORDS, "not judged")
     cells = [
         [
             row.short,
-            _with_bounds(row.generated, row.generated_share),
-            *([_with_bounds(row.real, row.real_share)] if figures.has_floor else []),
+            with_bounds(row.generated, row.generated_share),
+            *([with_bounds(row.real, row.real_share)] if figures.has_floor else []),
             row.note if row.verdict is None else words[row.verdict],
         ]
         for row in rows
@@ -162,10 +162,10 @@ def round_table(figures: Figures) -> Table:
     )
 
 
-def _memorization(figure: Memorization, kind: str) -> Row:
+def _memorization(figure: Memorization) -> Row:
     return Row(
         name=short_name(figure),
-        short=f"{KINDS[figure.measure].short} < {figure.threshold:.2g} {kind}",
+        short=short_measure(figure),
         generated=percent(figure.generated.share),
         real=percent(figure.floor.share) if figure.floor else "",
         generated_share=figure.generated,
@@ -175,15 +175,23 @@ def _memorization(figure: Memorization, kind: str) -> Row:
     )
 
 
-def _short(distance: str) -> str:
-    return distance.replace(" distance", "")
+def short_measure(figure: Memorization) -> str:
+    """The measure where there is little room."""
+    return f"{KINDS[figure.measure].short} < {figure.threshold:.2g} {'aware' if figure.aware else 'plain'}"
 
 
-def _spread(mean: float, deviation: float | None) -> str:
+def short_distance(name: str) -> str:
+    """A distance's name where there is little room."""
+    return name.replace(" distance", "")
+
+
+def with_deviation(mean: float, deviation: float | None) -> str:
+    """A mean and its standard deviation, where there is one."""
     return f"{mean:.3g}" if deviation is None else f"{mean:.3g} ± {deviation:.2g}"
 
 
-def _with_bounds(text: str, share: Share | None) -> str:
+def with_bounds(text: str, share: Share | None) -> str:
+    """A share as text, and its 95 % interval in per cent; nothing where it is no share."""
     return text if share is None else f"{text} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "status": "how a run stands: rounds, shards, pods, what they wait for, time left",
     "presets": "the presets, or every field of the configuration",
     "ls": "the runs and data sets of a root, or all that a run holds",
+    "report": "finished reports beside each other: before and after, a run and its audits",
     "compare": "variants beside each other: memorization against quality, over seeds",
     "classifier": "features for the quality figures, learned from the labels of the data",
     "base": "a small text-to-image base model, from captioned images and nothing else",
