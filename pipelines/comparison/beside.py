@@ -1,10 +1,9 @@
 """Finished reports beside each other: their figures, what keeps these from comparing, and what was set otherwise."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, Final
 
 from ...components.config.fields import flat_fields
 from ...components.report.figures import Figures
@@ -14,6 +13,9 @@ from .lines import Block, Line, features_of, measures_of, memorization_block, qu
 Labels = dict[str, list[str]]
 """Letters of runs by a value that they have."""
 LEGEND = "to training set: the protocol that papers publish, and copies make it less; other distances: less is better"
+
+_OF_AUDITS: Final = ("seed", "threads", "data", "audit", "sample", "evaluate", "report", "execution")
+"""Sections and fields that say how a given model was sampled and measured."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +93,20 @@ def remarks(runs: Sequence[Finished], of: Sequence[Section]) -> list[str]:
         if kind not in shared:
             some = [run.label for run in runs if kind in features_of(run.figures)]
             said.append(f"quality on {kind} is left out: not every report has it ({', '.join(some)})")
-    if count := _fields_of_some(runs):
-        said.append(f"fields of the configuration that not every report has are left out: {count}")
     return said
 
 
 def differences(runs: Sequence[Finished]) -> dict[str, Labels]:
-    """Fields of the configuration that all runs have and that are not the same everywhere."""
-    flat = [flat_fields(run.figures.config) for run in runs]
+    """Fields of the configuration that are not the same in all runs that have them."""
+    flat = [_fields(run.figures) for run in runs]
     found: dict[str, Labels] = {}
-    for name in flat[0]:
-        if all(name in fields for fields in flat):
-            by_value: Labels = {}
-            for run, fields in zip(runs, flat, strict=True):
+    for name in dict.fromkeys(name for fields in flat for name in fields):
+        by_value: Labels = {}
+        for run, fields in zip(runs, flat, strict=True):
+            if name in fields:
                 by_value.setdefault(_shown(fields[name]), []).append(run.label)
-            if len(by_value) > 1:
-                found[name] = by_value
+        if len(by_value) > 1:
+            found[name] = by_value
     return found
 
 
@@ -142,14 +142,19 @@ def _values(runs: Sequence[Finished], lines: Sequence[Line], name: str) -> Label
     return by_value
 
 
-def _fields_of_some(runs: Sequence[Finished]) -> int:
-    named = [name for run in runs for name in flat_fields(run.figures.config)]
-    return sum(count < len(runs) for count in Counter(named).values())
+def _fields(figures: Figures) -> dict[str, Any]:
+    """A model or images that were given were made by other settings than the run's: those of training are left out."""
+    audit = figures.config.get("audit") or {}
+    given = bool(audit.get("model") or audit.get("images"))
+    flat = flat_fields(figures.config)
+    return {name: value for name, value in flat.items() if not given or name.partition(".")[0] in _OF_AUDITS}
 
 
 def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return "none" if value is None else str(value).lower()
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(_shown, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

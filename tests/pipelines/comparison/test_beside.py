@@ -137,6 +137,19 @@ def test_an_audit_without_a_floor_has_dashes_and_the_distance_that_it_shares() -
     assert "none held out" in runs[1].about["images"]
 
 
+def test_settings_of_training_are_those_of_runs_that_trained_and_of_their_audits() -> None:
+    given = changed(without_floor(REPORT), sample={"steps": 9}, train={"batch_size": 7})
+    again = changed(audit={"run": "/root/runs/r0"}, train={"batch_size": 8})
+    old = changed(evaluate={"only_here": 3})
+    runs, _ = beside(REPORT, given, again, old)
+    assert differences(runs) == {
+        "sample.steps": {"5": ["A", "C", "D"], "9": ["B"]},
+        "train.batch_size": {"16": ["A", "D"], "8": ["C"]},
+    }
+    empty, _ = beside(REPORT.model_copy(update={"config": REPORT.config | {"preset": ""}}), REPORT)
+    assert differences(empty) == {"preset": {"none": ["A"], "tiny": ["B"]}}
+
+
 def test_two_audits_without_a_floor_have_no_line_of_floors() -> None:
     _, every = beside(without_floor(REPORT), without_floor(REPORT))
     names = [line.name for section in every for line in section.lines]
