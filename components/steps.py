@@ -159,7 +159,7 @@ STEPS: Final[dict[str, Step]] = {
         Step(plan, Plan, lambda r, k, last: (0,), light=lambda config, r: True),
         Step(prepare, DatasetRecord, lambda r, k, last: ()),
         Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
-        Step(initialize, ModelRecord, lambda r, k, last: (0,)),
+        Step(initialize, ModelRecord, lambda r, k, last: (0,), light=lambda config, r: config.is_audit),
         Step(shard, Assignment, lambda r, k, last: (0,)),
         Step(begin, BeginRecord, lambda r, k, last: (r,), light=lambda config, r: True),
         Step(train, ProxyRecord, lambda r, k, last: (r, k), on_device=True, memory_field="train.batch_size"),

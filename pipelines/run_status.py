@@ -93,14 +93,15 @@ def run_status(run: Run) -> RunStatus | None:
     training = state.name == "running" and state.rounds < state.planned
     shards = [_shard(run, config, state.rounds, k) for k in range(config.iet.shards)] if training else []
     failed = not_overcome(run, state)
-    parts = sum(run.key(SamplesRecord, state.rounds, part) in keys for part in range(config.sample.parts))
+    planned = config.sizes()["parts"]
+    parts = sum(run.key(SamplesRecord, state.rounds, part) in keys for part in range(planned))
     return RunStatus(
         state=state,
         config=config,
         started=_time(plan.ran_with),
         rounds=rounds,
         shards=shards,
-        parts=(parts, config.sample.parts),
+        parts=(parts, planned),
         left_s=None if failed else _left(run, state, rounds, shards),
         failed=failed,
     )

@@ -18,7 +18,7 @@ from unecho.components.store.base import Buffer
 from unecho.components.store.directory import DirectoryStore
 from unecho.pipelines.display import Display
 from unecho.pipelines.local import Local
-from unecho.pipelines.loop import iet
+from unecho.pipelines.loop import audit, iet
 
 # One process imports what takes seconds; those that are killed are forked from it.
 _FORKSERVER = multiprocessing.get_context("forkserver")
@@ -33,7 +33,7 @@ def tiny(*settings: str, variant: str = "iet-agc+") -> RunConfig:
 def finish(run: Run, config: RunConfig) -> None:
     """Run to the end, here."""
     with Display(Console(quiet=True)) as display:
-        iet(Local(run, config, display))
+        (audit if config.is_audit else iet)(Local(run, config, display))
 
 
 def fingerprint(run: Run) -> dict[str, str]:

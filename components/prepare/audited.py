@@ -39,8 +39,8 @@ def matched(store: Store, plan: Plan) -> Data:
     return data.model_copy(update={name: value for name, value in own.items() if getattr(data, name) == "auto"})
 
 
-def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> dict[str, Any]:
-    """Pack what is compared with the training images; fields of the DatasetRecord.
+def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> tuple[dict[str, Any], list[str]]:
+    """Pack what is compared with the training images: fields of the DatasetRecord, and what there is to say of them.
 
     Args:
         data: of `matched`.
@@ -49,19 +49,21 @@ def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> dict[str, Any]
     Raises:
         Fatal: a source does not exist, or an image is bad; names the field.
     """
-    fields = dict[str, Any]()
+    fields, notes = dict[str, Any](), list[str]()
     if audit.held_out is not None:
         captioned = {"captions": data.captions, "caption_column": data.caption_column} if prompts == "held_out" else {}
         with _named("audit.held_out"):
             apart = pack(_by_itself(data, audit.held_out, train_limit=data.held_out_limit, **captioned))
         _check_enough("audit.held_out", audit.held_out, apart)
         fields |= {"held_out_set": apart.digest, "held_out_samples": apart.samples}
+        notes += [f"audit.held_out: {note}" for note in apart.notes]
     if audit.images is not None:
         with _named("audit.images"):
             generated = pack(_by_itself(data, audit.images))
         _check_enough("audit.images", audit.images, generated)
         fields |= {"generated_set": generated.digest, "generated_samples": generated.samples}
-    return fields
+        notes += [f"audit.images: {note}" for note in generated.notes]
+    return fields, notes
 
 
 def _shape_of_model(plan: Plan) -> dict[str, int]:

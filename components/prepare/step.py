@@ -44,7 +44,8 @@ def _record(run: Run, plan: Plan, pack: audited.Pack) -> DatasetRecord:
         return _of(pack(config.data))
     data = audited.matched(run.store, plan)
     record = _of(pack(data))
-    record = record.model_copy(update=audited.beside(data, config.audit, config.sample.prompts, pack))
+    fields, notes = audited.beside(data, config.audit, config.sample.prompts, pack)
+    record = record.model_copy(update={**fields, "notes": [*record.notes, *notes]})
     check_counts(config, record.train_samples, record.held_out_samples, record.generated_samples)
     return record
 

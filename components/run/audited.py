@@ -152,7 +152,7 @@ def _with_sampling(config: RunConfig) -> RunConfig:
     """How a given pipeline is sampled where that was not said: as its folder says."""
     pipeline, timesteps = given_pipeline(config)
     prompted = pipeline.kind == "text"
-    if not prompted and config.sample.model_fields_set & {"prompts", "prompts_file"}:
+    if not prompted and config.sample.prompts != "training":
         raise Fatal(f"sample.prompts: {config.sample.prompts}: a {pipeline.name} takes no prompts: leave it out")
     own = {"sampler": "base", "steps": min(_STEPS[pipeline.kind], timesteps)}
     own |= {"batch_size": _BATCH_OF_TEXT} if prompted else {}

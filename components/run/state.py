@@ -16,7 +16,7 @@ class State:
 
     Attributes:
         name: `planned` until its first round begins; `stopped`: by a rule, its report is not there yet.
-        rounds: that are trained; planned: as many there are to be.
+        rounds: that are trained; planned: as many there are to be, 0 for an audit.
         stop: why the rounds ended early.
         report: of the last model, when the run is done.
     """
@@ -28,6 +28,8 @@ class State:
     report: ReportRecord | None = None
 
     def __str__(self) -> str:
+        if not self.planned:
+            return f"audit, {'done' if self.report else 'not done'}"
         if self.name == "planned":
             return f"planned, {_rounds(self.planned)}"
         if self.name == "running":

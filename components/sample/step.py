@@ -49,7 +49,7 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
         on_progress=lambda done: progress.update(done, stop - start, "images"),
     )
     files = {"images.safetensors": state_bytes({"images": torch.from_numpy(images)})}
-    if index == 0 and config.report.preview:
+    if index == 0 and config.report.preview and not config.is_audit:  # there are no rounds to be compared
         files["preview.png"] = preview_strip(family, config, base, weights, prompts, device)
     if prompts is not None:
         asked = [{"index": i, "prompt": prompts([i])[0], "row": prompts.row(i)} for i in range(start, stop)]

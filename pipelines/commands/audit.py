@@ -11,13 +11,13 @@ from rich.console import Console
 from ...components.config import RunConfig
 from ...components.failure import DONE, ECHOES, UNDECIDED
 from ...components.report.figures import Figures, load_figures
-from ...components.report.tables import Row, Table, aligned, figure_groups
 from ...components.run import ReportRecord, Run
 from ...components.run.audited import audit_config, audit_name, audited_run, root_of
 from ...components.store import open_store
 from ..loop import audit
 from .looped import add_engine_arguments, run_to_the_end, tell_end
 from .options import DEFAULT_ROOT, add_root_argument
+from .report import show_beside
 
 
 def main(argv: Sequence[str]) -> int:
@@ -107,6 +107,7 @@ def summary_of(run: Run, report: ReportRecord, figures: Figures) -> dict[str, An
         "figures": [figure.model_dump(mode="json") | {"name": figure.name} for figure in figures.memorization],
         "quality": [quality.model_dump(mode="json") for quality in figures.qualities],
         "against_training": [against.model_dump(mode="json") for against in figures.against_training],
+        "held_out_near_copies": figures.held_out_near_copies,
         "subject": of.subject,
         "dataset": of.dataset,
         "images": {
@@ -121,30 +122,12 @@ def summary_of(run: Run, report: ReportRecord, figures: Figures) -> dict[str, An
 
 def _tell(console: Console, run: Run, config: RunConfig, report: ReportRecord, figures: Figures) -> None:
     tell_end(console, run, report)
+    if near := figures.held_out_near_copies:
+        held_out = figures.provenance.held_out_images
+        console.print(f"{near} of the {held_out} held-out images have a near duplicate among the training images.")
     if config.audit.run is None:
         return
     trained = audited_run(run, config)
-    first = trained.find(ReportRecord, trained.released_model(trained.config()).round)
-    if first is not None:
+    if trained.find(ReportRecord, trained.released_model(trained.config()).round):
         console.print()
-        for line in aligned(_beside(figures, load_figures(trained, first))):
-            console.print(line)
-
-
-def _beside(now: Figures, first: Figures) -> Table:
-    """The figures of an audit beside those of the run's own report, where both have them; at 80 columns."""
-    before = {row.short: row for row in _rows(first)}
-    rows = [
-        [row.short, *(_mean(text) for text in (row.generated, was.generated, row.real, was.real))]
-        for row in _rows(now)
-        if (was := before.get(row.short))
-    ]
-    return Table("", ["", "this audit", "first report", "real images", "real then"], rows)
-
-
-def _rows(figures: Figures) -> list[Row]:
-    return [row for group in figure_groups(figures) for row in group.rows if row.short]
-
-
-def _mean(text: str) -> str:
-    return text.partition(" ±")[0]
+        show_beside(console, [run, trained])

@@ -23,7 +23,7 @@ from ..finished import finished_report
 def main(argv: Sequence[str]) -> None:
     """Show the figures of finished runs, and write them where asked."""
     arguments = parser().parse_args(argv)
-    runs = _finished(arguments.runs)
+    runs = _finished([Run.parse(address) for address in arguments.runs])
     every = sections(runs)
     command = f"unecho report {shlex.join(argv)}"
     if arguments.markdown:
@@ -115,8 +115,17 @@ def _facts(run: Finished) -> dict[str, Any]:
     }
 
 
-def _finished(addresses: Sequence[str]) -> list[Finished]:
-    runs = [Run.parse(address) for address in addresses]
+def show_beside(console: Console, runs: Sequence[Run]) -> None:
+    """Print the reports of runs beside each other.
+
+    Raises:
+        Fatal: one has not ended.
+    """
+    finished = _finished(runs)
+    _show(console, finished, sections(finished))
+
+
+def _finished(runs: Sequence[Run]) -> list[Finished]:
     urls = [run.url for run in runs]
     if twice := next((url for url in urls if urls.count(url) > 1), None):
         raise Fatal(f"{twice}: given twice: name every run once")

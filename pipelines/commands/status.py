@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ...components.config import RunConfig
 from ...components.failure import Fatal
 from ...components.run import RoundFigures, Run
 from ...components.run.address import tracking_prefix
@@ -103,8 +104,7 @@ def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str |
 
 def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> list[RenderableType]:
     config, state = status.config, status.state
-    shards = f"{config.iet.shards} shard{'s' * (config.iet.shards > 1)}"
-    about = [f"{config.preset or 'no preset'}, {config.variant}, {shards}, seed {config.seed}"]
+    about = [f"{_trained(config)}, seed {config.seed}"]
     if state.name != "done":
         about.append(f"started {duration(time.time() - status.started)} ago")
     if status.left_s is not None:
@@ -125,6 +125,14 @@ def _event_files(run: Run) -> str:
     """Where they are: a path, since TensorBoard takes no file://, or an address."""
     folder = tracking_prefix(run).rstrip("/")
     return str(run.store.path(folder)) if isinstance(run.store, DirectoryStore) else run.store.address(folder)
+
+
+def _trained(config: RunConfig) -> str:
+    """Which model it is that trains, or is given."""
+    if config.is_audit:
+        return f"of {config.audit.subject}"
+    shards = f"{config.iet.shards} shard{'s' * (config.iet.shards > 1)}"
+    return f"{config.preset or 'no preset'}, {config.variant}, {shards}"
 
 
 def _rounds(status: RunStatus) -> Table:
