@@ -423,9 +423,9 @@ class Sample(Section):
     batch_size: Positive = 256
     """Images generated at once."""
     sampler: Literal["ddpm", "ddim", "base"] = "ddpm"
-    """DDPM (ancestral), DDIM (eta 0), or the base model's own (latents)."""
+    """DDPM (ancestral), DDIM (eta 0), or the scheduler of the base model (latents) or of the audited one."""
     steps: Positive = 1000
-    """Denoising steps, at most noise.timesteps."""
+    """Denoising steps, at most noise.timesteps, or those that an audited model was trained with."""
     prompts: Literal["training", "held_out", "file"] = "training"
     """What a text-to-image model is asked for: captions of the training images, of the held-out ones, or prompts_file.
     In an order that is drawn once, again and again until there are count."""
