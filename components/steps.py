@@ -157,7 +157,7 @@ STEPS: Final[dict[str, Step]] = {
     step.name: step
     for step in (
         Step(plan, Plan, lambda r, k, last: (0,), light=lambda config, r: True),
-        Step(prepare, DatasetRecord, lambda r, k, last: ()),
+        Step(prepare, DatasetRecord, lambda r, k, last: (), light=lambda config, r: config.audit.run is not None),
         Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
         Step(initialize, ModelRecord, lambda r, k, last: (0,), light=lambda config, r: config.is_audit),
         Step(shard, Assignment, lambda r, k, last: (0,)),
