@@ -57,7 +57,9 @@ def audit_config(
                 raise Fatal(f"{field}: {value}: an audit of a run compares with the run's own images: leave it out")
         return _of_run(store, run, merge(asked, given_fields(file, settings, overrides)))
     if not data:
-        raise Fatal(f"data.source: an audit of {subject} needs the images that the model was trained on: name them")
+        raise Fatal(
+            f"data.source: an audit of {subject} needs the images that the model was trained on: name them (--data)"
+        )
     kind = "model" if _is_model(subject) else "images"
     named = {"audit": {kind: subject} | ({"held_out": held_out} if held_out else {}), "data": {"source": data}}
     return _of_subject(merge(merge(overrides or {}, named), asked), file, settings)

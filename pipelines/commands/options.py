@@ -2,6 +2,9 @@
 
 from argparse import ArgumentParser
 
+from ...components.config import RunConfig
+from ...components.failure import Fatal
+
 DEFAULT_ROOT = "unecho-runs"
 """A directory of the working directory; not `unecho`, which is the package's name."""
 
@@ -10,6 +13,16 @@ def add_root_argument(parser: ArgumentParser) -> None:
     """Add --root."""
     text = f"directory or s3://bucket/prefix (default: ./{DEFAULT_ROOT})"
     parser.add_argument("--root", default=DEFAULT_ROOT, metavar="ROOT", help=text)
+
+
+def refuse_audit(config: RunConfig) -> None:
+    """Whether the configuration is of a run that trains.
+
+    Raises:
+        Fatal: it is of an audit.
+    """
+    if config.is_audit:
+        raise Fatal(f"audit: {config.audit.subject}: nothing trains in an audit: unecho audit {config.audit.subject}")
 
 
 def add_cluster_arguments(parser: ArgumentParser) -> None:

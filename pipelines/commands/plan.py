@@ -15,11 +15,13 @@ from ...components.run.base_model import BaseModel, base_digests
 from ...components.run.given_files import file_digests
 from ..forecast import FLOOR, Forecast, forecast
 from ..units import size
+from .options import refuse_audit
 
 
 def main(argv: Sequence[str]) -> None:
     """Say what a run would do. The source is looked at, nothing is written."""
     config = config_from(parser().parse_args(argv))
+    refuse_audit(config)
     base = base_digests(config)
     file_digests(config, base)  # what is missing is said now, not after all training
     source = survey(config.data)

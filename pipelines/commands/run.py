@@ -11,13 +11,14 @@ from ...components.config.resolve import variant_slug
 from ...components.run import ReportRecord, Run
 from ..loop import iet
 from .looped import add_engine_arguments, run_to_the_end, tell_end
-from .options import add_root_argument
+from .options import add_root_argument, refuse_audit
 
 
 def main(argv: Sequence[str]) -> None:
     """Run to the end, or go on where an earlier start of the same command ended."""
     arguments = parser().parse_args(argv)
     config = config_from(arguments)
+    refuse_audit(config)
     run = Run.at(arguments.root, arguments.name or default_name(config))
     console = Console(highlight=False, markup=False)
     run_to_the_end(iet, arguments, run, config, console)

@@ -218,6 +218,18 @@ class TestImages:
         shown = " ".join(capsys.readouterr().out.split())
         assert "3 of the 103 held-out images have a near duplicate among the training images" in shown
 
+    def test_stand_among_runs_and_say_how_far_they_are(
+        self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert audit(tmp_path, folders["fresh"], "--data", folders["train"]) == 4
+        capsys.readouterr()
+        assert main(["status", f"{tmp_path}/runs/a"]) == 0
+        assert capsys.readouterr().out.split("\n")[0] == "run a: audit, done"
+        assert main(["ls", str(tmp_path)]) == 0
+        assert "audit, done" in capsys.readouterr().out
+        assert main(["pull", f"{tmp_path}/runs/a", str(tmp_path / "pulled")]) == 0
+        assert {path.name for path in (tmp_path / "pulled").iterdir()} == {"report.html", "report.json"}
+
     def test_tell_a_program_all_in_one_object_and_nothing_else(
         self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -38,6 +38,12 @@ def _at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
             "run --preset tiny --set model.block_out_channels=8,8,8,8,8 --name b",
             "model.block_out_channels: 5 levels need",
         ),
+        (
+            "run --preset tiny --set audit.images=digits",
+            "audit: digits: nothing trains in an audit",
+        ),
+        ("audit none-such --data digits", "audit: none-such: no such run, directory or prefix"),
+        ("audit digits", "data.source: an audit of digits needs the images that the model was trained on"),
         ("plan --preset tiny --set data.held_out=1", "data.held_out: 1 of"),
         ("step train --run ROOT/runs/x --round 0 --index 0", "file://ROOT/runs/x/plans/0.json: missing"),
         ("step train --run ROOT --round 0 --index 0", "run: 'ROOT' is not of the form"),
