@@ -24,9 +24,12 @@ from .run import (
     ReportRecord,
     Run,
     SamplesRecord,
+    SelectionRecord,
+    WatchRecord,
 )
 from .run.checkpoints import checkpoints_prefix
 from .run.failures import forget_failures
+from .run.looks import is_due
 from .tracking import track
 
 
@@ -75,6 +78,13 @@ def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
     return step.begin(run, round, progress)
 
 
+def watch(run: Run, round: int, progress: Progress) -> WatchRecord:
+    """Look at a few images of a round's model."""
+    from .watch import step
+
+    return step.watch(run, round, progress)
+
+
 def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
     """Train one proxy on its shard."""
     from .train import step
@@ -94,6 +104,13 @@ def redistribute(run: Run, round: int, progress: Progress) -> Assignment:
     from .redistribute import step
 
     return step.redistribute(run, round, progress)
+
+
+def select(run: Run, progress: Progress) -> SelectionRecord:
+    """Choose the model that is released."""
+    from .select import step
+
+    return step.select(run, progress)
 
 
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
@@ -117,10 +134,11 @@ class Step:
     Attributes:
         function: of this module; its parameters say what the step is addressed by.
         record: what it commits.
-        record_index: from the round r, the index k and the last model's round to the index of its record.
+        record_index: from the round r, the index k and a model's round to the index of its record: the last model's for
+            `select` and `evaluate`, the released one's for `sample`.
         on_device: whether it computes on an accelerator where there is one.
-        light: from the configuration and the round (0 without one) whether it moves a few records only, so that a pod
-            of its own would cost more than it does.
+        light: from the run, its configuration and the round (0 without one) whether it moves a few records only, so
+            that a pod of its own would cost more than it does.
         memory_field: the field of the configuration to lower where memory does not suffice.
     """
 
@@ -129,7 +147,7 @@ class Step:
     record_index: Callable[[int, int, int], tuple[int, ...]]
     on_device: bool = False
     memory_field: str | None = None
-    light: Callable[[RunConfig, int], bool] = lambda config, r: False
+    light: Callable[[Run, RunConfig, int], bool] = lambda run, config, r: False
 
     @property
     def name(self) -> str:
@@ -156,15 +174,31 @@ class Step:
 STEPS: Final[dict[str, Step]] = {
     step.name: step
     for step in (
-        Step(plan, Plan, lambda r, k, last: (0,), light=lambda config, r: True),
-        Step(prepare, DatasetRecord, lambda r, k, last: (), light=lambda config, r: config.audit.run is not None),
+        Step(plan, Plan, lambda r, k, last: (0,), light=lambda run, config, r: True),
+        Step(prepare, DatasetRecord, lambda r, k, last: (), light=lambda run, config, r: config.audit.run is not None),
         Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
         Step(initialize, ModelRecord, lambda r, k, last: (0,), light=lambda config, r: config.is_audit),
         Step(shard, Assignment, lambda r, k, last: (0,)),
-        Step(begin, BeginRecord, lambda r, k, last: (r,), light=lambda config, r: True),
+        Step(begin, BeginRecord, lambda r, k, last: (r,), light=lambda run, config, r: True),
+        Step(
+            watch,
+            WatchRecord,
+            lambda r, k, last: (r,),
+            on_device=True,
+            memory_field="sample.batch_size",
+            light=lambda run, config, r: not is_due(run, config, r),
+        ),
         Step(train, ProxyRecord, lambda r, k, last: (r, k), on_device=True, memory_field="train.batch_size"),
         Step(aggregate, ModelRecord, lambda r, k, last: (r + 1,)),
         Step(redistribute, Assignment, lambda r, k, last: (r + 1,)),
+        Step(
+            select,
+            SelectionRecord,
+            lambda r, k, last: (last,),
+            on_device=True,
+            memory_field="sample.batch_size",
+            light=lambda run, config, r: config.release.select == "last",
+        ),
         Step(sample, SamplesRecord, lambda r, k, last: (last, k), on_device=True, memory_field="sample.batch_size"),
         Step(evaluate, ReportRecord, lambda r, k, last: (last,), memory_field="sample.count"),
     )
@@ -228,12 +262,16 @@ def _run_step(name: str, run: Run, r: int, k: int, progress: Progress) -> Record
             return shard(run, progress)
         case "begin":
             return begin(run, r, progress)
+        case "watch":
+            return watch(run, r, progress)
         case "train":
             return train(run, r, k, progress)
         case "aggregate":
             return aggregate(run, r, progress)
         case "redistribute":
             return redistribute(run, r, progress)
+        case "select":
+            return select(run, progress)
         case "sample":
             return sample(run, k, progress)
         case "evaluate":
@@ -247,14 +285,17 @@ def committed(
     """The record that says that a step is done, or None; `plan` may be done and yet have another revision to write.
 
     Args:
-        config: the run's; None where it is to be read, which only `sample` and `evaluate` need.
+        config: the run's; None where it is to be read, which only `select` and what comes after need.
 
     Raises:
-        Fatal: the record cannot be read, or the rounds before `sample` and `evaluate` are not complete.
+        Fatal: the record cannot be read, or the rounds before `select` and what comes after are not complete.
     """
-    step = STEPS[name]
-    last = run.last_model(config or run.config()).round if step.record in (SamplesRecord, ReportRecord) else 0
-    return run.find(step.record, *step.record_index(round or 0, index or 0, last))
+    step, model = STEPS[name], 0
+    if step.record in (SelectionRecord, ReportRecord):
+        model = run.last_model(config or run.config()).round
+    elif step.record is SamplesRecord:
+        model = run.released_model(config or run.config()).round
+    return run.find(step.record, *step.record_index(round or 0, index or 0, model))
 
 
 def _check_address(step: Step, round: int | None, index: int | None) -> None:

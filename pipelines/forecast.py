@@ -4,7 +4,15 @@ import math
 from dataclasses import dataclass, field
 
 from ..components.config import RunConfig
-from ..components.config.counts import planned_visits, shard_sizes, steps_per_round
+from ..components.config.counts import (
+    look_passes,
+    looks,
+    planned_visits,
+    shard_sizes,
+    steps_per_round,
+    training_passes,
+    watch_every,
+)
 from ..components.diffusion import trainable_family_of
 from ..components.diffusion.family import Base, Pretrained
 from ..components.measures.verdict import Power, power
@@ -35,6 +43,8 @@ class Forecast:
         verdict: what it can tell of so many images at a floor of 1 %, of a model of which 2 % are copies; None without
             held-out images.
         seen_from: least share of copies, of a few that were tried, that it accuses in 90 % of runs; None for none.
+        watch_every: every how many rounds the watch looks at a model; 0 for never. looks: how often in all.
+        watch_cost: of one look, as a share of training, in samples that pass through the network.
         warnings: what one should think about, a line each.
     """
 
@@ -51,6 +61,9 @@ class Forecast:
     encodings: int
     verdict: Power | None
     seen_from: float | None
+    watch_every: int
+    looks: int
+    watch_cost: float
     warnings: list[str] = field(default_factory=list)
 
 
@@ -83,6 +96,7 @@ def forecast(
     sizes = shard_sizes(config, samples)
     model, proxy = 2 * _BYTES * parameters, 4 * _BYTES * parameters
     kept = min(rounds, config.execution.keep_rounds)
+    chosen = model if config.release.select == "at_floor" else 0
     running = min(shards, config.execution.parallelism)
     return Forecast(
         samples=samples,
@@ -92,13 +106,17 @@ def forecast(
         parts=config.sample.parts,
         steps_per_round=steps_per_round(config, max(sizes)),
         visits=planned_visits(config, sizes),
-        # the models of the kept rounds and the next one, their proxies, and two checkpoints of each that trains
-        weights_peak=(kept + 1) * model + kept * shards * proxy + 2 * running * proxy,
+        # the models of the kept rounds, the next one and the one that may be released, their proxies, and two
+        # checkpoints of each that trains
+        weights_peak=(kept + 1) * model + chosen + kept * shards * proxy + 2 * running * proxy,
         weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
         images=(samples + held_out + config.sample.count) * channels * resolution**2,
         encodings=encoded_bytes(config, samples, base) if config.encodings else 0,
         verdict=verdict_power(config, held_out),
         seen_from=next((share for share in _SHARES_OF_COPIES if _accused(config, held_out, share) >= _OFTEN), None),
+        watch_every=watch_every(config, samples),
+        looks=looks(config, samples),
+        watch_cost=look_passes(config) / training_passes(config, samples),
         warnings=warnings_of(config, samples, held_out),
     )
 

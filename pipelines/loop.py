@@ -55,8 +55,8 @@ class Engine(Protocol):
 
 
 def one_round(engine: Engine, round: int) -> None:
-    """Train every proxy on its shard; then one model of all, and a new assignment."""
-    engine.map("train", round, over="shards")
+    """Train every proxy on its shard, and look at the model they start from; then one of all, and a new assignment."""
+    engine.beside(Single("watch", round), Map("train", round, over="shards"))
     engine.beside(Single("aggregate", round), Single("redistribute", round))
 
 
@@ -67,6 +67,7 @@ def iet(engine: Engine) -> None:
     engine.map("encode", over="encodings")
     engine.beside(Single("initialize"), Single("shard"))
     engine.repeat(one_round, "rounds")
+    engine.step("select")
     engine.map("sample", over="parts")
     engine.step("evaluate")
 

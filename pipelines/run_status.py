@@ -11,6 +11,7 @@ from ..components.failure import Fatal
 from ..components.run import (
     Assignment,
     BeginRecord,
+    Look,
     ModelRecord,
     Plan,
     ProxyRecord,
@@ -18,6 +19,7 @@ from ..components.run import (
     RoundFigures,
     Run,
     SamplesRecord,
+    WatchRecord,
 )
 from ..components.run.checkpoints import Checkpoint, checkpoint_manifests
 from ..components.run.failures import Failure, failures
@@ -32,11 +34,13 @@ class EndedRound:
     Attributes:
         moved: samples that changed their shard after it.
         seconds: from its begin to its model.
+        look: of the watch, at the model that it started from.
     """
 
     figures: RoundFigures
     moved: int
     seconds: float
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ def run_status(run: Run) -> RunStatus | None:
     shards = [_shard(run, config, state.rounds, k) for k in range(config.iet.shards)] if training else []
     failed = not_overcome(run, state)
     planned = config.sizes()["parts"]
-    parts = sum(run.key(SamplesRecord, state.rounds, part) in keys for part in range(planned))
+    model = state.rounds if state.released is None else state.released
+    parts = sum(run.key(SamplesRecord, model, part) in keys for part in range(planned))
     return RunStatus(
         state=state,
         config=config,
@@ -134,7 +139,8 @@ def _ended(run: Run, round: int) -> EndedRound:
     assert model.figures is not None
     assert model.ran_with is not None
     seconds = _time(model.ran_with) + model.ran_with.seconds - _time(begin.ran_with)
-    return EndedRound(model.figures, moved.moved if moved else 0, seconds)
+    watched = run.find(WatchRecord, round)
+    return EndedRound(model.figures, moved.moved if moved else 0, seconds, watched.look if watched else None)
 
 
 def _shard(run: Run, config: RunConfig, round: int, index: int) -> ShardStatus:

@@ -14,9 +14,11 @@ STEPS = (
     "initialize",
     "shard",
     "begin",
+    "watch",
     "train",
     "aggregate",
     "redistribute",
+    "select",
     "sample",
     "evaluate",
 )

@@ -10,7 +10,7 @@ from ..diffusion.adapters import average_products
 from ..diffusion.device import set_numerics
 from ..method.average import average
 from ..progress import Progress
-from ..run import ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from ..run import ModelRecord, ProxyRecord, RoundFigures, Run, WatchRecord, ran_with
 from ..run.tensors import load_state, state_bytes
 from ..store import SequentialReader
 from ..store.base import Buffer
@@ -47,9 +47,10 @@ def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
         del mean
         progress.update(done, len(_WEIGHTS), "weights")
     figures = total(round, [p.figures for p in proxies])
+    watched = run.load(WatchRecord, round) if config.stop.echo else None
     record = ModelRecord(
         round=round + 1,
-        stop=stop_reason(config.stop, figures, model.figures),
+        stop=stop_reason(config.stop, figures, model.figures, watched),
         figures=figures,
         average_error=error if by_products else None,
         objects=objects,
@@ -72,13 +73,22 @@ def total(round: int, proxies: Sequence[RoundFigures]) -> RoundFigures:
     )
 
 
-def stop_reason(rules: Stop, now: RoundFigures, before: RoundFigures | None) -> str | None:
+def stop_reason(
+    rules: Stop, now: RoundFigures, before: RoundFigures | None, watched: WatchRecord | None = None
+) -> str | None:
     """Why no further round shall start, or None.
 
     Args:
         now: the round that has just ended.
         before: the round before it, if there was one.
+        watched: the model that this round started from.
     """
+    if rules.echo and watched and (look := watched.look) and look.verdict == "above":
+        share, floor = (look.metrics[name] for name in (look.speaks, f"{look.speaks}_floor"))
+        return (
+            f"stop.echo: model {watched.round}'s {look.speaks} is {share:.1%} of {look.images} images, "
+            f"above its floor {floor:.1%}"
+        )
     if rules.skip_rate_above is not None and now.skip_rate > rules.skip_rate_above:
         return (
             f"stop.skip_rate_above: round {now.round} skipped {now.skip_rate:.1%}, "

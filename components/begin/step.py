@@ -2,9 +2,11 @@
 
 import time
 
+from ..config import RunConfig
 from ..failure import Fatal
 from ..progress import Progress
 from ..run import Assignment, BeginRecord, ModelRecord, ProxyRecord, Run, ran_with
+from ..run.looks import at_floor, looks_before
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors", "optimizer.safetensors", "bank.safetensors")
 
@@ -27,13 +29,16 @@ def begin(run: Run, round: int, progress: Progress) -> BeginRecord:
             reason = f"{'model' if model is None else 'assignment'} {round} is missing: round {round - 1} has not ended"
             progress.note(f"no round {round}: {reason}")
             return BeginRecord(round=round, decision="stop", reason=reason)
-        through = -1 if model.stop else max(-1, round - run.config().execution.keep_rounds)
+        config = run.config()
+        through = -1 if model.stop else max(-1, round - config.execution.keep_rounds)
+        kept = _kept(run, config, round)
         decided = BeginRecord(
             round=round,
             decision="stop" if model.stop else "go",
             reason=model.stop,
             retired_through=through,
-            retired=_weights_of(run, range(_retired_before(run, round), through + 1)),
+            kept=kept,
+            retired=[] if model.stop else _retired(run, run.find(BeginRecord, round - 1), through, kept),
             ran_with=ran_with(started),
         )
         record = run.commit(decided, round)
@@ -56,20 +61,34 @@ def _own(run: Run, keys: list[str], record: str) -> list[str]:
     return keys
 
 
-def _retired_before(run: Run, round: int) -> int:
-    """How many rounds the begins before this one have retired."""
-    before = run.find(BeginRecord, round - 1) if round else None
-    return before.retired_through + 1 if before else 0
+def _kept(run: Run, config: RunConfig, round: int) -> int | None:
+    """The model whose weights stay because it may be released."""
+    found = looks_before(run, round) if config.release.select == "at_floor" else {}
+    return at_floor(found)[0] if found else None
 
 
-def _weights_of(run: Run, rounds: range) -> list[str]:
-    """Keys of the weights and the optimizer state of some rounds' model and proxies."""
+def _retired(run: Run, before: BeginRecord | None, through: int, kept: int | None) -> list[str]:
+    """Keys of the weights and the optimizer state of rounds that the begins before have not retired.
+
+    Args:
+        before: the last of these begins.
+        through: the last round to retire.
+        kept: the model that stays; the one that stayed until now goes where this is another.
+    """
     keys = []
-    for round in rounds:
-        shards = len(run.load(Assignment, round).shard_sizes)
-        places = [run.key(ModelRecord, round), *(run.key(ProxyRecord, round, shard) for shard in range(shards))]
-        records = [run.find(ModelRecord, round), *(run.find(ProxyRecord, round, shard) for shard in range(shards))]
-        for place, record in zip(places, records, strict=True):
-            named = [record.objects[name].key for name in _WEIGHTS if name in record.objects] if record else []
-            keys += _own(run, named, run.store.address(place))
+    done = before.retired_through if before else -1
+    if before and before.kept is not None and before.kept <= done and before.kept != kept:
+        keys += _weights(run, ModelRecord, before.kept)
+    for round in range(done + 1, through + 1):
+        if round != kept:
+            keys += _weights(run, ModelRecord, round)
+        for shard in range(len(run.load(Assignment, round).shard_sizes)):
+            keys += _weights(run, ProxyRecord, round, shard)
     return keys
+
+
+def _weights(run: Run, kind: type[ModelRecord | ProxyRecord], *index: int) -> list[str]:
+    """Keys of a record's weights and optimizer state."""
+    record = run.find(kind, *index)
+    named = [record.objects[name].key for name in _WEIGHTS if name in record.objects] if record else []
+    return _own(run, named, run.store.address(run.key(kind, *index)))

@@ -55,12 +55,10 @@ def watch_every(config: RunConfig, samples: int) -> int:
     if config.is_audit or config.watch.every != "auto":
         return 0 if config.is_audit else int(config.watch.every)
     rounds = config.iet.rounds
-    looks = int(_WATCH_SHARE * training_passes(config, samples) / look_passes(config))
-    every = -(-rounds // looks) if looks else 0
+    affordable = int(_WATCH_SHARE * training_passes(config, samples) / look_passes(config))
     if config.stop.echo or config.release.select == "at_floor":
-        least = max(1, rounds // _LEAST_LOOKS)
-        return min(every or least, least)
-    return every
+        affordable = max(affordable, _LEAST_LOOKS)
+    return -(-rounds // (affordable + 1)) if affordable else 0  # so many multiples of it lie below `rounds`
 
 
 def is_watched(config: RunConfig, samples: int, round: int) -> bool:

@@ -615,6 +615,15 @@ class Method(Section):
                     "taa.augmentations: other_caption is already what every visit has with train.captions random: "
                     "set train.captions=first, or leave it out"
                 )
+        if self.watch.every == 0 and not self.is_audit:
+            for field, needs in (("stop.echo", self.stop.echo), ("release.select", self.release.select == "at_floor")):
+                if needs:
+                    raise ValueError(f"watch.every: 0, but {field} goes by what the watch finds: raise it, or set auto")
+        if self.watch.every and self.watch.count <= self.evaluate.precision_recall_neighbours:
+            raise ValueError(
+                f"watch.count: {self.watch.count} must be above evaluate.precision_recall_neighbours "
+                f"{self.evaluate.precision_recall_neighbours}"
+            )
         if self.sample.steps > self.noise.timesteps and not self.audit.model:
             raise ValueError(
                 f"sample.steps: {self.sample.steps} is more than noise.timesteps {self.noise.timesteps}: lower it"

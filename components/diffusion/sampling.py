@@ -27,6 +27,7 @@ def generate(
     stop: int,
     batch_size: int,
     steps: int,
+    stream: str = "sample",
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.uint8]:
     """Generate the images of index `start` to `stop - 1`.
@@ -37,7 +38,8 @@ def generate(
     Args:
         pipeline: of the family.
         prompts: for a model that takes them.
-        seed: the run's seed; each image draws from a generator of its own, made of (seed, index).
+        seed: the run's seed; each image draws from a generator of its own, made of (stream, seed, index).
+        stream: what the noise is for.
         on_progress: called with how many images are done, after each batch.
 
     Returns:
@@ -47,16 +49,16 @@ def generate(
     for first in range(start, stop, batch_size):
         indices = range(first, min(first + batch_size, stop))
         # drawn on the CPU, so that the noise is the same on every device
-        generators = [image_generator(seed, i) for i in indices]
+        generators = [image_generator(seed, i, stream) for i in indices]
         images = family.images(pipeline, generators, prompts(indices) if prompts else None, steps)
         batches.append((images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
         on_progress(indices.stop - start)
     return np.concatenate(batches)
 
 
-def image_generator(seed: int, index: int) -> torch.Generator:
+def image_generator(seed: int, index: int, stream: str = "sample") -> torch.Generator:
     """What image `index` draws its noise from, at the start and at every step: a CPU generator of its own."""
-    return generator_of("sample", seed, index)
+    return generator_of(stream, seed, index)
 
 
 def preview_strip(

@@ -33,7 +33,7 @@ _BINS = 20
 
 
 def evaluate(run: Run, progress: Progress) -> ReportRecord:
-    """Commit the report on the last model.
+    """Commit the report on the released model.
 
     Raises:
         Fatal: the rounds or the samples are not complete, an object is missing or altered, or there are
@@ -42,8 +42,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     started = time.time()
     plan = run.plan()
     config = plan.config
-    model = run.last_model(config)
-    if done := run.find(ReportRecord, model.round):
+    last, model = run.last_model(config), run.released_model(config)
+    if done := run.find(ReportRecord, last.round):
         return done
     set_numerics(config)
     device = choose_device(config)
@@ -62,8 +62,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     memorization, quality = found.memorization, found.qualities[0] if found.qualities else None
 
     # the report
-    rounds = history.rounds(run, model)
-    source = history.provenance(run, config, packed, model, rounds, len(generated), started, device_name(computes))
+    rounds, on = history.rounds(run, last), device_name(computes)
+    source = history.provenance(run, config, packed, last, model, rounds, len(generated), started, on)
     smoke = smoke_reason(config, len(generated), len(reference.held_out))
     figures = Figures(
         headline=headline(memorization, quality, config.evaluate.margin, smoke, found.against_training),
@@ -78,18 +78,17 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         histograms=_histograms(found.closeness, found.floor.closeness),
         pairs=selection.pairs(config, found.closeness[-1], dataset, training, prompts_of(run, config)),
         rounds=rounds,
+        watched=history.watched(run, last),
         provenance=source,
         config=config.model_dump(mode="json"),
     )
-    shown = selection.Material(
-        run, config, model, generated, training, dataset, memorization, found.closeness, computes
-    )
+    shown = selection.Material(run, config, last, generated, training, dataset, memorization, found.closeness, computes)
     files = {
         "report.json": figures.model_dump_json(indent=1).encode(),
         "report.html": page(figures, shown.own(figures.pairs)),
         "shared.html": page(figures, shown.shared()),
     }
-    objects = {name: run.put(ReportRecord, (model.round,), name, data) for name, data in files.items()}
+    objects = {name: run.put(ReportRecord, (last.round,), name, data) for name, data in files.items()}
 
     # the model that the figures are about
     if not config.is_audit:
@@ -100,7 +99,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         objects=objects,
         ran_with=ran_with(started, device_name(computes)),
     )
-    return run.commit(record, model.round)
+    return run.commit(record, last.round)
 
 
 def _released(run: Run, plan: Plan, model: ModelRecord) -> dict[str, ObjectRef]:

@@ -7,18 +7,22 @@ from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field
 
+from ..config import RunConfig
 from ..data.manifest import manifest_key
 from ..run import (
     Assignment,
     BeginRecord,
     DatasetRecord,
     EncodingRecord,
+    Look,
     ModelRecord,
     Plan,
     Record,
     ReportRecord,
     Run,
     SamplesRecord,
+    SelectionRecord,
+    WatchRecord,
 )
 from ..run.state import ended_rounds
 from ..store import fetch
@@ -66,8 +70,10 @@ OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
     ),
     "prepare": (Output("dataset", "dataset"),),
     "begin": (Output(DECISION, "text"),),
+    "watch": (Output("metrics", "metrics"),),
     "aggregate": (Output("metrics", "metrics"),),
     "redistribute": (Output("metrics", "metrics"),),
+    "select": (Output("metrics", "metrics"),),
     "evaluate": (
         Output("metrics", "metrics"),
         Output("report", "html"),
@@ -89,15 +95,22 @@ def _plan(run: Run, record: Record) -> dict[str, Any]:
     config = cast(Plan, record).config
     ended = ended_rounds(run)
     model = run.find(ModelRecord, ended)
-    rounds = [] if model and model.stop else list(range(ended, config.iet.rounds))
-    parts = range(config.sample.parts)
+    rounds = [] if model and model.stop else list(range(ended, config.rounds))
     return {
         "run": run.url,
         "encodings": [k for k in range(config.encodings) if run.find(EncodingRecord, k) is None],
         "rounds": rounds,
-        "shards": list(range(config.iet.shards)),
-        "parts": [k for k in parts if rounds or run.find(SamplesRecord, ended, k) is None],
+        "shards": list(range(config.sizes()["shards"])),
+        "parts": [k for k in range(config.sizes()["parts"]) if rounds or not _is_sampled(run, config, ended, k)],
     }
+
+
+def _is_sampled(run: Run, config: RunConfig, last: int, part: int) -> bool:
+    """Whether a part of the released model's images is there, the rounds having ended with model `last`."""
+    if config.is_audit or config.release.select == "last":
+        return run.find(SamplesRecord, last, part) is not None
+    selection = run.find(SelectionRecord, last)
+    return selection is not None and run.find(SamplesRecord, selection.chosen, part) is not None
 
 
 def _prepare(run: Run, record: Record) -> dict[str, Any]:
@@ -112,6 +125,25 @@ def _prepare(run: Run, record: Record) -> dict[str, Any]:
 
 def _begin(run: Run, record: Record) -> dict[str, Any]:
     return {DECISION: cast(BeginRecord, record).decision}
+
+
+def _watch(run: Run, record: Record) -> dict[str, Any]:
+    watched = cast(WatchRecord, record)
+    return {"metrics": _look({"round": watched.round}, watched.look)}
+
+
+def _select(run: Run, record: Record) -> dict[str, Any]:
+    selection = cast(SelectionRecord, record)
+    return {"metrics": _look({"released": selection.chosen, "round": selection.round}, selection.look)}
+
+
+def _look(counted: dict[str, int], look: Look | None) -> Given:
+    """What the watch has found: what speaks, beside its floor, first."""
+    if look is None:
+        return _metrics(counted)
+    first = [name for name in (look.speaks, f"{look.speaks}_floor") if name in look.metrics]
+    above = {"above_floor": int(look.verdict == "above")}
+    return _metrics(counted | above | {name: look.metrics[name] for name in first}, counted | above | look.metrics)
 
 
 def _aggregate(run: Run, record: Record) -> dict[str, Any]:
@@ -184,7 +216,9 @@ _GIVE: Final[Mapping[str, Callable[[Run, Record], dict[str, Any]]]] = {
     "plan": _plan,
     "prepare": _prepare,
     "begin": _begin,
+    "watch": _watch,
     "aggregate": _aggregate,
     "redistribute": _redistribute,
+    "select": _select,
     "evaluate": _evaluate,
 }

@@ -87,6 +87,21 @@ class Round(_Figures):
         return self.augmented / self.visits if self.visits else 0.0
 
 
+class Watched(_Figures):
+    """A look at a model while rounds were trained."""
+
+    model: int
+    """How many rounds it had."""
+    verdict: Verdict
+    figure: str
+    """The one that speaks, by its name among the metrics."""
+    share: float
+    floor: float | None
+    images: int
+    metrics: dict[str, float]
+    """All figures of the look, as `Figures.metrics` names them."""
+
+
 class Provenance(_Figures):
     """Where the figures come from."""
 
@@ -115,6 +130,10 @@ class Provenance(_Figures):
     """Rounds that were trained."""
     stopped: str | None
     """Why the rounds ended early."""
+    released: int | None = None
+    """Rounds that the reported model has had; None in older reports, where it is all that were trained."""
+    selected: str | None = None
+    """By which rule it was chosen, where another than the last may have been."""
     planned_visits: int | None = None
     """Samples that the planned rounds were to see, with repetition; None where nothing was trained."""
     visits: int | None = None
@@ -165,6 +184,7 @@ class Figures(_Figures):
     pairs: list[Pair] = Field(default_factory=list)
     """The most-memorized ones; empty unless report.images is all."""
     rounds: list[Round]
+    watched: list[Watched] = Field(default_factory=list)
     provenance: Provenance
     config: dict[str, Any]
 

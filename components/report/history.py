@@ -5,17 +5,28 @@ from typing import Any
 
 from ..config import RunConfig
 from ..config.counts import planned_visits
-from ..run import Assignment, DatasetRecord, ModelRecord, Plan, ProxyRecord, RanWith, Run, SamplesRecord
+from ..run import (
+    Assignment,
+    DatasetRecord,
+    ModelRecord,
+    Plan,
+    ProxyRecord,
+    RanWith,
+    Run,
+    SamplesRecord,
+    SelectionRecord,
+)
 from ..run.base_model import whole_digest
+from ..run.looks import looks_before
 from ..run.records import ran_with
 from ..store import fetch
-from .figures import Provenance, Round
+from .figures import Provenance, Round, Watched
 
 
-def rounds(run: Run, model: ModelRecord) -> list[Round]:
+def rounds(run: Run, last: ModelRecord) -> list[Round]:
     """Every round that was trained."""
     history = []
-    for number in range(model.round):
+    for number in range(last.round):
         averaged = run.load(ModelRecord, number + 1)
         figures = averaged.figures
         if figures is None:
@@ -36,17 +47,37 @@ def rounds(run: Run, model: ModelRecord) -> list[Round]:
     return history
 
 
-def previews(run: Run, model: ModelRecord, most: int) -> dict[int, bytes]:
+def watched(run: Run, last: ModelRecord) -> list[Watched]:
+    """Every look at a model, that of step `select` included."""
+    found = looks_before(run, last.round)
+    selection = run.find(SelectionRecord, last.round)
+    if selection and selection.look:
+        found[last.round] = selection.look
+    return [
+        Watched(
+            model=model,
+            verdict=look.verdict,
+            figure=look.speaks,
+            share=look.metrics[look.speaks],
+            floor=look.metrics.get(f"{look.speaks}_floor"),
+            images=look.images,
+            metrics=look.metrics,
+        )
+        for model, look in found.items()
+    ]
+
+
+def previews(run: Run, last: ModelRecord, most: int) -> dict[int, bytes]:
     """PNG strips of the same noise under the models of up to `most` rounds, the first and the last among them.
 
     Returns:
         by the number of rounds that the model had; a model without a preview is left out.
     """
-    last = model.round
-    shown = range(last + 1) if last < most else sorted({round(i * last / (most - 1)) for i in range(most)})
+    end = last.round
+    shown = range(end + 1) if end < most else sorted({round(i * end / (most - 1)) for i in range(most)})
     strips = {}
     for number in shown:
-        record = run.find(SamplesRecord, last, 0) if number == last else run.find(ProxyRecord, number, 0)
+        record = run.find(SamplesRecord, end, 0) if number == end else run.find(ProxyRecord, number, 0)
         ref = record.objects.get("preview.png") if record else None
         if ref is not None:
             strips[number] = fetch(run.store, ref)
@@ -57,7 +88,8 @@ def provenance(
     run: Run,
     config: RunConfig,
     dataset: DatasetRecord,
-    model: ModelRecord,
+    last: ModelRecord,
+    released: ModelRecord,
     history: list[Round],
     generated: int,
     started: float,
@@ -66,11 +98,12 @@ def provenance(
     """Where the figures come from.
 
     Args:
+        last: the model that the rounds have ended with; released: the one that is reported.
         started, device: of the evaluation.
     """
     here = ran_with(started, device)
     first = run.load(Plan, 0)
-    plan = first.ran_with
+    plan, selection = first.ran_with, run.find(SelectionRecord, last.round)
     return Provenance(
         run=run.name,
         subject=_subject(config),
@@ -80,14 +113,16 @@ def provenance(
         seed=config.seed,
         code=here.code,
         torch=here.torch,
-        hardware=_hardware(run, config, model, here),
+        hardware=_hardware(run, config, last, here),
         started=plan.started if plan else None,
         duration_s=_since(plan.started, here) if plan else None,
         train_images=dataset.train_samples,
         held_out_images=dataset.held_out_samples,
         generated_images=generated,
-        rounds=model.round,
-        stopped=model.stop,
+        rounds=last.round,
+        stopped=last.stop,
+        released=released.round,
+        selected=selection.reason if selection and config.release.select != "last" else None,
         **({} if config.is_audit else _training(run, config, history)),
     )
 
@@ -109,9 +144,9 @@ def _training(run: Run, config: RunConfig, history: list[Round]) -> dict[str, An
     }
 
 
-def _hardware(run: Run, config: RunConfig, model: ModelRecord, here: RanWith) -> list[str]:
+def _hardware(run: Run, config: RunConfig, last: ModelRecord, here: RanWith) -> list[str]:
     """Device models of the last round's training and of this step."""
-    proxies = [run.find(ProxyRecord, model.round - 1, k) for k in range(config.iet.shards)] if model.round else []
+    proxies = [run.find(ProxyRecord, last.round - 1, k) for k in range(config.iet.shards)] if last.round else []
     seen = [p.ran_with for p in proxies if p] + [here]
     return list(dict.fromkeys(ran.device for ran in seen if ran and ran.device))
 

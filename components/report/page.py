@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..measures.verdict import cited, copy_threshold, rank
-from .charts import histogram, line
+from .charts import histogram, line, watched
 from .figures import Figures, Histogram, Pair
-from .tables import figure_groups, round_table
+from .tables import figure_groups, round_table, watch_table, watched_figure
 from .wording import WORDS, asked_for, interval, measure_name, percent, sampled_by, what_trained
 
 LIMIT_BYTES = 1_900_000
@@ -82,6 +82,8 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
             ("augmentation-aware" if h.aware else "plain", bars(h))
             for h in sorted(figures.histograms, key=lambda h: not h.aware)
         ],
+        watch_table=watch_table(figures),
+        watch_chart=_watch_chart(figures) if figures.watched else None,
         round_table=round_table(figures),
         curves=[(name, line(values, name, share)) for name, values, share in curves if values],
         pairs=[(pair, *(data_uri(image, side) for image in images)) for pair, *images in pictures.pairs],
@@ -106,6 +108,14 @@ def bars(ratios: Histogram) -> Markup:
     """MQ ratios of generated images, beside those of held-out ones where there are such."""
     held_out = [("floor", ratios.floor)] if ratios.floor is not None else []
     return histogram(ratios.edges, [("generated", ratios.generated), *held_out], "Histogram of MQ ratios")
+
+
+def _watch_chart(figures: Figures) -> Markup:
+    name, source = watched_figure(figures), figures.provenance
+    released = source.rounds if source.released is None else source.released
+    shares = [(look.model, look.metrics[name]) for look in figures.watched]
+    floor = figures.watched[0].metrics.get(f"{name}_floor")
+    return watched(shares, floor, released, source.rounds, "Near-copies by rounds of training")
 
 
 @cache

@@ -51,12 +51,13 @@ class Material:
     """What the pages can draw from.
 
     Attributes:
+        last: the model that the rounds have ended with.
         measured: closeness of the generated images, plain then augmentation-aware.
     """
 
     run: Run
     config: RunConfig
-    model: ModelRecord
+    last: ModelRecord
     generated: Images
     training: Rows
     dataset: Dataset
@@ -101,7 +102,7 @@ class Material:
 
     def _previews(self, withhold: bool) -> dict[int, list[NDArray[np.uint8] | None]]:
         """Previews by the number of rounds that the model had; a near-copy is None if it is to be withheld."""
-        pngs = history.previews(self.run, self.model, _PREVIEWS)
+        pngs = history.previews(self.run, self.last, _PREVIEWS)
         strips = {number: split_strip(png, self.dataset.channels) for number, png in pngs.items()}
         hidden = np.zeros(sum(len(images) for images in strips.values()), np.bool_)
         if withhold and len(hidden):

@@ -2,7 +2,7 @@
 
 from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
-from .tables import figure_table, markdown, round_table
+from .tables import figure_table, markdown, round_table, watch_table
 from .wording import asked_for, sampled_by, what_trained
 
 
@@ -30,7 +30,10 @@ def summary(run: Run, report: ReportRecord) -> str:
 def _trained(figures: Figures) -> list[str]:
     source = figures.provenance
     stopped = f", stopped: {source.stopped}" if source.stopped else ""
-    lines = [f"{source.rounds} of {_planned(figures.config)} rounds{stopped}.", ""]
+    selected = f" Model {source.released} released: {source.selected}." if source.selected else ""
+    lines = [f"{source.rounds} of {_planned(figures.config)} rounds{stopped}.{selected}", ""]
+    if figures.watched:
+        lines += [*markdown(watch_table(figures)), ""]
     if figures.rounds:
         lines += [*markdown(round_table(figures)), ""]
     if trained := what_trained(figures.config, figures.rounds):

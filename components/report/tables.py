@@ -7,7 +7,7 @@ from typing import Final
 from ..measures.intervals import Share
 from ..measures.verdict import KINDS, Memorization, Verdict, rank
 from .figures import Figures
-from .wording import percent, short_name
+from .wording import WORDS, percent, short_name
 
 SHORT_WORDS: Final[dict[Verdict, str]] = {
     "above": "echo",
@@ -147,6 +147,33 @@ def figure_table(figures: Figures) -> Table:
     ]
     header = ["", "generated", *(["real images"] if figures.has_floor else []), ""]
     return Table("", header, cells, left=(0, len(header) - 1))
+
+
+def watch_table(figures: Figures) -> Table:
+    """Every look at a model while rounds were trained; models are numbered by the rounds that they have had."""
+    name = watched_figure(figures)
+    quality = figures.quality
+    metric = quality.frechet_metric if quality else ""
+    return Table(
+        "All looks",
+        ["model", "near-copies", "floor", "verdict", *([_short(quality.frechet_name)] if quality else [])],
+        [
+            [
+                f"{look.model}{' (released)' * (look.model == figures.provenance.released)}",
+                percent(look.metrics[name]),
+                percent(look.metrics[f"{name}_floor"]) if f"{name}_floor" in look.metrics else "none",
+                WORDS[look.verdict],
+                *([f"{look.metrics[metric]:.3g}" if metric in look.metrics else ""] if quality else []),
+            ]
+            for look in figures.watched
+        ],
+        left=(3,),
+    )
+
+
+def watched_figure(figures: Figures) -> str:
+    """The figure by which looks are shown beside each other, by its name among the metrics: the first that decides."""
+    return min((f for f in figures.memorization if f.decides), key=rank).name
 
 
 def round_table(figures: Figures) -> Table:

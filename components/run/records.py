@@ -217,6 +217,8 @@ class BeginRecord(Record):
     reason: str | None = None
     retired_through: int = -1
     """Weights and optimizer state of rounds up to this one are removed."""
+    kept: int | None = None
+    """The model that would be released by what the watch has found so far: its weights stay, however old it is."""
     retired: list[str] = Field(default_factory=list)
     """Keys of the objects that this round's begin removes."""
 
@@ -263,7 +265,7 @@ class SamplesRecord(Record):
 
 
 class ReportRecord(Record):
-    """The report on model r.
+    """The report on a run whose rounds have ended with model r.
 
     Objects:
         report.json: all figures. report.html: with what `report.images` allows in the run's own prefix.
@@ -274,6 +276,7 @@ class ReportRecord(Record):
     address = "reports/{}.json"
     made_by = "evaluate"
     round: int
+    """Of the model that it is about: r, or an earlier one that was chosen."""
     headline: dict[str, float]
     """The figures of the final table, for metrics in a UI."""
 

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Literal
 
 from .address import Run
-from .records import ModelRecord, Plan, ReportRecord
+from .records import ModelRecord, Plan, ReportRecord, SelectionRecord
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class State:
         name: `planned` until its first round begins; `stopped`: by a rule, its report is not there yet.
         rounds: that are trained; planned: as many there are to be, 0 for an audit.
         stop: why the rounds ended early.
+        released: rounds of the model that is reported; None until it is known.
         report: of the last model, when the run is done.
     """
 
@@ -25,6 +26,7 @@ class State:
     rounds: int
     planned: int
     stop: str | None = None
+    released: int | None = None
     report: ReportRecord | None = None
 
     def __str__(self) -> str:
@@ -36,8 +38,12 @@ class State:
             return f"{self.rounds} of {_rounds(self.planned)} done"
         if self.stop:
             after = f"stopped after {self.rounds} of {_rounds(self.planned)}"
-            return f"done, {after}" if self.report else after
-        return f"done, {_rounds(self.rounds)}"
+            return f"done, {after}{self._released()}" if self.report else after
+        return f"done, {_rounds(self.rounds)}{self._released()}"
+
+    def _released(self) -> str:
+        earlier = self.released is not None and self.released != self.rounds
+        return f", model {self.released} released" if earlier else ""
 
 
 def state_of(run: Run, keys: Collection[str]) -> State:
@@ -50,14 +56,21 @@ def state_of(run: Run, keys: Collection[str]) -> State:
         Fatal: it has no plan, or a record cannot be read; names it.
     """
     plans, models, begins = (_numbers(run, keys, place) for place in ("plans", "models", "begins"))
-    planned = run.load(Plan, max(plans, default=0)).config.rounds
-    last = max(models, default=0)
+    config = run.load(Plan, max(plans, default=0)).config
+    planned, last = config.rounds, max(models, default=0)
     stop = run.load(ModelRecord, last).stop if models else None
-    if (stop or last == planned) and f"{run.prefix}/reports/{last}.json" in keys:
-        return State("done", last, planned, stop, run.load(ReportRecord, last))
-    if stop:
-        return State("stopped", last, planned, stop)
+    if stop or last == planned:
+        released = last if config.is_audit or config.release.select == "last" else _selected(run, keys, last)
+        if f"{run.prefix}/reports/{last}.json" in keys:
+            return State("done", last, planned, stop, released, run.load(ReportRecord, last))
+        if stop:
+            return State("stopped", last, planned, stop, released)
+        return State("running" if begins else "planned", last, planned, released=released)
     return State("running" if begins else "planned", last, planned)
+
+
+def _selected(run: Run, keys: Collection[str], last: int) -> int | None:
+    return run.load(SelectionRecord, last).chosen if run.key(SelectionRecord, last) in keys else None
 
 
 def ended_rounds(run: Run) -> int:

@@ -28,7 +28,7 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     started = time.time()
     plan = run.plan()
     config = plan.config
-    model = run.last_model(config)
+    model = run.released_model(config)
     if found := run.find(SamplesRecord, model.round, index):
         return found
     set_numerics(config)

@@ -128,6 +128,6 @@ def _tell(console: Console, run: Run, config: RunConfig, report: ReportRecord, f
     if config.audit.run is None:
         return
     trained = audited_run(run, config)
-    if trained.find(ReportRecord, trained.released_model(trained.config()).round):
+    if trained.find(ReportRecord, trained.last_model(trained.config()).round):
         console.print()
         show_beside(console, [run, trained])

@@ -38,6 +38,15 @@ def parser() -> ArgumentParser:
     return options
 
 
+def _watched(config: RunConfig, plan: Forecast) -> str:
+    """How often the watch looks, and what it costs beside training."""
+    if not plan.looks:
+        return f"never; a look of {config.watch.count:,} images costs {plan.watch_cost:.2g} of training (watch.every)"
+    every = f"every {plan.watch_every} rounds" if plan.watch_every > 1 else "every round"
+    cost = f"{100 * plan.looks * plan.watch_cost:.2g} % of training"
+    return f"{every}, {plan.looks} look{'s' * (plan.looks > 1)} of {config.watch.count:,} images: {cost}"
+
+
 def show(config: RunConfig, plan: Forecast) -> None:
     """Print a forecast at 80 columns."""
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -52,8 +61,8 @@ def show(config: RunConfig, plan: Forecast) -> None:
     table.add_row("rounds", f"{plan.rounds}, of {plan.steps_per_round:,} steps a shard")
     table.add_row("sample visits", f"{plan.visits:,}")
     to_begin = f"4 to begin, {config.encodings} x encode" if config.encodings else "4 to begin"
-    steps = f"{to_begin}, {plan.rounds} rounds of begin, {plan.shards} x train, aggregate and redistribute, "
-    table.add_row("steps", steps + f"{plan.parts} x sample, evaluate")
+    steps = f"{to_begin}, {plan.rounds} rounds of begin, watch, {plan.shards} x train, aggregate and redistribute, "
+    table.add_row("steps", steps + f"select, {plan.parts} x sample, evaluate")
     peak = f"{size(plan.weights_peak)} at the peak"
     if plan.weights_without_retention > plan.weights_peak:
         peak += f"; {size(plan.weights_without_retention)} if none were retired (execution.keep_rounds)"
@@ -61,6 +70,7 @@ def show(config: RunConfig, plan: Forecast) -> None:
     table.add_row("images in the store", size(plan.images))
     if plan.encodings:
         table.add_row("encodings in the store", f"{size(plan.encodings)}, and the captions' (encode.variants)")
+    table.add_row("watched", _watched(config, plan))
     if plan.verdict:
         can = (
             f"accuses {plan.verdict.copies:.0%} copies in {plan.verdict.copies_accused:.0%} of runs, clears a perfect "

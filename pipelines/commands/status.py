@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ...components.config import RunConfig
 from ...components.failure import Fatal
-from ...components.run import RoundFigures, Run
+from ...components.run import Look, RoundFigures, Run
 from ...components.run.address import tracking_prefix
 from ...components.store.directory import DirectoryStore
 from ..run_status import RunStatus, not_overcome, run_status
@@ -59,7 +59,7 @@ def parser() -> ArgumentParser:
 def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
     """What is shown, and whether the run is done."""
     status = run_status(run)
-    in_cluster, note = _look(run, arguments)
+    in_cluster, note = _in_cluster(run, arguments)
     failed = status.failed if status else not_overcome(run, None)
     wanted = arguments.namespace or arguments.context
     if status is None and not failed and in_cluster is None and not (note and wanted):
@@ -77,7 +77,7 @@ def _page(run: Run, arguments: Namespace) -> tuple[RenderableType, bool]:
     return Group(*parts), status is not None and status.state.name == "done"
 
 
-def _look(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str | None]:
+def _in_cluster(run: Run, arguments: Namespace) -> tuple["ClusterStatus | None", str | None]:
     """What the cluster shows; a note where it does not, though it was asked for or there is one.
 
     Raises:
@@ -138,7 +138,9 @@ def _trained(config: RunConfig) -> str:
 def _rounds(status: RunStatus) -> Table:
     table = Table(box=None, pad_edge=False)
     queued = status.config.train.gate == "samples"
-    for heading in ("round", "loss", "skipped", *(["lost"] if queued else []), "augmented", "moved", "took"):
+    watched = any(ended.look for ended in status.rounds)
+    headings = ["round", "loss", "skipped", *(["lost"] if queued else []), "augmented", "moved"]
+    for heading in (*headings, *(["near-copies", "floor"] if watched else []), "took"):
         table.add_column(heading, justify="right")
     for ended in status.rounds[-8:]:
         figures = ended.figures
@@ -150,9 +152,20 @@ def _rounds(status: RunStatus) -> Table:
             *([f"{figures.lost / max(1, figures.visits):.1%}"] if queued else []),
             f"{augmented:.1%}",
             str(ended.moved),
+            *(_look(status, ended.look) if watched else []),
             duration(ended.seconds),
         )
     return table
+
+
+def _look(status: RunStatus, look: Look | None) -> list[str]:
+    """What the watch has seen of the model that the round started from, and its floor."""
+    if look is None:
+        return ["", ""]
+    name = status.config.evaluate.deciding[0]
+    share, floor = look.metrics.get(name), look.metrics.get(f"{name}_floor")
+    above = "!" if look.verdict == "above" else ""
+    return ["" if share is None else f"{share:.1%}{above}", "" if floor is None else f"{floor:.1%}"]
 
 
 def _shards(status: RunStatus, in_cluster: "ClusterStatus | None") -> Table:

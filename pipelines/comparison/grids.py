@@ -58,7 +58,7 @@ def real_grid(result: Result) -> Grid:
 def _grid(result: Result) -> Grid:
     run, config = result.entry.run, result.entry.config
     dataset = run.dataset(config)
-    generated = generated_images(run, config, run.last_model(config).round, dataset)
+    generated = generated_images(run, config, run.released_model(config).round, dataset)
     images = generated.take(np.arange(min(_IMAGES, len(generated))))
     training = Rows(dataset, dataset.train_rows)
     aware = closeness(InMemory(images), training, stages(config.taa), config.evaluate, torch.device("cpu"))[-1]

@@ -72,7 +72,7 @@ class Jobs(Local):
         self._run_all([job for job in jobs if job.size])
 
     def _is_light(self, name: str, round: int | None) -> bool:
-        return STEPS[name].light(self._config, round or 0)
+        return STEPS[name].light(self._run, self._config, round or 0)
 
     def owner(self) -> Any:
         """The run's ConfigMap."""

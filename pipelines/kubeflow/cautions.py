@@ -20,7 +20,7 @@ def warn(*lines: str) -> None:
 
 def pods_of_a_round(shards: int) -> tuple[int, int]:
     """Pods that run a step, and Kubeflow's driver pods."""
-    return shards + 3, 2 * shards + 7
+    return shards + 4, 2 * shards + 8
 
 
 def of_many_shards(shards: int, rounds: int | None = None) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from unecho.components.aggregate.step import stop_reason, total
 from unecho.components.config.fields import Stop
-from unecho.components.run import RoundFigures
+from unecho.components.run import Look, RoundFigures, WatchRecord
 
 
 def figures(loss: float = 1.0, visits: int = 100, skips: int = 0, round: int = 1) -> RoundFigures:
@@ -36,3 +36,14 @@ def test_a_rounds_figures_are_sums_and_its_loss_the_mean_over_visits() -> None:
     assert (whole.visits, whole.skips, whole.steps) == (40, 4, 2)
     assert whole.loss == pytest.approx((2.0 * 30 + 1.0 * 10) / 40)
     assert whole.skip_rate == 0.1
+
+
+@pytest.mark.parametrize(("verdict", "stops"), [("above", True), ("unclear", False), ("at_or_below", False)])
+def test_a_model_that_the_watch_saw_echo_ends_the_rounds_where_that_is_asked_for(verdict: str, stops: bool) -> None:
+    metrics = {"mq_0.1": 0.25, "mq_0.1_floor": 0.01}
+    look = Look.model_validate({"verdict": verdict, "speaks": "mq_0.1", "images": 256, "metrics": metrics})
+    seen = WatchRecord(round=3, look=look)
+    wanted = "stop.echo: model 3's mq_0.1 is 25.0% of 256 images, above its floor 1.0%" if stops else None
+    assert stop_reason(Stop(echo=True), figures(), figures(), seen) == wanted
+    assert stop_reason(Stop(), figures(), figures(), seen) is None
+    assert stop_reason(Stop(echo=True), figures(), figures(), WatchRecord(round=3)) is None

@@ -64,7 +64,7 @@ def test_in_a_cluster_each_is_a_job_and_they_are_seen_to_their_end_together(
 def test_in_a_cluster_a_step_that_is_light_in_this_round_is_no_job(
     here: Here, jobs: tuple[Jobs, list[Sequence[StepJob]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    odd = replace(STEPS["aggregate"], light=lambda config, r: bool(r % 2))
+    odd = replace(STEPS["aggregate"], light=lambda run, config, r: bool(r % 2))
     monkeypatch.setitem(STEPS, "aggregate", odd)
     engine, made = jobs
     engine.beside(*BESIDE)

@@ -206,10 +206,10 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
     def all(rounds: int, goes: bool = True) -> Count:
         return pods(plain.spec, {"encodings": 3, "rounds": rounds, "shards": shards, "parts": 2}, goes)
 
-    assert all(2) - all(1) == Count(user=shards + 3, driver=2 * shards + 7)
+    assert all(2) - all(1) == Count(user=shards + 4, driver=2 * shards + 8)
     assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
     # the whole; tasks; encodings, rounds, parts and their loops; iterations
-    assert all(0) == Count(user=5 + 2 + 3, driver=1 + (5 + 2 + 3) + 3 * 2 + 2 + 3)
+    assert all(0) == Count(user=6 + 2 + 3, driver=1 + (6 + 2 + 3) + 3 * 2 + 2 + 3)
     assert Count(*pods_of_a_round(shards)) == all(2) - all(1)
     table = dict(
         re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE)
@@ -233,7 +233,7 @@ def test_more_than_sixteen_shards_are_told_what_they_cost_and_of_the_jobs_engine
     compiled(tmp_path, "--parallelism", "17")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        "unecho: warning: a round of 17 shards is 20 pods that run a step and 41 driver pods, and Argo"
+        "unecho: warning: a round of 17 shards is 21 pods that run a step and 42 driver pods, and Argo"
     )
     assert line.endswith("use the jobs engine (unecho run --engine jobs)")
     assert of_many_shards(16, 100) == []

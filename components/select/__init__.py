@@ -1,0 +1,1 @@
+"""select: what the watch has found -> the model that is sampled, reported and released."""
