@@ -177,7 +177,7 @@ STEPS: Final[dict[str, Step]] = {
         Step(plan, Plan, lambda r, k, last: (0,), light=lambda run, config, r: True),
         Step(prepare, DatasetRecord, lambda r, k, last: (), light=lambda run, config, r: config.audit.run is not None),
         Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
-        Step(initialize, ModelRecord, lambda r, k, last: (0,), light=lambda config, r: config.is_audit),
+        Step(initialize, ModelRecord, lambda r, k, last: (0,), light=lambda run, config, r: config.is_audit),
         Step(shard, Assignment, lambda r, k, last: (0,)),
         Step(begin, BeginRecord, lambda r, k, last: (r,), light=lambda run, config, r: True),
         Step(

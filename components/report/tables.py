@@ -156,7 +156,7 @@ def watch_table(figures: Figures) -> Table:
     metric = quality.frechet_metric if quality else ""
     return Table(
         "All looks",
-        ["model", "near-copies", "floor", "verdict", *([_short(quality.frechet_name)] if quality else [])],
+        ["model", "near-copies", "floor", "verdict", *([short_distance(quality.frechet_name)] if quality else [])],
         [
             [
                 f"{look.model}{' (released)' * (look.model == figures.provenance.released)}",

@@ -32,9 +32,14 @@ def test_a_pod_runs_the_line_that_a_person_would_type(step: str, tmp_path: Path)
     made = job(StepJob(step, 3 if STEPS[step].by_round else None, 1), tmp_path)
     container = made["spec"]["template"]["spec"]["containers"][0]
     round, index = ["--round", "3"], ["--index", "$(JOB_COMPLETION_INDEX)"]
-    more = {"watch": round, "train": round + index, "aggregate": round, "redistribute": round, "encode": index, "sample": index}.get(
-        step
-    )
+    more = {
+        "watch": round,
+        "train": round + index,
+        "aggregate": round,
+        "redistribute": round,
+        "encode": index,
+        "sample": index,
+    }.get(step)
     assert container["args"] == ["step", step, "--run", f"file://{tmp_path}/runs/a", *(more or [])]
     assert {"name": "UNECHO_IMAGE", "value": "unecho:0.1.0"} in container["env"]
     json.dumps(made)  # plain data

@@ -92,9 +92,10 @@ def test_rounds_are_in_order_and_begin_decides_on_what_follows(plain: Compiled) 
     )
     round = components[inside["condition-32"].component_ref.name].dag.tasks
     assert {name: sorted(task.dependent_tasks) for name, task in round.items()} == {
+        "watch": [],
         "shards": [],
-        "aggregate": ["shards"],
-        "redistribute": ["shards"],
+        "aggregate": ["shards", "watch"],
+        "redistribute": ["shards", "watch"],
     }
 
 
@@ -122,7 +123,8 @@ def test_the_order_is_that_of_the_loop(plain: Compiled) -> None:
         "initialize": {"encodings"},
         "shard": {"encodings"},
         "rounds": {"initialize", "shard"},
-        "parts": {"rounds"},
+        "select": {"rounds"},
+        "parts": {"select"},
         "evaluate": {"parts"},
     }
 
@@ -190,8 +192,10 @@ def test_the_ui_gets_metrics_a_page_a_summary_a_model_and_a_data_set(plain: Comp
     }
     assert {step: artifacts for step, artifacts in shown.items() if artifacts} == {
         "prepare": {"dataset": "system.Dataset"},
+        "watch": {"metrics": "system.Metrics"},
         "aggregate": {"metrics": "system.Metrics"},
         "redistribute": {"metrics": "system.Metrics"},
+        "select": {"metrics": "system.Metrics"},
         "evaluate": {
             "metrics": "system.Metrics",
             "report": "system.HTML",
@@ -215,9 +219,9 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
         re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE)
     )
     assert table == {
-        "a round": "K + 3 | 2 K + 7",
+        "a round": "K + 4 | 2 K + 8",
         "a round that does not start": "1 | 3",
-        "once": "5 + P + E | 12 + 2 P + 2 E",
+        "once": "6 + P + E | 13 + 2 P + 2 E",
     }
 
 
@@ -237,7 +241,7 @@ def test_more_than_sixteen_shards_are_told_what_they_cost_and_of_the_jobs_engine
     )
     assert line.endswith("use the jobs engine (unecho run --engine jobs)")
     assert of_many_shards(16, 100) == []
-    assert ", 1,220 pods in 20 rounds, and Argo" in of_many_shards(17, 20)[0]
+    assert ", 1,260 pods in 20 rounds, and Argo" in of_many_shards(17, 20)[0]
 
 
 @pytest.mark.parametrize(
