@@ -58,25 +58,29 @@ def line(values: Sequence[float], label: str, percent: bool = False) -> Markup:
     return _chart(body, rounds, (0, last), ticks, (low, high), label)
 
 
-def watched(shares: Sequence[tuple[int, float]], floor: float | None, released: int, last: int, label: str) -> Markup:
-    """Shares of near-copies by model, the floor as a line across, the released model as a line down.
+def watched(
+    values: Sequence[tuple[int, float]], real: float | None, released: int, last: int, label: str, percent: bool = False
+) -> Markup:
+    """A figure of models, what real images have as a line across, the released model as a line down.
 
     Args:
-        shares: (model, share), ascending; at least one.
+        values: (model, value), ascending; at least one.
+        real: None where there is none.
         released: the model that is released; last: the one that the rounds have ended with.
+        percent: whether values are shares, to be written in per cent.
     """
-    high = max(*(share for _, share in shares), floor or 0.0) or 0.01
+    high = max(*(value for _, value in values), real or 0.0) or 0.01
     end = max(1, last)
-    points = [(_x(model, 0, end), _y(share, 0, high)) for model, share in shares]
+    points = [(_x(model, 0, end), _y(value, 0, high)) for model, value in values]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    body = f'<line class="released" x1="{_x(released, 0, end):.1f}" x2="{_x(released, 0, end):.1f}" y1="{_TOP}" '
-    body += f'y2="{_HEIGHT - _BOTTOM}"/>'
-    if floor is not None:
-        y = _y(floor, 0, high)
-        body += f'<line class="floor-line" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    down = f"{_x(released, 0, end):.1f}"
+    body = f'<line class="released" x1="{down}" x2="{down}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+    if real is not None:
+        across = f"{_y(real, 0, high):.1f}"
+        body += f'<line class="floor-line" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{across}" y2="{across}"/>'
     body += f'<polyline class="curve" points="{path}"/>'
     body += "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points)
-    ticks = [(0.0, "0 %"), (high, f"{100 * high:.3g} %")]
+    ticks = [(0.0, "0 %" if percent else "0"), (high, f"{100 * high:.3g} %" if percent else f"{high:.3g}")]
     return _chart(body, [(0, "0"), (end, str(end))], (0, end), ticks, (0, high), label)
 
 

@@ -83,7 +83,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
             for h in sorted(figures.histograms, key=lambda h: not h.aware)
         ],
         watch_table=watch_table(figures),
-        watch_chart=_watch_chart(figures) if figures.watched else None,
+        watch_charts=_watch_charts(figures),
         round_table=round_table(figures),
         curves=[(name, line(values, name, share)) for name, values, share in curves if values],
         pairs=[(pair, *(data_uri(image, side) for image in images)) for pair, *images in pictures.pairs],
@@ -110,12 +110,22 @@ def bars(ratios: Histogram) -> Markup:
     return histogram(ratios.edges, [("generated", ratios.generated), *held_out], "Histogram of MQ ratios")
 
 
-def _watch_chart(figures: Figures) -> Markup:
-    name, source = watched_figure(figures), figures.provenance
+def _watch_charts(figures: Figures) -> list[tuple[str, Markup]]:
+    """Near-copies and quality of every model that was looked at."""
+    if not figures.watched:
+        return []
+    source, metrics = figures.provenance, [look.metrics for look in figures.watched]
     released = source.rounds if source.released is None else source.released
-    shares = [(look.model, look.metrics[name]) for look in figures.watched]
-    floor = figures.watched[0].metrics.get(f"{name}_floor")
-    return watched(shares, floor, released, source.rounds, "Near-copies by rounds of training")
+    shown = [("Near-copies", watched_figure(figures), "_floor", True)]
+    if figures.quality:
+        shown.append((figures.quality.frechet_name, figures.quality.frechet_metric, "_real", False))
+    charts = []
+    for title, name, real, share in shown:
+        values = [(look.model, look.metrics[name]) for look in figures.watched if name in look.metrics]
+        if values:
+            label, beside = f"{title} by rounds of training", metrics[0].get(name + real)
+            charts.append((title, watched(values, beside, released, source.rounds, label, share)))
+    return charts
 
 
 @cache

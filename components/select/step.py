@@ -27,5 +27,6 @@ def select(run: Run, progress: Progress) -> SelectionRecord:
         look, _ = look_at(run, plan, last, floor, progress)
         chosen, why = at_floor(looks_before(run, last.round) | {last.round: look})
         reason = f"release.select at_floor: {why}"
+        progress.note(f"model {chosen} is released: {why}")
     record = SelectionRecord(round=last.round, chosen=chosen, reason=reason, look=look, ran_with=ran_with(started))
     return run.commit(record, last.round)

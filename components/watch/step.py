@@ -1,9 +1,10 @@
 """A look at the aggregated model while the next round trains."""
 
 import time
+from typing import Final
 
 from ..progress import Progress
-from ..run import ModelRecord, Run, WatchRecord, ran_with
+from ..run import Look, ModelRecord, Run, WatchRecord, ran_with
 from ..run.looks import is_due
 
 
@@ -26,5 +27,15 @@ def watch(run: Run, round: int, progress: Progress) -> WatchRecord:
 
     kept, ref = kept_floor(run, round) or (None, None)
     look, floor = look_at(run, plan, run.load(ModelRecord, round), kept, progress)
+    progress.note(_line(round, look))
     ref = ref or run.put(WatchRecord, (round,), FLOOR, state_bytes(floor_tensors(floor)))
     return run.commit(WatchRecord(round=round, look=look, objects={FLOOR: ref}, ran_with=ran_with(started)), round)
+
+
+_WORDS: Final = {"above": "it echoes", "at_or_below": "at the floor", "unclear": "unclear", "undecided": "not judged"}
+
+
+def _line(round: int, look: Look) -> str:
+    share, floor = look.metrics[look.speaks], look.metrics.get(f"{look.speaks}_floor")
+    beside = "" if floor is None else f" (floor {floor:.1%})"
+    return f"watch: model {round}: {look.speaks} {share:.1%} of {look.images} images{beside}: {_WORDS[look.verdict]}"

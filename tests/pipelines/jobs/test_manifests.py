@@ -19,6 +19,7 @@ OVERLAYS = (
     "overlays/kueue",
     "overlays/store",
     "overlays/text-to-image",
+    "overlays/audit",
 )
 
 
