@@ -42,7 +42,7 @@ def fingerprint(run: Run) -> dict[str, str]:
     kinds: list[tuple[type[Any], Iterable[tuple[int, ...]]]] = [
         (Assignment, [(r,) for r in range(config.iet.rounds + 1)]),
         (ModelRecord, [(r,) for r in range(config.iet.rounds + 1)]),
-        (SamplesRecord, [(config.iet.rounds, part) for part in range(config.sample.parts)]),
+        (SamplesRecord, [(run.released_model(config).round, part) for part in range(config.sample.parts)]),
     ]
     return {
         f"{run.key(kind, *index)} {name}": ref.sha256

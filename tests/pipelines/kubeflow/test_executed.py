@@ -13,7 +13,7 @@ from tests.runs import fingerprint
 from tests.services import containers as service
 from tests.services import s3 as store
 from tests.services.containers import Containers
-from unecho.components.run import BeginRecord, ModelRecord, ProxyRecord, ReportRecord, Run
+from unecho.components.run import BeginRecord, ModelRecord, ProxyRecord, ReportRecord, Run, WatchRecord
 from unecho.components.run.failures import failures
 from unecho.components.store import fetch
 from unecho.pipelines.commands import main
@@ -69,7 +69,8 @@ FORM: Mapping[str, Any] = {
     "method_rounds": "3",
     "method_shards": "2",
 }
-RULE: Mapping[str, Any] = {"stop": {"skip_rate_above": 0.99}}  # a rule that nothing ever meets
+RULE: Mapping[str, Any] = {"stop": {"skip_rate_above": 0.99}, "watch": {"every": 1}}
+"""A rule that nothing ever meets, and a look at every model."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_a_second_start_under_the_same_name_goes_on_to_the_end(continued: Execut
     assert run.plan().revision == 0
 
 
-def test_each_round_starts_at_most_as_many_pods_as_shards_and_three_more(continued: Executed) -> None:
+def test_each_round_starts_at_most_as_many_pods_as_shards_and_four_more(continued: Executed) -> None:
     for round in (1, 2):  # round 0 had ended
         assert sorted(
             step for step in continued.started if len(step) > 1 and step[1] == round and step[0] != "sample"
@@ -138,6 +139,7 @@ def test_each_round_starts_at_most_as_many_pods_as_shards_and_three_more(continu
             ("redistribute", round),
             ("train", round, 0),
             ("train", round, 1),
+            ("watch", round),
         ]
     assert sorted(step for step in continued.started if step[0] == "sample") == [("sample", 0), ("sample", 1)]
 
@@ -151,7 +153,7 @@ def test_rounds_are_in_order(continued: Executed) -> None:
 def test_the_result_is_that_of_the_local_engine_to_the_byte(
     continued: Executed, containers: Containers, environment: Mapping[str, str], root: str
 ) -> None:
-    settings = ["iet.rounds=3", "iet.shards=2", "stop.skip_rate_above=0.99"]
+    settings = ["iet.rounds=3", "iet.shards=2", "stop.skip_rate_above=0.99", "watch.every=1"]
     words = [word for setting in settings for word in ("--set", setting)]
     containers.run(
         "unecho", "run", "--root", f"{root}/local", "--name", "story", "--preset", "tiny", *words, **environment
@@ -159,6 +161,7 @@ def test_the_result_is_that_of_the_local_engine_to_the_byte(
     theirs, ours = Run.at(f"{root}/local", "story"), Run.at(root, "story")
     assert theirs.config().method() == ours.config().method()
     assert fingerprint(theirs) == fingerprint(ours)
+    assert [theirs.load(WatchRecord, r).look for r in range(3)] == [ours.load(WatchRecord, r).look for r in range(3)]
 
 
 def test_the_ui_gets_the_figures_of_every_round_and_of_the_report(continued: Executed, root: str) -> None:
@@ -169,6 +172,10 @@ def test_the_ui_gets_the_figures_of_every_round_and_of_the_report(continued: Exe
         shown = continued.metadata("aggregate", "metrics", iteration)
         assert (shown["round"], shown["loss"], shown["skip_rate"]) == (round, figures.loss, figures.skip_rate)
         assert continued.metadata("redistribute", "metrics", iteration).keys() == {"round", "moved"}
+        look = run.load(WatchRecord, round).look
+        assert look is not None
+        seen = continued.metadata("watch", "metrics", iteration)
+        assert (seen["round"], seen[look.speaks]) == (round, look.metrics[look.speaks])
     headline = run.load(ReportRecord, 3).headline
     final = continued.metadata("evaluate", "metrics")
     assert {"mq_aware_0.1", "mq_aware_0.1_floor", "frechet_pixels", "rounds", "skipped_share"} <= set(final)
@@ -205,7 +212,7 @@ def test_the_plan_can_be_made_by_hand_with_the_line_of_its_log(continued: Execut
     (line,) = (text for text in continued.log.splitlines() if "the same by hand: " in text)
     assert line.strip().partition("by hand: ")[2] == (
         f"unecho step plan --run {root}/runs/story --preset tiny --variant iet-agc+ "
-        "--set iet.rounds=3 --set iet.shards=2 --set stop.skip_rate_above=0.99"
+        "--set iet.rounds=3 --set iet.shards=2 --set stop.skip_rate_above=0.99 --set watch.every=1"
     )
 
 
@@ -219,10 +226,11 @@ def test_a_rule_stops_the_rounds_and_the_last_model_is_reported(stopped: Execute
     assert run.load(BeginRecord, 2).decision == "stop"
     assert run.find(ReportRecord, 2)
     assert [step for step in stopped.started if step[0] == "train"] == [("train", 0, 0), ("train", 1, 0)]
-    assert [step for step in stopped.started if step[0] in ("begin", "sample", "evaluate")] == [
+    assert [step for step in stopped.started if step[0] in ("begin", "select", "sample", "evaluate")] == [
         ("begin", 0),
         ("begin", 1),
         ("begin", 2),
+        ("select",),
         ("sample", 0),
         ("evaluate",),
     ]

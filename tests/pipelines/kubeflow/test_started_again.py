@@ -54,7 +54,7 @@ def stepped(executed: Executed) -> list[tuple[Any, ...]]:
 
 
 def one_round(round: int) -> set[tuple[Any, ...]]:
-    steps = ("begin", "aggregate", "redistribute")
+    steps = ("begin", "watch", "aggregate", "redistribute")
     return {*((name, round) for name in steps), ("train", round, 0), ("train", round, 1)}
 
 
@@ -63,12 +63,12 @@ def test_a_finished_run_started_again_goes_through_no_round_and_a_grown_one_thro
 ) -> None:
     stepped(start(method_rounds="1"))
     again = start(method_rounds="1")
-    assert stepped(again) == [("evaluate",)]
+    assert stepped(again) == [("select",), ("evaluate",)]
     assert again.file("evaluate", "report").read_bytes().startswith(b"<!doctype html>"), "the UI has it all the same"
     grown = stepped(start(method_rounds="3"))
     assert [step[1] for step in grown if step[0] == "begin"] == [1, 2]
-    assert {*grown} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("evaluate",)}
-    assert stepped(start(method_rounds="3")) == [("evaluate",)]
+    assert {*grown} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("select",), ("evaluate",)}
+    assert stepped(start(method_rounds="3")) == [("select",), ("evaluate",)]
     whole = Run.at(root, "whole")
     finish(whole, resolve("tiny", "iet-agc+", settings=("iet.rounds=3", "iet.shards=2")))
     assert [*fingerprint(Run.at(root, "a")).values()] == [*fingerprint(whole).values()]
@@ -82,7 +82,7 @@ def test_a_run_that_a_rule_has_stopped_is_not_gone_through_again(start: Start, r
     run = Run.at(root, "a")
     assert run.load(ModelRecord, 2).stop
     assert run.load(BeginRecord, 2).decision == "stop"
-    assert stepped(start(**rule)) == [("evaluate",)]
+    assert stepped(start(**rule)) == [("select",), ("evaluate",)]
     assert run.load(ReportRecord, 2)
 
 
@@ -94,7 +94,7 @@ def test_a_run_goes_on_with_the_round_that_failed(start: Start, root: str) -> No
     assert failed.started[-1] == ("begin", 2)  # the next iteration starts all the same, and finds no model
     run.store.delete([run.key(ModelRecord, 2)])
     steps = stepped(start(method_rounds="3"))
-    assert {*steps} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("evaluate",)}
+    assert {*steps} == one_round(1) | one_round(2) | {("sample", 0), ("sample", 1), ("select",), ("evaluate",)}
 
 
 def test_a_text_to_image_run_encodes_in_its_loop_and_not_again(start: Start, root: str) -> None:
@@ -103,7 +103,7 @@ def test_a_text_to_image_run_encodes_in_its_loop_and_not_again(start: Start, roo
     assert first.started[:2] == [("plan",), ("prepare",)]
     assert {*first.started[2:4]} == {("encode", 0), ("encode", 1)}
     again = start(data_preset="tiny-text-to-image", method_rounds="1")
-    assert stepped(again) == [("evaluate",)]
+    assert stepped(again) == [("select",), ("evaluate",)]
     whole = Run.at(root, "whole")
     finish(whole, resolve("tiny-text-to-image", "iet-agc+", settings=("iet.rounds=1", "iet.shards=2")))
     assert [*fingerprint(Run.at(root, "a")).values()] == [*fingerprint(whole).values()]

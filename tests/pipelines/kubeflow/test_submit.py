@@ -103,7 +103,7 @@ def test_a_start_that_costs_much_or_cannot_reach_its_root_is_told_before(
     assert submit(api, *options, "--namespace", "team", root="s3://mlpipeline/unecho") == 0
     of_store, of_shards = capsys.readouterr().err.splitlines()
     assert "reaches s3://mlpipeline/private/team/ and not the whole bucket: s3://mlpipeline/unecho would be" in of_store
-    assert "a round of 20 shards is 23 pods that run a step and 47 driver pods, 700 pods in 10 rounds" in of_shards
+    assert "a round of 20 shards is 24 pods that run a step and 48 driver pods, 720 pods in 10 rounds" in of_shards
 
 
 def test_every_request_carries_the_token_that_the_file_holds_then(
