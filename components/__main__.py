@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .config.command_line import add_config_arguments, config_from
 from .failure import status_of
+from .kubeflow_task.options import add_kubeflow_arguments
 from .log import configure_logging
 from .openmp import let_waiting_threads_sleep
 from .progress import Lines, step_label
@@ -75,16 +76,7 @@ def _parser() -> ArgumentParser:
             sub.add_argument("--index", type=whole_number, required=True, help="shard or part, from 0")
         if step.name == "plan":
             add_config_arguments(sub)
-        group = sub.add_argument_group("on Kubeflow", "filled in by its launcher")
-        group.add_argument("--kubeflow", metavar="JSON", help="ExecutorInput of the task; results go where it says")
-        group.add_argument(
-            "--artifact",
-            action="append",
-            type=name_and_path,
-            default=[],
-            metavar="NAME=PATH",
-            help="file of an artifact",
-        )
+        add_kubeflow_arguments(sub)
     return parser
 
 
@@ -97,13 +89,6 @@ def whole_number(text: str) -> int:
         if not number.is_integer():
             raise ValueError from None
         return int(number)
-
-
-def name_and_path(text: str) -> tuple[str, str]:
-    name, sign, path = text.partition("=")
-    if not sign:
-        raise ValueError
-    return name, path
 
 
 if __name__ == "__main__":
