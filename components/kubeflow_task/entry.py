@@ -5,7 +5,7 @@ comes first, and an empty field means what the preset says. The descriptions sta
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ class Entry:
     Attributes:
         type: str, int or dict.
         help: one line for the user.
-        field: of the configuration; its blank in the form means what the preset says.
+        field: of the configuration, or its section; its blank in the form means what the preset says.
         default: shown in the form; None where the user must give a value.
         is_number: the text is one; KFP's numbers cannot be left empty.
     """
@@ -43,6 +43,17 @@ class Entry:
     def blank(self) -> Any:
         """The value that says nothing."""
         return self.type()
+
+
+ADDRESS: Final = (
+    Entry(ROOT, str, "where everything is kept, s3://bucket/prefix; must be given", default=None),
+    Entry(
+        RUN_NAME,
+        str,
+        "at most 48 lower-case letters, digits and dashes; under the same name a run goes on; empty, the id of this "
+        "Kubeflow run",
+    ),
+)
 
 
 def number(name: str, field: str, help: str) -> Entry:
@@ -93,7 +104,7 @@ def whole(value: Any) -> Any:
     return value
 
 
-def settings_of(entries: tuple[Entry, ...], values: Mapping[str, Any]) -> list[str]:
+def settings_of(entries: Iterable[Entry], values: Mapping[str, Any]) -> list[str]:
     """`--set` options for the fields that have an entry of their own and are not left empty."""
     return [
         f"{entry.field}={text_of(values, entry.name) if entry.is_number else json.dumps(value)}"
@@ -102,10 +113,23 @@ def settings_of(entries: tuple[Entry, ...], values: Mapping[str, Any]) -> list[s
     ]
 
 
-def in_the_form(error: Fatal, entries: tuple[Entry, ...], values: Mapping[str, Any]) -> Fatal:
+def placed(entries: Iterable[Entry], rest: dict[str, Any]) -> dict[str, Any]:
+    """The fields that have an entry of their own, which are taken out of the rest."""
+    form: dict[str, Any] = {}
+    for entry in entries:
+        if entry.field in rest:
+            value = rest[entry.field]
+            fits = type(value) in (int, float) if entry.is_number else isinstance(value, entry.type)
+            if fits and value != entry.blank:
+                form[entry.name] = str(value) if entry.is_number else value
+                del rest[entry.field]
+    return form
+
+
+def in_the_form(error: Fatal, entries: Iterable[Entry], values: Mapping[str, Any]) -> Fatal:
     """The line of a configuration that is wrong, with the name of the entry to look at."""
     field = str(error).partition(":")[0]
-    names = [entry.name for entry in entries if entry.field == field]
+    names = [entry.name for entry in entries if entry.field and f"{field}.".startswith(f"{entry.field}.")]
     name = "overrides" if field in flat_fields(overrides_of(values)) or not names else names[0]
     return Fatal(f"{error} ({name} in the form)")
 

@@ -8,16 +8,10 @@ from ..config import RunConfig, preset_names, resolve
 from ..config.fields import VARIANTS, flat_fields
 from ..failure import Fatal
 from ..run import Run
-from .entry import ROOT, RUN_NAME, Entry, Form, in_the_form, number, overrides_of, settings_of, text_of
+from .entry import ADDRESS, Entry, Form, in_the_form, number, overrides_of, placed, settings_of, text_of
 
 FORM: Final[tuple[Entry, ...]] = (
-    Entry(ROOT, str, "where everything is kept, s3://bucket/prefix; must be given", default=None),
-    Entry(
-        RUN_NAME,
-        str,
-        "at most 48 lower-case letters, digits and dashes; under the same name a run goes on; empty, the id of this "
-        "Kubeflow run",
-    ),
+    *ADDRESS,
     Entry(
         "data_preset",
         str,
@@ -86,18 +80,12 @@ def filled(preset: str | None, variant: str | None, given: Mapping[str, Any]) ->
     """
     rest = flat_fields(given)
     chosen = {"preset": preset, "variant": variant}
-    form: dict[str, Any] = {}
+    named = {}
     for entry in FORM:
         if entry.field in _NAMED:
             own = rest.pop(entry.field, None)
-            form[entry.name] = chosen[entry.field] or own or ""
-        elif entry.field in rest:
-            value = rest[entry.field]
-            fits = type(value) in (int, float) if entry.is_number else isinstance(value, entry.type)
-            if fits and value != entry.blank:
-                form[entry.name] = str(value) if entry.is_number else value
-                del rest[entry.field]
-    return form | {"overrides": rest}
+            named[entry.name] = chosen[entry.field] or own or ""
+    return named | placed(FORM, rest) | {"overrides": rest}
 
 
 def config_of(values: Mapping[str, Any]) -> RunConfig:

@@ -32,10 +32,15 @@ Kind = Literal["text", "list", "metrics", "html", "markdown", "model", "dataset"
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a step's task; `text` and `list` are parameters, the others artifacts with a file each."""
+    """An output of a step's task; `text` and `list` are parameters, the others artifacts with a file each.
+
+    Attributes:
+        help: one line for the user.
+    """
 
     name: str
     kind: Kind
+    help: str
 
     @property
     def is_parameter(self) -> bool:
@@ -59,29 +64,39 @@ _FIRST_PAGE: Final = 10
 DECISION: Final = "Output"
 """Of begin. KFP's local runner finds what a condition reads from a task of its own pipeline under this name only; any
 other name would cost a nested pipeline, which is one driver pod more a round."""
+_RUN: Final = Output("run", "text", "the run's address, ROOT/runs/NAME")
+_PARTS: Final = Output("parts", "list", "indexes of sample that are left to do")
+_MEASURED: Final = (
+    Output("metrics", "metrics", "memorization beside its floor, and quality"),
+    Output("report", "html", "the report as a page, without training images"),
+    Output("summary", "markdown", "the report's figures as tables"),
+)
 
 OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
     "plan": (
-        Output("run", "text"),
-        Output("encodings", "list"),
-        Output("rounds", "list"),
-        Output("shards", "list"),
-        Output("parts", "list"),
+        _RUN,
+        Output("encodings", "list", "indexes of encode that are left to do"),
+        Output("rounds", "list", "rounds that are left to do"),
+        Output("shards", "list", "indexes of train, of each such round"),
+        _PARTS,
     ),
-    "prepare": (Output("dataset", "dataset"),),
-    "begin": (Output(DECISION, "text"),),
-    "watch": (Output("metrics", "metrics"),),
-    "aggregate": (Output("metrics", "metrics"),),
-    "redistribute": (Output("metrics", "metrics"),),
-    "select": (Output("metrics", "metrics"),),
-    "evaluate": (
-        Output("metrics", "metrics"),
-        Output("report", "html"),
-        Output("summary", "markdown"),
-        Output("model", "model"),
-    ),
+    "prepare": (Output("dataset", "dataset", "the data set's place, digest and sizes"),),
+    "begin": (Output(DECISION, "text", "whether the round starts: go or stop"),),
+    "watch": (Output("metrics", "metrics", "what the look at the model has found"),),
+    "aggregate": (Output("metrics", "metrics", "loss, skip rate and visits of the round"),),
+    "redistribute": (Output("metrics", "metrics", "samples that have moved after the round"),),
+    "select": (Output("metrics", "metrics", "which round's model is released, and what the look at it has found"),),
+    "evaluate": (*_MEASURED, Output("model", "model", "the released model's place and digest")),
 }
 """By step; the others give nothing but their record."""
+AUDIT_OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
+    "plan": (_RUN, _PARTS),
+    "prepare": OUTPUTS["prepare"],
+    "evaluate": _MEASURED,
+}
+"""Of the steps of an audit, which trains and releases nothing."""
+WHOLE_AUDIT: Final = (Output("verdict", "text", "at_or_below, above, unclear or undecided"), *_MEASURED)
+"""Of an audit that is one task."""
 
 
 def given(step: str, run: Run, record: Record) -> dict[str, Any]:
@@ -177,6 +192,7 @@ def _evaluate(run: Run, record: Record) -> dict[str, Any]:
     counted = {} if figures.provenance.subject else {"rounds": report.round}
     first = figures.first_metrics(_FIRST_PAGE - len(counted))
     return {
+        "verdict": "undecided" if figures.headline.smoke else figures.headline.verdict,
         "metrics": _metrics(first | counted, report.headline | counted),
         "report": Given(data=fetch(run.store, report.objects["shared.html"])),
         "summary": Given(data=summary(run, report).encode()),

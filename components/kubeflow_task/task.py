@@ -17,8 +17,8 @@ from ..run import Record, Run
 from ..run.failures import kept_failure
 from ..steps import plan, run_step
 from .entry import run_of
-from .form import TRAINING
-from .outputs import Given, given
+from .forms import form_of
+from .outputs import given
 
 
 class _Message(BaseModel):
@@ -73,20 +73,18 @@ class Executor(_Message):
                 f"--kubeflow: not an ExecutorInput of Kubeflow Pipelines: {str(error).splitlines()[0]}"
             ) from None
 
-    def answer(self, parameters: Mapping[str, Any], artifacts: Mapping[str, "Given"]) -> None:
-        """Write what the step gives. A file is there whole or not at all.
+    def answer(self, given: Mapping[str, Any]) -> None:
+        """Write what is asked for of what the step gives. A file is there whole or not at all.
 
         Args:
-            parameters: by name; text as it is, everything else as JSON.
+            given: by name; a `Given` for an artifact, else a parameter: text as it is, everything else as JSON.
         """
-        for name, value in parameters.items():
-            _write(
-                self.outputs.parameters[name].output_file,
-                (value if isinstance(value, str) else json.dumps(value)).encode(),
-            )
+        for name, parameter in self.outputs.parameters.items():
+            value = given[name]
+            _write(parameter.output_file, (value if isinstance(value, str) else json.dumps(value)).encode())
         said = {}
-        for name, content in artifacts.items():
-            artifact = self.outputs.artifacts[name].artifacts[0]
+        for name, output in self.outputs.artifacts.items():
+            artifact, content = output.artifacts[0], given[name]
             _write(self.paths[name], content.data)
             metadata = {field: value for field, value in content.metadata.items() if _is_json(value)}
             said[name] = {"artifacts": [{"name": artifact.name, "uri": artifact.uri, "metadata": metadata}]}
@@ -112,12 +110,12 @@ def run_planned(executor: Executor, progress: Progress) -> None:
     Raises:
         Fatal: what the same mistake on a command line would say; kept below the run too, where there is one.
     """
-    form = executor.inputs.parameter_values
-    run = run_of(form)
+    values = executor.inputs.parameter_values
+    run, form = run_of(values), form_of(values)
 
     def work() -> Record:
-        config = TRAINING.config_of(form)
-        progress.note(f"the same by hand: {shlex.join(TRAINING.line_of(run, form))}")
+        config = form.config_of(values)
+        progress.note(f"the same by hand: {shlex.join(form.line_of(run, values))}")
         return plan(run, config, progress)
 
     _run("plan", run, None, None, executor, work)
@@ -140,5 +138,4 @@ def _run(
     """KFP's launcher makes every exit status a 1, so the line of a failure must stand where others can read it."""
     with kept_failure(run, name, round, index):
         answer = given(name, run, work())
-    artifacts = {name: value for name, value in answer.items() if isinstance(value, Given)}
-    executor.answer({name: value for name, value in answer.items() if name not in artifacts}, artifacts)
+    executor.answer(answer)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..kubeflow import needing_kfp
 from ..kubeflow.cautions import of_kubeflows_store, of_many_shards, warn
+from ..kubeflow.definition import DEFINITIONS, IET, add_pipeline_argument
 from ..kubeflow.pods import add_pod_arguments, defaults_from, pods_from
 
 
@@ -19,30 +20,34 @@ def main(argv: Sequence[str]) -> None:
         for path in write_components(arguments.components, pods.image):
             print(path)
         return
-    warn(*of_kubeflows_store(pods, arguments.root), *of_many_shards(arguments.parallelism))
+    definition = DEFINITIONS[arguments.pipeline]
+    warn(*of_kubeflows_store(pods, arguments.root))
+    if definition is IET:
+        warn(*of_many_shards(arguments.parallelism))
     with needing_kfp():
-        from ..kubeflow.definition import IET
         from ..kubeflow.pipeline import compile_pipeline
-    compile_pipeline(arguments.output, IET, pods, arguments.parallelism, defaults_from(arguments))
-    print(arguments.output)
+    output = arguments.output or Path(f"{definition.name}.yaml")
+    compile_pipeline(output, definition, pods, arguments.parallelism, defaults_from(arguments))
+    print(output)
 
 
 def parser() -> ArgumentParser:
     """The command's options."""
     options = ArgumentParser(
         prog="unecho compile",
-        description="Write the pipeline that is uploaded to Kubeflow Pipelines 2.17. Rounds, shards and all else of a "
+        description="Write a pipeline that is uploaded to Kubeflow Pipelines 2.17. Rounds, shards and all else of a "
         "run are chosen in the form there; here only what its pods look like.",
     )
+    add_pipeline_argument(options)
     options.add_argument(
-        "-o", "--output", type=Path, default=Path("unecho.yaml"), metavar="FILE", help="ends in .yaml (unecho.yaml)"
+        "-o", "--output", type=Path, metavar="FILE", help="ends in .yaml (unecho.yaml; of an audit unecho-audit.yaml)"
     )
     options.add_argument(
         "--components",
         type=Path,
         metavar="DIR",
-        help="in place of a pipeline write each step as DIR/NAME/component.yaml, for pipelines of your own; of the "
-        "options below only --image goes into them",
+        help="in place of a pipeline write each step, and a whole audit, as DIR/NAME/component.yaml, for pipelines of "
+        "your own; of the options below only --image goes into them",
     )
     add_pod_arguments(options)
     return options

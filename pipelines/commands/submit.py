@@ -1,7 +1,7 @@
 """unecho submit: a run on Kubeflow, from a command line."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,36 +10,39 @@ from typing import Any
 from ...components.config.command_line import add_config_arguments
 from ...components.config.resolve import given_fields
 from ...components.failure import Fatal
+from ...components.kubeflow_task.audit_form import SUBJECT, fields_of
+from ...components.kubeflow_task.audit_form import filled as audit_filled
 from ...components.kubeflow_task.entry import ROOT, RUN_NAME
 from ...components.kubeflow_task.form import config_of, filled
 from ...components.run.address import check_name
 from ..kubeflow import needing_kfp
 from ..kubeflow.cautions import of_kubeflows_store, of_many_shards, warn
+from ..kubeflow.definition import AUDIT, DEFINITIONS, add_pipeline_argument
 from ..kubeflow.pods import add_pod_arguments, pods_from
 
 
 def main(argv: Sequence[str]) -> None:
     """Compile, upload, start; wait if asked. What a wrong form says is said here, before anything is uploaded."""
     arguments = parser().parse_args(argv)
+    definition = DEFINITIONS[arguments.pipeline]
     pods, form = pods_from(arguments), form_from(arguments)
-    config = config_of(form)
+    config = fields_of(form) if definition is AUDIT else config_of(form)
     warn(
         *of_kubeflows_store(pods, form[ROOT], arguments.namespace),
-        *of_many_shards(config.iet.shards, config.iet.rounds),
+        *of_many_shards(config.sizes()["shards"], config.rounds),
     )
     with needing_kfp():
         from ..kubeflow.client import Kubeflow
-        from ..kubeflow.definition import IET
         from ..kubeflow.pipeline import compile_pipeline
         from ..kubeflow.waiting import finish
     kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
     with TemporaryDirectory() as folder:
-        path = Path(folder, "unecho.yaml")
-        compile_pipeline(path, IET, pods, arguments.parallelism, {})  # not even the root makes a version of its own
-        version = kubeflow.upload(path, arguments.pipeline, IET.description)
+        path = Path(folder, f"{definition.name}.yaml")
+        compile_pipeline(path, definition, pods, arguments.parallelism, {})  # no default makes a version of its own
+        version = kubeflow.upload(path, arguments.pipeline_name or definition.name, definition.description)
 
         def start(before: int) -> str:
-            title = form[RUN_NAME] or f"{form['data_preset'] or 'run'} {form['method_variant']}".strip()
+            title = form[RUN_NAME] or _title(form)
             title += f", start {before + 1}" if before else ""
             run_id = kubeflow.start(version, arguments.experiment, title, form, arguments.service_account)
             form[RUN_NAME] = form[RUN_NAME] or run_id  # a second start goes on with the first one's run
@@ -65,9 +68,31 @@ def form_from(arguments: Namespace) -> dict[str, Any]:
         raise Fatal(f"--root: '{root}' is not s3://bucket/prefix, which pods can reach")
     if arguments.name:
         check_name(arguments.name)
-    form = filled(arguments.preset, arguments.variant, given_fields(arguments.config, tuple(arguments.set)))
-    config_of(form)
-    return {ROOT: root.rstrip("/"), RUN_NAME: arguments.name or ""} | form
+    return {ROOT: root.rstrip("/"), RUN_NAME: arguments.name or ""} | _chosen(arguments)
+
+
+def _chosen(arguments: Namespace) -> dict[str, Any]:
+    """The form less its address."""
+    fields = given_fields(arguments.config, tuple(arguments.set))
+    of_audits = {name: getattr(arguments, name) for name in ("subject", "data", "held_out", "prompts")}
+    of_training = {name: getattr(arguments, name) for name in ("preset", "variant")}
+    is_audit = arguments.pipeline == "audit"
+    for name, value in (of_training if is_audit else of_audits).items():
+        if value is not None:
+            other = "an audit has none" if is_audit else "is of an audit (--pipeline audit)"
+            raise Fatal(f"--{name.replace('_', '-')}: {value}: {other}: leave it out")
+    if not is_audit:
+        return filled(arguments.preset, arguments.variant, fields)
+    if not arguments.subject:
+        raise Fatal("--subject: missing: give the address of the model, run or images to audit")
+    return audit_filled(arguments.subject, arguments.data, arguments.held_out, arguments.prompts, fields)
+
+
+def _title(form: Mapping[str, Any]) -> str:
+    """Of a run without a name."""
+    if SUBJECT in form:
+        return f"audit of {form[SUBJECT]}"
+    return f"{form['data_preset'] or 'run'} {form['method_variant']}".strip()
 
 
 def parser() -> ArgumentParser:
@@ -84,7 +109,7 @@ def parser() -> ArgumentParser:
     kubeflow.add_argument("--ca", type=Path, metavar="FILE", help="certificate authority of the host")
     kubeflow.add_argument("--namespace", metavar="NAME", help="the user's, where Kubeflow has many users")
     kubeflow.add_argument("--service-account", metavar="NAME", help="of the run's pods")
-    kubeflow.add_argument("--pipeline", default="unecho", metavar="NAME", help="(default: unecho)")
+    kubeflow.add_argument("--pipeline-name", metavar="NAME", help="(default: unecho, of an audit unecho-audit)")
     kubeflow.add_argument("--experiment", default="unecho", metavar="NAME", help="(default: unecho)")
     kubeflow.add_argument("--wait", action="store_true", help="until the run has ended; the exit status says how")
     kubeflow.add_argument(
@@ -94,7 +119,13 @@ def parser() -> ArgumentParser:
         metavar="N",
         help="wait, and start a failed run again under its name, at most N times, if another try can help",
     )
+    add_pipeline_argument(options)
     options.add_argument("--name", help="name of the run (default: the id of the Kubeflow run)")
+    audit = options.add_argument_group("audit", "what pods can reach, see unecho audit --help")
+    audit.add_argument("--subject", metavar="ADDRESS", help="the model, run or images to audit")
+    audit.add_argument("--data", metavar="SOURCE", help="what the model was trained on")
+    audit.add_argument("--held-out", metavar="SOURCE", help="real images of the same kind that it was not trained on")
+    audit.add_argument("--prompts", metavar="FILE", help="training, held_out, or a text file with a prompt a line")
     add_config_arguments(options)
     add_pod_arguments(options)
     return options

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from kfp import components, dsl
 
-from ...components.kubeflow_task.entry import RUN_ID, Entry
-from ...components.kubeflow_task.outputs import Output
+from ...components.kubeflow_task.entry import RUN_ID, RUN_NAME, Entry
+from ...components.kubeflow_task.outputs import WHOLE_AUDIT, Output
 from ...components.steps import STEPS
-from .definition import Definition
+from .definition import AUDIT, Definition
 
 Component = Callable[..., dsl.PipelineTask]
 """What makes a task of a pipeline that is being traced."""
@@ -30,6 +30,14 @@ _ADDRESS: Final = (
     Entry("index", int, "of a shard or a part, from 0", default=None),
 )
 _RUN_ID: Final = Entry(RUN_ID, str, "name of a run that has no other one: the id of the Kubeflow run")
+_AUDIT_NAME: Final = Entry(
+    RUN_NAME,
+    str,
+    "at most 48 lower-case letters, digits and dashes; under the same name an audit goes on; "
+    "dsl.PIPELINE_JOB_ID_PLACEHOLDER makes one of each run of the pipeline; must be given",
+    default=None,
+)
+"""A task is not told the id of its pipeline's run."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Command:
     """
 
     name: str
-    summary: str
+    description: str
     words: tuple[str, ...]
     inputs: tuple[Entry, ...]
     outputs: tuple[Output, ...]
@@ -63,14 +71,21 @@ class Command:
         return line
 
 
+def audit_command() -> Command:
+    """A whole audit as one task."""
+    entries = tuple(_AUDIT_NAME if entry.name == RUN_NAME else entry for entry in AUDIT.form.entries)
+    return Command("audit", AUDIT.purpose, ("unecho", "audit"), entries, WHOLE_AUDIT)
+
+
 def step_command(name: str, definition: Definition) -> Command:
     """The command of a step of a pipeline: plan reads the form, every other step its address."""
     step, words, outputs = STEPS[name], ("unecho", "step", name), definition.outputs.get(name, ())
+    description = f"{step.summary[:1].upper()}{step.summary[1:]}."
     if name == "plan":
-        return Command(name, step.summary, words, (*definition.form.entries, _RUN_ID), outputs)
+        return Command(name, description, words, (*definition.form.entries, _RUN_ID), outputs)
     has = {"run": True, "round": step.by_round, "index": step.by_index}
     address = tuple(entry for entry in _ADDRESS if has[entry.name])
-    return Command(name, step.summary, words, address, outputs, as_options=True)
+    return Command(name, description, words, address, outputs, as_options=True)
 
 
 @cache

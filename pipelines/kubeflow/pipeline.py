@@ -59,14 +59,16 @@ class Builder:
 
     def whole(self, defaults: Mapping[str, Any]) -> Component:
         """The pipeline that is uploaded: a form, the plan that it makes, and then the loop."""
-        form = self._definition.form.entries
+        outputs = self._definition.outputs["plan"]
+        # as a function's parameters stand; the UI sorts them by name
+        form = sorted(self._definition.form.entries, key=lambda entry: entry.default is not None)
         first, *rest = traced(self._definition.loop)
         assert first == Single("plan"), "everything else is addressed by what the plan says"
         inner = self._nested(rest)
 
         def pipeline(*values: Any) -> None:
             plan = self._task("plan", **dict(zip(names, values, strict=True)), run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-            lists = {over: plan.outputs[over] for over in ("encodings", "rounds", "shards", "parts")}
+            lists = {output.name: plan.outputs[output.name] for output in outputs if output.kind == "list"}
             self._sequence(rest, inner, plan.outputs["run"], None, lists)
 
         names = [entry.name for entry in form]

@@ -14,8 +14,8 @@ import pytest
 from tests.runs import finish, tiny
 from unecho.components.__main__ import main
 from unecho.components.kubeflow_task.entry import ROOT, RUN_NAME
-from unecho.components.kubeflow_task.outputs import OUTPUTS
-from unecho.components.kubeflow_task.task import Executor, Given
+from unecho.components.kubeflow_task.outputs import OUTPUTS, Given
+from unecho.components.kubeflow_task.task import Executor
 from unecho.components.plan.step import plan
 from unecho.components.run import Assignment, BeginRecord, ModelRecord, ReportRecord, Run, SamplesRecord
 from unecho.components.run.failures import Failure, failures, note_failure
@@ -236,7 +236,7 @@ def test_a_step_that_gives_nothing_writes_nothing(run: Run, tmp_path: Path) -> N
 def test_what_is_no_number_is_left_out_of_the_answer(tmp_path: Path) -> None:
     _, text, *_ = message(tmp_path, "aggregate")
     figures = {"loss": math.nan, "skip_rate": 0.5, "worst": math.inf}
-    Executor.parse(text, {"metrics": str(tmp_path / "file")}).answer({}, {"metrics": Given(metadata=figures, data=b"")})
+    Executor.parse(text, {"metrics": str(tmp_path / "file")}).answer({"metrics": Given(metadata=figures, data=b"")})
     said = json.loads((tmp_path / "out.json").read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
     assert said == {"skip_rate": 0.5}
 

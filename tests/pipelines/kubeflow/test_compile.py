@@ -10,6 +10,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
 
 from tests.pipelines.kubeflow.compiled import Compiled, compiled, read
 from tests.pipelines.kubeflow.pods_counted import Count, pods
+from unecho.components.kubeflow_task.audit_form import AUDIT_FORM
 from unecho.components.kubeflow_task.form import FORM
 from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
@@ -43,11 +44,29 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return compiled(tmp_path_factory.mktemp("plain"))
 
 
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return compiled(tmp_path_factory.mktemp("audit"), "--pipeline", "audit")
+
+
 def test_the_copy_in_the_repository_is_what_compile_writes_today(tmp_path: Path) -> None:
     path = tmp_path / "unecho.yaml"
     assert main(["compile", "--image", "unecho:0.1.0", "--accelerator", "nvidia.com/gpu", "-o", str(path)]) == 0
     assert path.read_text() == COPY.read_text(), (
         "unecho compile --image unecho:0.1.0 --accelerator nvidia.com/gpu -o manifests/kubeflow/unecho.yaml"
+    )
+
+
+def test_the_copy_of_the_audit_is_what_compile_writes_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["compile", "--pipeline", "audit", "--image", "unecho:0.1.0", "--accelerator", "nvidia.com/gpu"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "unecho-audit.yaml\n"
+    copy = COPY.with_name("unecho-audit.yaml")
+    assert Path("unecho-audit.yaml").read_text() == copy.read_text(), (
+        f"unecho {' '.join(words)} -o manifests/kubeflow/unecho-audit.yaml"
     )
 
 
@@ -127,6 +146,29 @@ def test_the_order_is_that_of_the_loop(plain: Compiled) -> None:
         "parts": {"select"},
         "evaluate": {"parts"},
     }
+
+
+def test_the_audit_is_in_the_order_of_its_loop_and_has_no_rounds_and_no_model(audit: Compiled) -> None:
+    before = {name: set(task.dependent_tasks) - {"plan"} for name, task in audit.spec.root.dag.tasks.items()}
+    assert before == {
+        "plan": set(),
+        "prepare": set(),
+        "initialize": {"prepare"},
+        "parts": {"initialize"},
+        "evaluate": {"parts"},
+    }
+    assert set(audit.spec.components["comp-evaluate"].output_definitions.artifacts) == {"metrics", "report", "summary"}
+    assert audit.container("evaluate")["command"].count("--artifact") == 3
+
+
+def test_the_form_of_the_audit_is_typed_and_says_what_must_be_given(audit: Compiled) -> None:
+    shown = audit.spec.root.input_definitions.parameters
+    assert set(shown) == {entry.name for entry in AUDIT_FORM}
+    assert {name for name, parameter in shown.items() if not parameter.is_optional} == {"address_root", "audit_subject"}
+    assert set(audit.spec.components["comp-plan"].input_definitions.parameters) == {*shown, "run_id"}
+    lines = audit.spec.pipeline_info.description.splitlines()
+    assert lines[1].startswith("address_root and audit_subject must be given.")
+    assert [line.partition(":")[0] for line in lines[2:]] == [f"* {name}" for name in sorted(shown)]
 
 
 def test_no_loop_or_condition_reads_what_the_local_runner_cannot_find(plain: Compiled) -> None:
@@ -215,14 +257,20 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
     # the whole; tasks; encodings, rounds, parts and their loops; iterations
     assert all(0) == Count(user=6 + 2 + 3, driver=1 + (6 + 2 + 3) + 3 * 2 + 2 + 3)
     assert Count(*pods_of_a_round(shards)) == all(2) - all(1)
-    table = dict(
-        re.findall(r"^\| (a round.*?|once) \| (.*?) \|$", (ROOT / "docs" / "kubeflow.md").read_text(), re.MULTILINE)
-    )
+    page = (ROOT / "docs/kubeflow.md").read_text()
+    table = dict(re.findall(r"^\| (a round.*?|once|an audit) \| (.*?) \|$", page, re.MULTILINE))
     assert table == {
         "a round": "K + 4 | 2 K + 8",
         "a round that does not start": "1 | 3",
         "once": "6 + P + E | 13 + 2 P + 2 E",
+        "an audit": "4 + P | 7 + 2 P",
     }
+
+
+@pytest.mark.parametrize("parts", [0, 1, 4])
+def test_an_audit_costs_what_the_page_on_kubeflow_says(parts: int, audit: Compiled) -> None:
+    # the whole; tasks; parts, their loop and iterations
+    assert pods(audit.spec, {"parts": parts}) == Count(user=4 + parts, driver=1 + (4 + parts) + 1 + 1 + parts)
 
 
 def test_the_copy_in_the_repository_is_a_pipeline_with_the_accelerator() -> None:

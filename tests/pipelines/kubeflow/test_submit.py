@@ -20,7 +20,7 @@ from unecho.components.run import Run
 from unecho.components.run.failures import Failure, note_failure
 from unecho.pipelines.commands import main
 from unecho.pipelines.kubeflow import healthz, waiting
-from unecho.pipelines.kubeflow.definition import IET
+from unecho.pipelines.kubeflow.definition import AUDIT, IET
 from unecho.pipelines.kubeflow.nodes import node_id
 
 TREE = Path(__file__).parents[3]
@@ -72,6 +72,53 @@ def test_the_first_submission_uploads_what_compile_writes_and_starts_a_run_of_it
         "method_rounds": "4",
         "overrides": {"stop.loss_plateau": 0.1},
     }
+
+
+def submit_audit(api: KfpApi, *options: str) -> int:
+    words = ["submit", "--pipeline", "audit", "--host", api.url, *IMAGE, "--root", "s3://models/unecho"]
+    return main([*words, *options])
+
+
+def test_an_audit_is_a_pipeline_of_its_own_and_nothing_is_asked_of_its_addresses(
+    api: KfpApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--subject", "s3://models/candidate", "--data", "s3://photos/dogs", "--held-out", "s3://photos/others"]
+    assert submit_audit(api, *options, "--set", "sample.steps=50", "--set", "data.resolution=32") == 0
+    assert capsys.readouterr().out.startswith("run  s3://models/unecho/runs/run-0\n")
+    assert main(["compile", "--pipeline", "audit", *IMAGE, "-o", str(tmp_path / "x.yaml")]) == 0
+    (made,) = api.sent("POST", "/pipelines")
+    assert (made.body["display_name"], made.body["description"]) == ("unecho-audit", AUDIT.description)
+    (version,) = api.sent("POST", "/pipelines/upload_version")
+    assert (tmp_path / "x.yaml").read_bytes() in version.body
+    (run,) = api.runs
+    assert run["display_name"] == "audit of s3://models/candidate"
+    assert run["runtime_config"]["parameters"] == {
+        "address_root": "s3://models/unecho",
+        "address_run_name": "",
+        "audit_subject": "s3://models/candidate",
+        "data_source": "s3://photos/dogs",
+        "audit_held_out": "s3://photos/others",
+        "sample_prompts": "",
+        "sample_steps": "50",
+        "overrides": {"data.resolution": 32},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "--subject: missing: give the address of the model, run or images to audit"),
+        (("--subject", "a/b", "--preset", "tiny"), "--preset: tiny: an audit has none: leave it out"),
+        (("--subject", "a/b", "--set", "sample.steps=0"), "sample.steps: 0 is not allowed"),
+        (("--pipeline", "iet", "--held-out", "s3://a/b"), "--held-out: s3://a/b: is of an audit (--pipeline audit)"),
+    ],
+)
+def test_wrong_options_of_an_audit_are_one_line_before_anything_is_sent(
+    options: tuple[str, ...], says: str, api: KfpApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit_audit(api, *options) == 2
+    assert capsys.readouterr().err.startswith(f"unecho: {says}")
+    assert api.requests == []
 
 
 def test_what_is_there_already_is_not_uploaded_again_and_a_change_is_a_version(api: KfpApi) -> None:
