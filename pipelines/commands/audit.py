@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ...components.config import RunConfig
 from ...components.failure import DONE, ECHOES, UNDECIDED
+from ...components.kubeflow_task.options import add_kubeflow_arguments
 from ...components.report.figures import Figures, load_figures
 from ...components.run import ReportRecord, Run
 from ...components.run.audited import audit_config, audit_name, audited_run, root_of
@@ -26,8 +27,16 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit status: 0 at or below the floor, 3 it echoes, 4 undecided.
     """
-    arguments = parser().parse_args(argv)
+    options = parser()
+    arguments = options.parse_args(argv)
     console = Console(highlight=False, markup=False, stderr=arguments.json)
+    if arguments.kubeflow is not None:
+        from ..kubeflow.audit_task import run_audit  # only where it is asked for
+
+        run_audit(arguments.kubeflow, dict(arguments.artifact), console)
+        return DONE  # the verdict is an output
+    if arguments.subject is None:
+        options.error("the following arguments are required: SUBJECT")
     store = open_store(arguments.root or root_of(arguments.subject) or DEFAULT_ROOT)
     config = audit_config(
         store,
@@ -60,6 +69,7 @@ def parser() -> ArgumentParser:
     )
     options.add_argument(
         "subject",
+        nargs="?",  # on Kubeflow a form names it
         metavar="SUBJECT",
         help="ROOT/runs/NAME; a diffusers folder (directory, s3://bucket/prefix, a hub's OWNER/NAME); or a directory "
         "or prefix of generated images",
@@ -87,6 +97,7 @@ def parser() -> ArgumentParser:
         default=[],
         help="one field, such as sample.steps=50; may be repeated. Of a run: sample, evaluate, report, execution, seed",
     )
+    add_kubeflow_arguments(options)
     return options
 
 

@@ -9,7 +9,7 @@ from kfp import compiler, components
 
 from ...components.failure import Fatal
 from ...components.steps import STEPS
-from .component import Command, made, step_command
+from .component import Command, audit_command, made, step_command
 from .definition import IET
 
 
@@ -24,18 +24,21 @@ def write_components(folder: Path, image: str) -> list[Path]:
 
 def commands() -> Iterable[Command]:
     """What there is a file of."""
-    return [step_command(name, IET) for name in STEPS]
+    return [*(step_command(name, IET) for name in STEPS), audit_command()]
 
 
 def _write(path: Path, command: Command, image: str) -> Path:
     """Whole, so that Kubeflow's UI takes the file as a pipeline of one task too."""
     spec = made(command, image).component_spec.to_pipeline_spec()
     spec.root.dag.tasks[command.name].caching_options.Clear()  # what an address holds is no input that KFP sees change
-    for definitions in (spec.root.input_definitions, spec.components[f"comp-{command.name}"].input_definitions):
+    for component in (spec.root, spec.components[f"comp-{command.name}"]):
         for entry in command.inputs:
-            definitions.parameters[entry.name].description = entry.help
+            component.input_definitions.parameters[entry.name].description = entry.help
+        for output in command.outputs:
+            given = component.output_definitions
+            (given.parameters if output.is_parameter else given.artifacts)[output.name].description = output.help
     whole = components.load_component_from_text(json.dumps(json_format.MessageToDict(spec)))
-    whole.description = f"{command.summary[:1].upper()}{command.summary[1:]}."
+    whole.description = command.description
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(whole, str(path))

@@ -3,6 +3,7 @@
 import builtins
 import io
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ import pytest
 from kfp import local
 from kfp.components import load_component_from_file
 
-from unecho.components.__main__ import main
+from unecho.components.__main__ import main as step
+from unecho.pipelines.commands import main
 
 
 class Started(Protocol):
@@ -37,7 +39,8 @@ class Executed:
     Attributes:
         failure: what the runner said of the task that failed; None for a pipeline that succeeded.
         log: of all its containers.
-        started: the steps whose containers were started, in order, as ("train", 0, 1).
+        started: the steps whose containers were started, in order, as ("train", 0, 1); of another
+            command its first word.
         folder: what the tasks gave.
     """
 
@@ -110,7 +113,9 @@ def steps_here() -> Iterator[Here]:
 
     def run(client: _NoDocker, image: str, command: list[str], volumes: Any, **options: Any) -> int:
         here.started.append(command)
-        return main(command[2:])
+        if command[:2] == ["unecho", "step"]:
+            return step(command[2:])
+        return main(command[1:]) if command[0] == "unecho" else subprocess.run(command, check=False).returncode
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("docker.from_env", _NoDocker)
@@ -119,5 +124,7 @@ def steps_here() -> Iterator[Here]:
 
 
 def _step(words: list[str]) -> tuple[Any, ...]:
+    if words[:2] != ["unecho", "step"]:
+        return (words[0],)
     numbers = [float(words[words.index(option) + 1]) for option in ("--round", "--index") if option in words]
     return (words[2], *(int(number) for number in numbers))
