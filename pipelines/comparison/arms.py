@@ -113,5 +113,10 @@ def entries(
                 config = resolve(preset, arm.variant, overrides=tree)
             except Fatal as error:
                 raise Fatal(f"arm {arm.name}: {error}") from None
-            found.append(Entry(arm, seed, Run(store, f"{name}-{arm.slug}-{seed}"), config))
+            found.append(Entry(arm, seed, run_of(store, name, arm, seed), config))
     return found
+
+
+def run_of(store: Store, name: str, arm: Arm, seed: int) -> Run:
+    """The run of an arm with a seed, in a comparison of that name."""
+    return Run(store, f"{name}-{arm.slug}-{seed}")

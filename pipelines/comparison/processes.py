@@ -1,4 +1,4 @@
-"""Starting runs beside each other: each is an `unecho run` of its own, with its own log."""
+"""Starting runs beside each other: each is a command of its own, with its own log."""
 
 import json
 import subprocess
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,15 +18,35 @@ _LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
+class Start:
+    """A run, and how it is started.
+
+    Attributes:
+        command: of unecho, with what stands before the options.
+        fields: for its configuration file.
+    """
+
+    entry: Entry
+    command: Sequence[str]
+    fields: dict[str, Any]
+
+
+def training(entry: Entry) -> Start:
+    """A run from its first step to its last."""
+    return Start(entry, ("run",), json.loads(entry.config.model_dump_json()))  # by way of JSON: YAML has no tuples
+
+
+@dataclass(frozen=True)
 class Ended:
     """A run that is not done.
 
     Attributes:
+        name: of the run.
         status: its exit status.
-        line: the last that it said.
+        line: what is said of it.
     """
 
-    entry: Entry
+    name: str
     status: int
     line: str
 
@@ -39,7 +60,7 @@ class _Going:
 
 
 def start_all(
-    entries: Sequence[Entry],
+    starts: Sequence[Start],
     folder: Path,
     parallel: int,
     options: Sequence[str],
@@ -49,7 +70,7 @@ def start_all(
 
     Args:
         folder: gets a configuration and a log a run.
-        options: more of `unecho run`, such as the engine.
+        options: more of each command, such as the engine.
         on_done: called with a run that is done and its seconds.
 
     Returns:
@@ -59,7 +80,7 @@ def start_all(
         KeyboardInterrupt, Stopped: asked to stop; every run was told so and has kept its progress.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    waiting, going, failed = list(entries), list[_Going](), list[Ended]()
+    waiting, going, failed = list(starts), list[_Going](), list[Ended]()
     try:
         while waiting or going:
             while waiting and len(going) < parallel:
@@ -71,7 +92,8 @@ def start_all(
                 if status == DONE:
                     on_done(one.entry, time.monotonic() - one.since)
                 else:
-                    failed.append(Ended(one.entry, status, _last_line(one.log)))
+                    line = f"ended with status {status}: {_last_line(one.log)}"
+                    failed.append(Ended(one.entry.run.name, status, line))
     except (KeyboardInterrupt, Stopped):
         for one in going:
             one.process.terminate()
@@ -81,21 +103,21 @@ def start_all(
     return failed
 
 
-def _start(entry: Entry, folder: Path, options: Sequence[str]) -> _Going:
-    config, log = (folder / f"{entry.run.name}.{kind}" for kind in ("yaml", "log"))
-    # by way of JSON: YAML has no tuples
-    config.write_text(yaml.safe_dump(json.loads(entry.config.model_dump_json()), sort_keys=False))
-    command = [sys.executable, "-P", "-m", "unecho", "run", "--root", entry.run.store.url, "--name", entry.run.name]
+def _start(start: Start, folder: Path, options: Sequence[str]) -> _Going:
+    run = start.entry.run
+    config, log = (folder / f"{run.name}.{kind}" for kind in ("yaml", "log"))
+    config.write_text(yaml.safe_dump(start.fields, sort_keys=False))
+    address = ["--root", run.store.url, "--name", run.name, "--config", str(config)]
     with log.open("ab") as out:
         # a process group of its own: Ctrl-C reaches this process alone, which then tells each run once
         process = subprocess.Popen(
-            [*command, "--config", str(config), *options],
+            [sys.executable, "-P", "-m", "unecho", *start.command, *address, *options],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return _Going(entry, process, log, time.monotonic())
+    return _Going(start.entry, process, log, time.monotonic())
 
 
 def _last_line(log: Path) -> str:
