@@ -11,18 +11,21 @@ from rich.console import Console
 from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments
 from ...components.config.counts import check_counts, planned_visits, shard_sizes
+from ...components.config.fields import flat_fields
 from ...components.config.resolve import given_fields, merge
 from ...components.data import Dataset
 from ...components.data.prepare import packed
-from ...components.failure import Fatal
+from ...components.failure import FATAL, Fatal
 from ...components.progress import Lines
+from ...components.run import DatasetRecord
 from ...components.run.address import check_name
 from ...components.store import Store, open_store
+from ..comparison.again import audits_of, finished_runs, mark_of
 from ..comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
 from ..comparison.kept_classifier import can_write_onnx, kept_classifier
-from ..comparison.processes import training
+from ..comparison.processes import Ended, training
 from ..comparison.results import result_of
-from .compared import Work, to_the_end
+from .compared import Work, check_one_dataset, to_the_end
 from .options import add_cluster_arguments, add_root_argument
 
 
@@ -43,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     given = given_fields(arguments.config, tuple(arguments.set))
     name = arguments.name or arguments.preset or given.get("preset") or "compare"
     check_name(name)
-    work = _trained(arguments, name, arms, given, console)
+    work = (_again if arguments.again else _trained)(arguments, name, arms, given, console)
     for note in work.notes:
         console.print(f"note: {note}")
     to_the_end(work, arguments, arms, f"unecho compare {shlex.join(argv)}", console)
@@ -68,6 +71,37 @@ def _trained(arguments: Namespace, name: str, arms: Sequence[Arm], given: dict[s
     )
 
 
+def _again(arguments: Namespace, name: str, arms: Sequence[Arm], given: dict[str, Any], console: Console) -> Work:
+    """Every run that is finished is audited.
+
+    Raises:
+        Fatal: none is.
+    """
+    finished, rest = finished_runs(open_store(arguments.root), name, arms, arguments.seeds)
+    if not finished:
+        raise Fatal(f"--again: {rest[0].url}: is not finished, nor is another run of {name}: compare them first")
+    audits = audits_of(finished, given)
+    of = {audit.entry.run.name: audit for audit in audits}
+    dataset = finished[0].entry.run.load(DatasetRecord).digest
+    check_one_dataset([result.entry for result in finished], dataset)
+    console.print(f"{len(finished)} finished runs of {name} are audited again")
+    set_otherwise = ", ".join(f"{field}={value}" for field, value in flat_fields(given).items())
+    return Work(
+        what="audits",
+        title=f"{name}, audited again: memorization against quality",
+        starts=[audit.start for audit in audits],
+        result_of=lambda entry: of[entry.run.name].result(),
+        dataset=dataset,
+        folder=arguments.out or Path(f"compare-{name}-again-{mark_of(given)}"),
+        notes=[
+            f"audits: the models of finished runs, sampled and measured again with {set_otherwise or 'what they had'}; "
+            "visits and seconds are those of their training"
+        ],
+        left_out=[Ended(run.name, FATAL, "is not finished: without --again it goes on") for run in rest],
+        again=given,
+    )
+
+
 def parser() -> ArgumentParser:
     """The command's options."""
     options = ArgumentParser(
@@ -87,10 +121,16 @@ def parser() -> ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="for tables, plots, page, logs (default: compare-NAME)",
+        help="for tables, plots, page, logs (default: compare-NAME, or compare-NAME-again-...)",
     )
     options.add_argument("--parallel", type=int, metavar="N", help="runs at a time (default: CPU cores over threads)")
     options.add_argument("--no-classifier", action="store_true", help="judge quality by evaluate.features alone")
+    options.add_argument(
+        "--again",
+        action="store_true",
+        help="train nothing: sample and measure the finished runs of a comparison again, under its --variants, --arms, "
+        "--seeds and --name or --preset, by fields of sample, evaluate, report and execution; in a folder of their own",
+    )
     options.add_argument("--engine", choices=("local", "jobs"), default="local", help="as for unecho run")
     add_cluster_arguments(options)
     add_config_arguments(options, variant=False)

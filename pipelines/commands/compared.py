@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -25,12 +26,14 @@ class Work:
     """What is run to its end, and compared.
 
     Attributes:
-        what: they are called.
+        what: "runs" or "audits".
         starts: of every one.
         result_of: what one of them has found, or None where it has not ended.
         dataset: digest of the one data set.
         folder: for tables, plots, page and logs.
         notes: what a reader must know before believing the tables.
+        left_out: what cannot be started.
+        again: fields by which runs are audited.
     """
 
     what: str
@@ -40,6 +43,8 @@ class Work:
     dataset: str
     folder: Path
     notes: Sequence[str]
+    left_out: Sequence[Ended] = ()
+    again: dict[str, Any] | None = None
 
 
 def to_the_end(work: Work, arguments: Namespace, arms: Sequence[Arm], command: str, console: Console) -> None:
@@ -56,9 +61,9 @@ def to_the_end(work: Work, arguments: Namespace, arms: Sequence[Arm], command: s
     console.print(f"{len(every)} {work.what}, {len(done)} done before; {min(parallel, max(1, len(left)))} at a time")
     if left:
         console.print(f"logs in {logs}", soft_wrap=True)
-    failed: list[Ended] = []
+    failed = list(work.left_out)
     try:
-        failed = start_all(
+        failed += start_all(
             left, logs, parallel, _options(arguments), lambda e, s: _report_done(console, work.result_of(e), s)
         )
     except (KeyboardInterrupt, Stopped) as stop:
@@ -72,7 +77,8 @@ def to_the_end(work: Work, arguments: Namespace, arms: Sequence[Arm], command: s
     for ended in failed:
         console.print(f"{ended.name}: {ended.line}", soft_wrap=True)
     if failed:
-        line = f"{len(failed)} of {len(every)} {work.what} failed, the others are compared"
+        count, what = len(every) + len(work.left_out), "are missing" if work.left_out else "failed"
+        line = f"{len(failed)} of {count} {work.what} {what}, the others are compared"
         line += "; the same command goes on from here"
         if all(ended.status == FATAL for ended in failed):
             raise Fatal(line)
@@ -130,9 +136,9 @@ def _report_done(console: Console, found: Result | None, seconds: float) -> None
 
 def _show(console: Console, work: Work, arms: Sequence[Arm], results: Sequence[Result], command: str) -> None:
     finished = {result.entry.run.name for result in results}
-    every = [start.entry.run.name for start in work.starts]
+    every = [start.entry.run.name for start in work.starts] + [ended.name for ended in work.left_out]
     missing = [name for name in every if name not in finished]
-    tables = write(work.folder, work.title, command, arms, results, missing, work.notes)
+    tables = write(work.folder, work.title, command, arms, results, missing, work.notes, work.again)
     console.print()
     for table in tables:
         for line in (table.title, "", *aligned(table), ""):

@@ -1,4 +1,4 @@
-"""Starting runs beside each other: each is a command of its own, with its own log."""
+"""Starting runs beside each other: each is an `unecho run` or an `unecho audit` of its own, with its own log."""
 
 import json
 import subprocess
@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from ...components.failure import DONE, Stopped
+from ...components.failure import DONE, ECHOES, UNDECIDED, Stopped
 from .arms import Entry
 
 _LOOK_EVERY_S = 0.2
+_ENDS: Final = (DONE, ECHOES, UNDECIDED)
+"""Exit statuses of what has come to its end; the last two are an audit's verdict."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def start_all(
             for one in [g for g in going if g.process.poll() is not None]:
                 going.remove(one)
                 status = one.process.returncode
-                if status == DONE:
+                if status in _ENDS:
                     on_done(one.entry, time.monotonic() - one.since)
                 else:
                     line = f"ended with status {status}: {_last_line(one.log)}"

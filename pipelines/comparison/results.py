@@ -21,17 +21,24 @@ class Result:
     """A finished run.
 
     Attributes:
-        train_s: seconds of all its training steps together.
+        train_s: seconds of all training steps of the model together.
+        audited: of the run that trained the model, where this one is an audit of it.
     """
 
     entry: Entry
     figures: Figures
     train_s: float
+    audited: "Result | None" = None
 
     @property
     def verdict(self) -> Verdict:
         """As the report says it."""
         return cited(self.figures.memorization).verdict
+
+    @property
+    def training(self) -> Figures:
+        """Figures of the run that trained the model."""
+        return self.audited.figures if self.audited else self.figures
 
 
 class Spread(BaseModel):
@@ -156,7 +163,7 @@ def _informative(results: Sequence[Result]) -> set[Key]:
 
 
 def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], informative: set[Key]) -> Summary:
-    figures = [r.figures for r in found]
+    figures, training = [r.figures for r in found], [r.training for r in found]
     verdicts: dict[Verdict, int] = {}
     for result in found:
         verdicts[result.verdict] = verdicts.get(result.verdict, 0) + 1
@@ -178,10 +185,10 @@ def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], i
             for first, same in _grouped(figures)
         ],
         quality=[_quality(number, figures, paired) for number in range(len(figures[0].qualities))],
-        visits=Spread.of([f.provenance.visits or 0 for f in figures]),
+        visits=Spread.of([f.provenance.visits or 0 for f in training]),
         skipped=Spread.of([_dropped(r) for r in found]),
-        lost=Spread.of([f.provenance.lost_share for f in figures]),
-        augmented=Spread.of([_augmented(f) for f in figures]),
+        lost=Spread.of([f.provenance.lost_share for f in training]),
+        augmented=Spread.of([_augmented(f) for f in training]),
         train_s=seconds,
         time_of_reference=(
             sum(r.train_s for r, _ in paired) / total if (total := sum(ref.train_s for _, ref in paired)) else None
@@ -226,7 +233,7 @@ def all_together(quality: Quality) -> float:
 
 def _dropped(result: Result) -> float:
     """Without AGC nothing is dropped, whatever was counted."""
-    return result.figures.provenance.skipped_share or 0.0 if result.entry.config.agc.enabled else 0.0
+    return result.training.provenance.skipped_share or 0.0 if result.entry.config.agc.enabled else 0.0
 
 
 def _augmented(figures: Figures) -> float:

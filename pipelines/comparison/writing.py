@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 from pydantic import BaseModel
@@ -23,9 +24,11 @@ class Comparison(BaseModel):
     command: str
     missing: list[str]
     """Runs that are not finished."""
+    again: dict[str, Any] | None = None
+    """Fields by which all runs were sampled and measured again; null where the figures are those of their reports."""
     arms: list[Summary]
     runs: list[dict[str, object]]
-    """Every run's address, arm, seed and metrics."""
+    """Every run's address, arm, seed and metrics; `audited`: the run that an audit is of."""
 
 
 def write(
@@ -36,11 +39,14 @@ def write(
     results: Sequence[Result],
     missing: Sequence[str],
     notes: Sequence[str],
+    again: dict[str, Any] | None = None,
 ) -> list[Table]:
     """Write compare.json, compare.md, compare.html and a plot a kind of features.
 
     Args:
         results: at least one.
+        notes: what a reader must know before believing the tables.
+        again: fields by which runs were audited, the results being audits; None where they are runs.
 
     Returns:
         The tables.
@@ -54,10 +60,12 @@ def write(
     whole = Comparison(
         command=command,
         missing=list(missing),
+        again=again,
         arms=over_seeds,
         runs=[
             {
                 "run": r.entry.run.url,
+                **({"audited": r.audited.entry.run.url} if r.audited else {}),
                 "arm": r.entry.arm.name,
                 "seed": r.entry.seed,
                 "verdict": r.verdict,
@@ -73,7 +81,7 @@ def write(
     headed = [(_heading(features), plot) for features, plot in drawn]
     files = {
         "compare.json": whole.model_dump_json(indent=1),
-        "compare.md": "\n".join([f"# {title}", "", f"`{command}`", "", *_markdown(tables)]),
+        "compare.md": "\n".join([f"# {title}", "", f"`{command}`", "", *_noted(notes), *_markdown(tables)]),
         "compare.html": page(title, command, results, len(missing), tables, headed, pictures, notes),
         **{f"compare-{features}.svg": str(plot) for features, plot in drawn},
     }
@@ -111,6 +119,10 @@ def plots(over_seeds: Sequence[Summary], results: Sequence[Result]) -> list[tupl
         )
         drawn.append((quality.features, plot))
     return drawn
+
+
+def _noted(notes: Sequence[str]) -> list[str]:
+    return [line for note in notes for line in (f"> {note}", "")]
 
 
 def _markdown(tables: Sequence[Table]) -> list[str]:
