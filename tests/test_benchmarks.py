@@ -4,6 +4,7 @@ from importlib import import_module
 
 import pytest
 
+from tests.benchmarks import audit
 from tests.benchmarks.__main__ import NAMES
 
 
@@ -12,3 +13,11 @@ def test_a_benchmark_can_be_called(name: str):
     module = import_module(f"tests.benchmarks.{name}")
     assert callable(module.benchmark)
     assert module.__doc__, "says what is compared"
+
+
+def test_the_audit_s_is_run_with_few_images(capsys: pytest.CaptureFixture[str]):
+    """It goes through plan, packing and search: what it calls has to fit together."""
+    audit.benchmark(generated=120, training=300, held_out=60)
+    said = capsys.readouterr().out
+    assert "beside the 1 MiB of the images" in said
+    assert "the 3.0 products that the search takes" in said  # 2 ways, each of 180 images for 120

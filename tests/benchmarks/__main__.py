@@ -13,6 +13,7 @@ NAMES = (
     "training_step",
     "encoded_step",
     "neighbours",
+    "audit",
     "aggregation",
     "assignments",
     "prepare_rate",
