@@ -3,23 +3,14 @@
 Small images of which every one can be drawn anew: a model that is perfect draws from where the real ones come from.
 """
 
-from collections import Counter
-
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from unecho.components.assess.memorization import memorization_of
-from unecho.components.config import resolve
-from unecho.components.measures.images import InMemory
-from unecho.components.measures.memorization import Closeness, closeness
-from unecho.components.measures.transforms import stages
-from unecho.components.measures.verdict import cited, judged
+from tests.assess.rates import CONFIG, measured_beside, verdicts
+from unecho.components.measures.memorization import Closeness
 
-CONFIG = resolve(None, "default")
-TRAINING, GENERATED, HELD_OUT = 400, 2048, 500
-RUNS = 300
+TRAINING = 400
 Measured = dict[str, list[Closeness]]
 
 
@@ -50,37 +41,7 @@ def measured() -> Measured:
     draw = np.random.default_rng(0)
     training = real(draw, TRAINING)
     kinds = {"real": real(draw, 20_000), "copies": copies(draw, training, 1500)}
-    torch.set_num_threads(1)
-    return {
-        name: closeness(InMemory(images), InMemory(training), stages(CONFIG.taa), CONFIG.evaluate, torch.device("cpu"))
-        for name, images in kinds.items()
-    }
-
-
-def verdicts(measured: Measured, share: float) -> dict[str, float]:
-    """How often each verdict is reached of a model that copies a share of its images."""
-    draw, seen = np.random.default_rng(1), Counter[str]()
-    planted = round(share * GENERATED)
-    for _ in range(RUNS):
-        order = draw.permutation(20_000)
-        held_out, rest = order[:HELD_OUT], order[HELD_OUT : HELD_OUT + GENERATED - planted]
-        copied = draw.permutation(1500)[:planted]
-        generated = [
-            joined(of(fresh, rest), of(same, copied))
-            for fresh, same in zip(measured["real"], measured["copies"], strict=True)
-        ]
-        floors = [of(stage, held_out) for stage in measured["real"]]
-        figures = memorization_of(CONFIG, generated, floors, np.zeros(HELD_OUT, np.bool_))
-        seen[cited(judged(figures, CONFIG.evaluate.deciding, CONFIG.evaluate.margin)).verdict] += 1
-    return {verdict: count / RUNS for verdict, count in seen.items()}
-
-
-def of(images: Closeness, chosen: NDArray[np.int64]) -> Closeness:
-    return Closeness(*(values[chosen] for values in vars(images).values()))
-
-
-def joined(one: Closeness, other: Closeness) -> Closeness:
-    return Closeness(*(np.concatenate(values) for values in zip(vars(one).values(), vars(other).values(), strict=True)))
+    return {name: measured_beside(training, images) for name, images in kinds.items()}
 
 
 def test_copies_are_seen_mirrored_and_shifted_ones_too_and_real_images_seldom_taken_for_one(measured: Measured) -> None:
@@ -91,7 +52,7 @@ def test_copies_are_seen_mirrored_and_shifted_ones_too_and_real_images_seldom_ta
 
 
 def test_a_perfect_model_is_accused_in_at_most_5_percent_and_cleared_in_90(measured: Measured) -> None:
-    found = verdicts(measured, 0.0)
+    found = verdicts(measured["real"], measured["copies"], 0.0)
     assert found.get("above", 0) <= 0.05
     assert found.get("at_or_below", 0) >= 0.9
 
@@ -100,14 +61,14 @@ def test_a_perfect_model_is_accused_in_at_most_5_percent_and_cleared_in_90(measu
 def test_a_model_that_copies_2_percent_and_more_is_accused_in_at_least_90_percent(
     share: float, measured: Measured
 ) -> None:
-    assert verdicts(measured, share).get("above", 0) >= 0.9
+    assert verdicts(measured["real"], measured["copies"], share).get("above", 0) >= 0.9
 
 
 def test_a_model_that_copies_as_much_as_the_margin_is_cleared_in_at_most_5_percent(measured: Measured) -> None:
-    assert verdicts(measured, CONFIG.evaluate.margin).get("at_or_below", 0) <= 0.05
+    assert verdicts(measured["real"], measured["copies"], CONFIG.evaluate.margin).get("at_or_below", 0) <= 0.05
 
 
 def test_a_model_that_copies_1_percent_is_accused_far_more_often_than_cleared(measured: Measured) -> None:
     """Half the margin: nothing is promised of it."""
-    found = verdicts(measured, 0.01)
+    found = verdicts(measured["real"], measured["copies"], 0.01)
     assert found.get("above", 0) > 5 * found.get("at_or_below", 0)
