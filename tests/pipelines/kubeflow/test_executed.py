@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.pipelines.kubeflow.executed import Executed, execute
+from tests.pipelines.kubeflow.foreign import compile_foreign
 from tests.runs import fingerprint
 from tests.services import containers as service
 from tests.services import s3 as store
@@ -280,3 +281,24 @@ def test_text_to_image_gives_the_bytes_of_the_local_engine(
     command = ("unecho", "run", "--root", f"{root}/local", "--name", "words", "--preset", "tiny-text-to-image")
     containers.run(*command, "--set", "iet.rounds=1", **environment)
     assert fingerprint(Run.at(f"{root}/local", "words")) == fingerprint(Run.at(root, "words"))
+
+
+def test_somebody_elses_pipeline_goes_by_the_verdict_of_an_audit_that_is_one_task(
+    containers: Containers, environment: Mapping[str, str], root: str, tmp_path: Path
+) -> None:
+    """Half of the images that they make are copies, more than a perfect model would ever make."""
+    assert main(["compile", "--components", str(tmp_path), "--image", containers.image]) == 0
+    pipeline, folder = tmp_path / "foreign.yaml", tmp_path / "given"
+    folder.mkdir()
+    form = {"overrides": {"data": {"held_out": 0.3}, "threads": 1}}
+    compile_foreign(pipeline, tmp_path / "audit/component.yaml", containers.image, "python3", form)
+    outcome = execute(pipeline, {"root": f"{root}/foreign"}, environment, containers, folder)
+    assert outcome.failure is None, outcome.log
+    assert outcome.started == [("python3",), ("unecho",), ("python3",)]
+    assert outcome.file("audit", "verdict").read_text() == "above"
+    assert outcome.file("decide", "decision").read_text() == "held back"
+    (run,) = _runs(f"{root}/foreign")
+    report = run.load(ReportRecord, 0)
+    assert outcome.file("audit", "report").read_bytes() == fetch(run.store, report.objects["shared.html"])
+    shown = outcome.metadata("audit", "metrics")
+    assert shown == {name: report.headline[name] for name in shown}
