@@ -120,7 +120,7 @@ def line_of(run: Run, values: Mapping[str, Any]) -> list[str]:
 
 
 def _settings(values: Mapping[str, Any]) -> list[str]:
-    more = flat_fields(overrides_of(values)).items()
+    more = sorted(flat_fields(overrides_of(values)).items())  # protobuf's maps have no order
     own = settings_of(tuple(entry for entry in AUDIT_FORM if entry.name not in _BY_NAME), values)
     return own + [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in more]
 

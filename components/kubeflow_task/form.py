@@ -69,7 +69,7 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
         for entry in FORM
         if entry.field in _NAMED
     )
-    settings += [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in named.items()]
+    settings += [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in sorted(named.items())]
     return preset, variant, settings
 
 

@@ -159,6 +159,12 @@ def test_every_field_of_the_form_is_one_of_the_configuration_with_the_type_that_
             assert taken == (float(str(value)) if entry.is_number else value)
 
 
+def test_the_options_are_in_one_order_whatever_the_order_of_the_overrides() -> None:
+    stop, threads = {"stop": {"loss_plateau": 0.01}}, {"threads": 1}
+    _, _, settings = options_of(filled(overrides=threads | stop))
+    assert settings == options_of(filled(overrides=stop | threads))[2] == ["stop.loss_plateau=0.01", "threads=1"]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
