@@ -709,6 +709,7 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
 
     `iet.rounds` may grow, unless the learning rate was planned over all of them. The preset's name
     says nothing by itself and is left out. A file may move; whether it is the same is for its digest to say.
+    A run that was planned before there was a watch may be given one.
 
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
@@ -718,7 +719,8 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
         now = new[field]
         more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant"
         moved = field in FILE_FIELDS and was is not None and now is not None
-        if was == now or field == "preset" or more_rounds or moved:
+        new_here = field.startswith("watch.") and "watch" not in before.model_fields_set
+        if was == now or field == "preset" or more_rounds or moved or new_here:
             continue
         return f"{field}: was {was}, now {now}"
     return None

@@ -299,6 +299,16 @@ def test_only_rounds_may_grow() -> None:
     assert frozen_difference(*cosine) == "iet.rounds: was 6, now 7"
 
 
+def test_a_run_that_was_planned_before_there_was_a_watch_may_be_given_one() -> None:
+    whole = resolve("tiny").model_dump(mode="json")
+    older = RunConfig.model_validate({name: section for name, section in whole.items() if name != "watch"})
+    watched = resolve("tiny", settings=("watch.every=2",))
+    assert frozen_difference(older, watched) is None
+    assert frozen_difference(RunConfig.model_validate(whole), watched) == "watch.every: was 0, now 2"
+    with_rule = resolve("tiny", settings=("watch.every=2", "stop.echo=true"))
+    assert frozen_difference(older, with_rule) == "stop.echo: was False, now True", "a rule is of the method"
+
+
 def test_every_field_says_what_it_means() -> None:
     def walk(section: type[Section]) -> None:
         for name, field in section.model_fields.items():
