@@ -94,7 +94,8 @@ def run_status(run: Run) -> RunStatus | None:
     keys = {stat.key for stat in run.store.list(f"{run.prefix}/")}
     state, config = state_of(run, keys), run.config()
     rounds = [_ended(run, r) for r in range(state.rounds)]
-    training = state.name == "running" and state.rounds < state.planned
+    begun = run.key(Assignment, state.rounds) in keys  # what has yet to be redistributed has no shards
+    training = state.name == "running" and state.rounds < state.planned and begun
     shards = [_shard(run, config, state.rounds, k) for k in range(config.iet.shards)] if training else []
     failed = not_overcome(run, state)
     planned = config.sizes()["parts"]

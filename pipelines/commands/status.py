@@ -116,7 +116,7 @@ def _run(run: Run, status: RunStatus, in_cluster: "ClusterStatus | None") -> lis
         parts += [Text(), _rounds(status)]
     if status.shards:
         parts += [Text(), Text(f"round {state.rounds}"), _shards(status, in_cluster)]
-    elif state.name != "done" and status.parts[0] + state.rounds:
+    elif state.name != "done" and (state.stop or state.rounds == state.planned) and status.parts[0] + state.rounds:
         parts += [Text(), Text(f"generated images: {status.parts[0]} of {status.parts[1]} parts")]
     return parts
 

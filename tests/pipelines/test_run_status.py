@@ -54,6 +54,9 @@ def test_a_round_under_way_shows_each_shard_from_its_record_or_its_checkpoint(
         checkpoints.remove()
     run_step("train", run, 0, 1)
     run_step("aggregate", run, 0)
+    lines = shown(capsys, run)
+    assert lines[0] == "run a: 1 of 3 rounds done", "also where it was killed before it redistributed"
+    assert not any("generated images" in line for line in lines)
     run_step("redistribute", run, 0)
     lines = shown(capsys, run)
     assert lines[0] == "run a: 1 of 3 rounds done"
