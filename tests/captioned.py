@@ -15,10 +15,10 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven")
 COUNT = 40
 
 
-def write_images(folder: Path, count: int = COUNT, channels: int = 3, side: int = 16) -> Path:
+def write_images(folder: Path, count: int = COUNT, channels: int = 3, side: int = 16, first: int = 0) -> Path:
     """Images of blocks of colour, each with a caption; captions repeat, and all images differ."""
     folder.mkdir(parents=True, exist_ok=True)
-    for i in range(count):
+    for i in range(first, first + count):
         blocks = np.random.default_rng(i).integers(0, 256, (4, 4, channels), dtype=np.uint8)
         pixels = blocks.repeat(side // 4, 0).repeat(side // 4, 1)
         Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(folder / f"{i:03}.png")

@@ -30,6 +30,7 @@ class Dataset:
         manifest: what it consists of.
         labels: int32 [N], -1 for none.
         held_out: bool [N], True for samples that are never trained on.
+        row_digest: uint64 [N], of the pixels.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Dataset:
         self._cache = cache
         self.labels: NDArray[np.int32] = index["label"].astype(np.int32, copy=False)
         self.held_out: NDArray[np.bool_] = index["held_out"].astype(np.bool_, copy=False)
-        self._row_digest = index["row_digest"]
+        self.row_digest = index["row_digest"]
         self._names = Names(store, manifest.names, index["names_offset"].astype(np.int64, copy=False))
         self._store = store
         self._starts = np.cumsum([0, *(chunk.rows for chunk in manifest.chunks)], dtype=np.int64)
@@ -202,7 +203,7 @@ class Dataset:
 
     def _wrong(self, rows: NDArray[np.int64], read: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Positions whose pixels are not those of their row's digest."""
-        return np.flatnonzero(short_digests(row_digests(read)) != self._row_digest[rows])
+        return np.flatnonzero(short_digests(row_digests(read)) != self.row_digest[rows])
 
     def _altered(self, chunk: int, row: int) -> Fatal:
         """The one line for a row with wrong pixels."""

@@ -10,6 +10,7 @@ from ..data.prepare import packed
 from ..progress import Progress
 from ..run import DatasetRecord, Plan, Run, ran_with
 from . import audited
+from .apart import check_apart
 
 
 def prepare(run: Run, progress: Progress) -> DatasetRecord:
@@ -47,6 +48,7 @@ def _record(run: Run, plan: Plan, pack: audited.Pack) -> DatasetRecord:
     fields, notes = audited.beside(data, config.audit, config.sample.prompts, pack)
     record = record.model_copy(update={**fields, "notes": [*record.notes, *notes]})
     check_counts(config, record.train_samples, record.held_out_samples, record.generated_samples)
+    check_apart(run, config, record)
     return record
 
 

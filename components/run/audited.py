@@ -17,6 +17,7 @@ from ..store import Store, local_path, open_store
 from .address import NAME, Run
 from .base_model import HUB_NAME, given_pipeline
 from .records import Plan
+from .state import state_of
 
 _OF_A_RUN: Final = ("sample", "evaluate", "report", "execution", "seed")
 """What an audit of a run may change: how it is sampled and measured. The rest is how it was trained."""
@@ -50,17 +51,19 @@ def audit_config(
     Raises:
         Fatal: there is no such subject, data is missing, or a field may not be given; names it.
     """
+    if not subject.strip():
+        raise Fatal("audit: '': names no run, model or images")
     asked = _prompts(prompts)
     if run := _run_at(subject):
         for field, value in (("data.source", data), ("audit.held_out", held_out)):
             if value:
                 raise Fatal(f"{field}: {value}: an audit of a run compares with the run's own images: leave it out")
         return _of_run(store, run, merge(asked, given_fields(file, settings, overrides)))
+    kind = "model" if _is_model(subject) else "images"
     if not data:
         raise Fatal(
             f"data.source: an audit of {subject} needs the images that the model was trained on: name them (--data)"
         )
-    kind = "model" if _is_model(subject) else "images"
     named = {"audit": {kind: subject} | ({"held_out": held_out} if held_out else {}), "data": {"source": data}}
     return _of_subject(merge(merge(overrides or {}, named), asked), file, settings)
 
@@ -123,7 +126,9 @@ def _of_run(store: Store, run: Run, given: dict[str, Any]) -> RunConfig:
         raise Fatal(f"audit.run: {run.url}: is an audit itself: give what it audits, {config.audit.subject}")
     if run.store.url != store.url:
         raise Fatal(f"audit.run: {run.url}: lies at another root than {store.url}, where the audit is kept")
-    run.released_model(config)  # it has ended
+    state = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+    if state.released is None:
+        raise Fatal(f"audit.run: {run.url}: not finished ({state}): start it again, then audit")
     for field, value in flat_fields(given).items():
         if field.partition(".")[0] not in _OF_A_RUN:
             raise Fatal(

@@ -257,7 +257,7 @@ def _hub_snapshot(named: Named) -> Path:
     except (OSError, Fatal):
         raise
     except Exception as error:  # of the HTTP library that the hub's client uses
-        raise OSError(f"{where}: the hub cannot be reached ({type(error).__name__})") from None
+        raise OSError(f"{where}: no such directory, and the hub cannot be reached ({type(error).__name__})") from None
 
 
 def pretrained_of(plan: Plan) -> BaseModel | None:

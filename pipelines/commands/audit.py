@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from ...components.config import RunConfig
-from ...components.failure import DONE, ECHOES, UNDECIDED
+from ...components.failure import DONE, ECHOES, UNDECIDED, Fatal
 from ...components.kubeflow_task.options import add_kubeflow_arguments
 from ...components.report.figures import Figures, load_figures
 from ...components.run import ReportRecord, Run
@@ -37,6 +37,9 @@ def main(argv: Sequence[str]) -> int:
         return DONE  # the verdict is an output
     if arguments.subject is None:
         options.error("the following arguments are required: SUBJECT")
+    for option in ("data", "held_out", "prompts"):
+        if getattr(arguments, option) == "":
+            raise Fatal(f"--{option.replace('_', '-')}: '': names nothing: leave it out, or give what it is to be")
     store = open_store(arguments.root or root_of(arguments.subject) or DEFAULT_ROOT)
     config = audit_config(
         store,

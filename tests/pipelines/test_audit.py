@@ -144,7 +144,7 @@ class TestAModel:
         assert line in capsys.readouterr().err
 
     def test_of_text_is_asked_for_captions_or_for_a_file(self, tmp_path: Path) -> None:
-        data, held_out = write_images(tmp_path / "train", 24), write_images(tmp_path / "held", 12)
+        data, held_out = write_images(tmp_path / "train", 24), write_images(tmp_path / "held", 12, first=24)
         (tmp_path / "prompts.txt").write_text("a red square\na blue one\n")
         settings = ("sample.count=8", "sample.batch_size=4", "sample.steps=2", "evaluate.neighbours=5", "threads=1")
         wanted = {"training": {"zero and zero", "one and zero"}, "held_out": {"one and zero"}}
@@ -212,11 +212,30 @@ class TestImages:
     def test_held_out_ones_that_are_training_images_are_counted(
         self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        held_out = write_digits(tmp_path / "held", [*range(600, 700), *range(3)])
+        held_out = write_digits(tmp_path / "held", [*range(600, 800), *range(3)])
         assert audit(tmp_path, folders["fresh"], "--data", folders["train"], "--held-out", held_out) in (0, 4)
         assert figures_of(run_of(tmp_path)).held_out_near_copies == 3
         shown = " ".join(capsys.readouterr().out.split())
-        assert "3 of the 103 held-out images have a near duplicate among the training images" in shown
+        assert "3 of the 203 held-out images have a near duplicate among the training images" in shown
+
+    def test_held_out_ones_that_would_let_copies_pass_are_refused(
+        self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert audit(tmp_path, folders["train"], "--data", folders["train"], "--held-out", folders["train"]) == 2
+        said = capsys.readouterr().err
+        assert "audit.held_out: " in said
+        assert "600 of 600 images are training images or near duplicates of such: 0000.png, 0001.png, 0002.png" in said
+        brighter = write_grey(tmp_path / "brighter", np.minimum(digits()[:100].astype(int) + 4, 255).astype(np.uint8))
+        words = (folders["train"], "--data", folders["train"], "--held-out", brighter)
+        assert audit(tmp_path, *words, name="b") == 2
+        assert "100 of 100 images" in (said := capsys.readouterr().err)
+        assert "(data.near_duplicate=0: only if they are equal)" in said
+
+    def test_options_that_name_nothing_are_refused(
+        self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert audit(tmp_path, folders["fresh"], "--data", folders["train"], "--held-out", "") == 2
+        assert "--held-out: '': names nothing" in capsys.readouterr().err, "as of a variable that is not set"
 
     def test_stand_among_runs_and_say_how_far_they_are(
         self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -309,7 +328,7 @@ class TestARun:
 
         plan(run_of(tmp_path, "trained"), tiny())
         assert audit(tmp_path, f"{tmp_path}/runs/trained", settings=()) == 2
-        assert "runs/trained/models/3.json: missing" in capsys.readouterr().err
+        assert "runs/trained: not finished (planned, 3 rounds): start it again, then audit" in capsys.readouterr().err
 
 
 KILLED = {

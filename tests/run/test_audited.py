@@ -51,6 +51,10 @@ class TestASubject:
         with pytest.raises(Fatal, match=r"^audit: none-such: no such run, directory or prefix"):
             config_of(tmp_path, "none-such")
 
+    def test_of_an_empty_name_is_not_taken_for_this_directory(self, tmp_path: Path) -> None:
+        with pytest.raises(Fatal, match=r"^audit: '': names no run, model or images"):
+            config_of(tmp_path, "")
+
     def test_on_s3_is_told_apart_likewise(self, s3_root: str) -> None:
         store = open_store(s3_root)
         store.put("images/0.png", b"an image")
@@ -89,6 +93,22 @@ class TestARun:
         trained(tmp_path / "here")
         with pytest.raises(Fatal, match=r"^audit.run: file://.*/here/runs/trained: lies at another root than file://"):
             config_of(tmp_path / "there", f"{tmp_path}/here/runs/trained", None)
+
+    def test_that_has_not_ended_is_refused(self, tmp_path: Path) -> None:
+        run, config = Run.at(str(tmp_path), "trained"), resolve("tiny")
+        run.commit(Plan(revision=0, config=config), 0)
+        run.commit(ModelRecord(round=0), 0)
+        with pytest.raises(Fatal, match=r"^audit.run: .*/runs/trained: not finished \(planned, 2 rounds\): start it"):
+            config_of(tmp_path, run.url.removeprefix("file://"), None)
+
+    def test_that_has_yet_to_choose_its_model_is_refused(self, tmp_path: Path) -> None:
+        trained(tmp_path, "watch.every=1", "release.select=at_floor")
+        with pytest.raises(Fatal, match=r"^audit.run: .*/runs/trained: not finished \(planned, 2 rounds\): start it"):
+            config_of(tmp_path, f"{tmp_path}/runs/trained", None)
+
+    def test_that_is_not_there_is_said_to_be_missing_before_data_are_asked_for(self, tmp_path: Path) -> None:
+        with pytest.raises(Fatal, match=r"^audit: .*/runs/none-such: no such run, directory or prefix"):
+            config_of(tmp_path, f"{tmp_path}/runs/none-such", None)
 
     def test_that_is_an_audit_is_refused(self, tmp_path: Path) -> None:
         run = Run.at(str(tmp_path), "audit")
