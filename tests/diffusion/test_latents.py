@@ -275,10 +275,10 @@ def test_a_release_has_the_bases_own_tokenizer_files_and_no_pickle_that_lies_bes
     ids=["disk", "memory"],
 )
 def test_a_full_disk_or_memory_is_not_blamed_on_the_base_model(error: Exception) -> None:
-    with pytest.raises(type(error)), one_line("base"):
+    with pytest.raises(type(error)), one_line("model.pretrained: base"):
         raise error
     with (
         pytest.raises(Fatal, match=r"^model\.pretrained: base: diffusers cannot load it: no file named x"),
-        one_line("base"),
+        one_line("model.pretrained: base"),
     ):
         raise OSError("no file named x")
