@@ -717,7 +717,7 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     old, new = (flat_fields(c.method().model_dump(mode="json")) for c in (before, after))
     for field, was in old.items():
         now = new[field]
-        more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant"
+        more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant" and not before.is_audit
         moved = field in FILE_FIELDS and was is not None and now is not None
         new_here = field.startswith("watch.") and "watch" not in before.model_fields_set
         if was == now or field == "preset" or more_rounds or moved or new_here:

@@ -1,7 +1,6 @@
 """The data sets of an audit: what the model was trained on, and beside it what was held out, what was generated."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from ..config.fields import Audit, Data
@@ -11,6 +10,7 @@ from ..diffusion.base_folder import INDEX, read_object
 from ..diffusion.given_folder import given_shape, read_given
 from ..failure import Fatal
 from ..run import DatasetRecord, Plan, Run
+from ..run.audit_sources import generated_source, held_out_source, named
 from ..run.audited import audited_run
 from ..run.base_model import pretrained_of
 from ..store import Store
@@ -50,17 +50,16 @@ def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> tuple[dict[str
         Fatal: a source does not exist, or an image is bad; names the field.
     """
     fields, notes = dict[str, Any](), list[str]()
-    if audit.held_out is not None:
-        captioned = {"captions": data.captions, "caption_column": data.caption_column} if prompts == "held_out" else {}
-        with _named("audit.held_out"):
-            apart = pack(_by_itself(data, audit.held_out, train_limit=data.held_out_limit, **captioned))
-        _check_enough("audit.held_out", audit.held_out, apart)
+    if held_out := held_out_source(data, audit, prompts):
+        with named("audit.held_out"):
+            apart = pack(held_out)
+        _check_enough("audit.held_out", held_out.source, apart)
         fields |= {"held_out_set": apart.digest, "held_out_samples": apart.samples}
         notes += [f"audit.held_out: {note}" for note in apart.notes]
-    if audit.images is not None:
-        with _named("audit.images"):
-            generated = pack(_by_itself(data, audit.images))
-        _check_enough("audit.images", audit.images, generated)
+    if images := generated_source(data, audit):
+        with named("audit.images"):
+            generated = pack(images)
+        _check_enough("audit.images", images.source, generated)
         fields |= {"generated_set": generated.digest, "generated_samples": generated.samples}
         notes += [f"audit.images: {note}" for note in generated.notes]
     return fields, notes
@@ -81,30 +80,13 @@ def _shape_of_model(plan: Plan) -> dict[str, int]:
 
 
 def _shape_of_images(store: Store, data: Data, audit: Audit) -> dict[str, int]:
-    assert audit.images is not None
+    images = generated_source(data, audit)
+    assert images is not None
     if "auto" not in (data.channels, data.resolution):
         return {}
-    with _named("audit.images"):
-        channels, side = own_shape(store, _by_itself(data, audit.images))
+    with named("audit.images"):
+        channels, side = own_shape(store, images)
     return {"channels": channels, "resolution": side}
-
-
-def _by_itself(data: Data, source: str, **fields: Any) -> Data:
-    """A source all of whose images are taken as they come, brought to the data's shape."""
-    kept = ("resolution", "channels", "resize", "background", "on_bad_image", "chunk_mib")
-    alone = {"source": source, "labels": "none", "captions": "none", "held_out": 0.0, "split_by": "none"}
-    return Data().model_copy(update=alone | {name: getattr(data, name) for name in kept} | fields)
-
-
-@contextmanager
-def _named(field: str) -> Iterator[None]:
-    """What is said of a source names the field that it is given by."""
-    try:
-        yield
-    except Fatal as error:
-        text = str(error)
-        told = text.removeprefix("data.source")
-        raise Fatal(f"{field}{told}" if told != text else f"{field}: {text}") from None
 
 
 def _check_enough(field: str, address: str, found: DatasetManifest) -> None:

@@ -8,6 +8,7 @@ from ..config import RunConfig
 from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..store import locate_object, object_sha256
+from .audit_sources import SOURCES, source_fingerprints
 from .base_model import named_base, whole_digest
 from .onnx_external import with_external_data
 
@@ -15,13 +16,15 @@ from .onnx_external import with_external_data
 def file_digests(config: RunConfig, base: Mapping[str, str] | None) -> dict[str, str]:
     """SHA-256 of the content of each file that the run will need, by its field; so each is read once, to its end.
 
+    Of an audit also a hash of which images lie at each of its sources.
+
     Args:
         base: of `base_digests`.
 
     Raises:
         Fatal: one is missing, cannot be read or is not whole; names field and file.
     """
-    digests = {field: _digest(field, address) for field, address in _needed(config)}
+    digests = {field: _digest(field, address) for field, address in _needed(config)} | source_fingerprints(config)
     named = named_base(config)
     return digests if base is None or named is None else {named.field: whole_digest(base)} | digests
 
@@ -31,7 +34,8 @@ def changed_file(before: Mapping[str, str], after: Mapping[str, str]) -> str | N
     for field in sorted({*before, *after}):
         was, now = (f"{digests[field][:16]}..." if field in digests else "none" for digests in (before, after))
         if before.get(field) != after.get(field):
-            return f"{field}: was a file with SHA-256 {was}, now {now}"
+            what = "images" if field in SOURCES else "a file"
+            return f"{field}: was {what} with SHA-256 {was}, now {now}"
     return None
 
 

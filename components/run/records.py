@@ -59,7 +59,8 @@ class Plan(Record):
     revision: int
     config: RunConfig
     files: dict[str, str] | None = None
-    """SHA-256 of what the files hold that fields of the configuration name, by field; None in older plans."""
+    """SHA-256 of what the files hold that fields of the configuration name, by field; None in older plans. Of an
+    audit's sources: of the list of their images, with sizes and tags."""
     base: dict[str, str] | None = None
     """SHA-256 of each file of `model.pretrained` that is read, by its path; None without one and in older plans."""
 

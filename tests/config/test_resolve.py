@@ -297,6 +297,8 @@ def test_only_rounds_may_grow() -> None:
     assert frozen_difference(base, resolve("digits", settings=("seed=1",))) == "seed: was 0, now 1"
     cosine = [resolve("digits", settings=("train.decay=cosine", f"iet.rounds={r}")) for r in (6, 7)]
     assert frozen_difference(*cosine) == "iet.rounds: was 6, now 7"
+    audits = [resolve("digits", settings=("audit.run=s3://a/runs/b", f"iet.rounds={r}")) for r in (6, 7)]
+    assert frozen_difference(*audits) == "iet.rounds: was 6, now 7", "the run's last model is another"
 
 
 def test_a_run_that_was_planned_before_there_was_a_watch_may_be_given_one() -> None:

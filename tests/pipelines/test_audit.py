@@ -231,6 +231,22 @@ class TestImages:
         assert "100 of 100 images" in (said := capsys.readouterr().err)
         assert "(data.near_duplicate=0: only if they are equal)" in said
 
+    @pytest.mark.parametrize("changed", ["images", "data", "held"])
+    def test_that_were_made_anew_are_not_answered_for_by_the_old_ones(
+        self, changed: str, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        was = {"images": folders["fresh"], "data": folders["train"], "held": folders["held"]}
+        here = {name: shutil.copytree(folder, tmp_path / name) for name, folder in was.items()}
+        words = (here["images"], "--data", here["data"], "--held-out", here["held"])
+        assert audit(tmp_path, *words) == 0
+        assert audit(tmp_path, *words) == 0
+        shutil.copy(here["data"] / "0007.png", here[changed] / "0001.png")
+        capsys.readouterr()
+        assert audit(tmp_path, *words) == 2
+        field = {"images": "audit.images", "data": "data.source", "held": "audit.held_out"}[changed]
+        assert f"exists with another method: {field}: was images with SHA-256 " in capsys.readouterr().err
+        assert audit(tmp_path, *words, name="b") in (0, 4)
+
     def test_options_that_name_nothing_are_refused(
         self, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
