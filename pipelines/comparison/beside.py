@@ -85,7 +85,8 @@ def remarks(runs: Sequence[Finished], of: Sequence[Section]) -> list[str]:
     """A sentence for all that is not the same and keeps figures from comparing, and for what is left out."""
     lines = [line for section in of for line in section.lines]
     said = [
-        f"{name} differs: {listed(_values(runs, lines, name))}: what rests on it is not comparable"
+        f"{name} {'differ' if 'images' in name else 'differs'}: {listed(_values(runs, lines, name))}: "
+        f"what rests on {'them' if 'images' in name else 'it'} is not comparable"
         for name in dict.fromkeys(name for line in lines for name in line.unlike)
     ]
     shared = _shared_features(runs)

@@ -81,7 +81,8 @@ def test_a_share_compares_beside_another_margin_and_its_verdict_does_not() -> No
 
 
 def test_a_share_compares_beside_other_held_out_images_and_its_floor_and_quality_do_not() -> None:
-    _, every = beside(REPORT, changed(audit={"model": "/m", "held_out": "/real"}))
+    runs, every = beside(REPORT, changed(audit={"model": "/m", "held_out": "/real"}))
+    assert "held-out images differ: " in remarks(runs, every)[0]
     rows = [name for name, *_ in cells(every, "Memorization that decides, in %")]
     assert rows[:3] == ["MQ < 0.1 aware", "floor, not comparable", "verdict, not comparable"]
     names = [name for name, *_ in cells(every, "Quality on pixels")]
