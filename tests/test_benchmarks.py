@@ -20,4 +20,4 @@ def test_the_audit_s_is_run_with_few_images(capsys: pytest.CaptureFixture[str]):
     audit.benchmark(generated=120, training=300, held_out=60)
     said = capsys.readouterr().out
     assert "beside the 1 MiB of the images" in said
-    assert "the 3.0 products that the search takes" in said  # 2 ways, each of 180 images for 120
+    assert "the 27.0 products of 18 ways and the floor" in said  # each of 180 images for 120; 9 shifts, mirrored or not

@@ -1,8 +1,8 @@
 """An audit's search for copies, 10,000 generated and 1,000 held-out in 100,000 training images, against a bare product.
 
-The search is what decides a verdict: every image beside every training image, plain and mirrored, and which held-out
-images have a near duplicate. Sets are packed in a store and read from there, as a step reads them. The bare product is
-one of the generated with all training images, float32, on as many threads: no distances, no mirror, no floor.
+The search is what decides a verdict: every image beside every training image, as it is, mirrored and shifted, and which
+held-out images have a near duplicate. Sets are packed in a store and read from there, as a step reads them. The bare
+product is one of the generated with all training images, float32, on as many threads: no distances, one way, no floor.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.benchmarks.memory import MIB, in_own_process
 from tests.benchmarks.turns import Work
 from unecho.components.assess.assessment import floor_of
 from unecho.components.assess.compared import compared
+from unecho.components.config import RunConfig
 from unecho.components.initialize.step import initialize
 from unecho.components.measures.memorization import closeness
 from unecho.components.measures.transforms import stages
@@ -43,13 +44,15 @@ def benchmark(generated: int = 10_000, training: int = 100_000, held_out: int = 
         in_own_process(_prepared, folder)
         search = in_own_process(_search, folder)
         bare = in_own_process(_bare, generated, training)
-    bytes_of_images = (generated + training + held_out) * int(np.prod(SHAPE))
-    products = 2 * (generated + held_out) / generated
-    print(f"  {THREADS} thread; search {search} beside the {bytes_of_images / MIB:.0f} MiB of the images, in the store")
+    held = (generated + training + held_out) * int(np.prod(SHAPE)) / MIB
+    ways = sum(len(transforms) for transforms in stages(RunConfig().taa))
+    products = ways * (generated + held_out) / generated
+    print(f"  {THREADS} thread; search {search} beside the {held:.0f} MiB of the images, in the store")
     print(f"  bare product {bare}")
     for kind in ("cpu", "wall"):
         ratio = getattr(search.cost, kind) / getattr(bare.cost, kind)
-        print(f"  {ratio:.2f}x by {kind}; {ratio / products:.2f}x the {products:.1f} products that the search takes")
+        each = f"{ratio / products:.2f}x the {products:.1f} products of {ways} ways and the floor"
+        print(f"  {ratio:.1f}x by {kind}; {each}")
 
 
 def _write(path: Path, count: int, seed: int) -> None:
