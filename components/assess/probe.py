@@ -5,9 +5,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..diffusion import family_of
-from ..diffusion.device import choose_device, set_numerics
+from ..diffusion.device import choose_device, choose_exact_device, set_numerics
 from ..diffusion.sampling import generate
-from ..measures.features import features_of
 from ..measures.images import InMemory
 from ..measures.memorization import Closeness
 from ..measures.metrics import metrics_of
@@ -15,12 +14,12 @@ from ..measures.verdict import LEVEL, cited
 from ..progress import Progress
 from ..run import Look, ModelRecord, Plan, Run, WatchRecord
 from ..run.base_model import pretrained_of
-from ..run.given_files import check_file, read_extractor
 from ..run.looks import planned_looks
 from ..run.prompts import prompts_of
 from ..run.tensors import load_state, sampled_weights
 from ..store import ObjectRef
 from .assessment import Floor, assess, floor_of
+from .planned_features import planned_features
 from .reference import reference_of
 
 FLOOR = "floor.safetensors"
@@ -43,12 +42,9 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
     """
     config = plan.config
     set_numerics(config)
-    device = choose_device(config)
-    computes = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64, exactness rests on it
-    for field in ("evaluate.inception_weights", "evaluate.onnx_model"):
-        check_file(config, plan.files, field)
-    features, reference = features_of(config.evaluate, computes, read_extractor), reference_of(run.dataset(config))
-    images = _generated(run, plan, model, device, progress)
+    computes = choose_exact_device(config)
+    features, reference = planned_features(plan, computes), reference_of(run.dataset(config))
+    images = _generated(run, plan, model, choose_device(config), progress)
     floor = floor or floor_of(reference, config, computes, progress)
     found = assess(
         InMemory(images),

@@ -27,6 +27,16 @@ def choose_device(config: RunConfig) -> torch.device:
     return torch.device(wanted)
 
 
+def choose_exact_device(config: RunConfig) -> torch.device:
+    """The same for what is measured: MPS has no float64, on which exactness rests.
+
+    Raises:
+        Fatal: of `choose_device`.
+    """
+    device = choose_device(config)
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def _names(present: dict[str, bool]) -> str:
     return ", ".join(name for name, there in present.items() if there)
 

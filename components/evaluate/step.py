@@ -6,15 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 
 from ..assess.assessment import assess
 from ..assess.compared import compared
+from ..assess.planned_features import planned_features
 from ..diffusion import trainable_family_of
-from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.device import choose_exact_device, device_name, set_numerics
 from ..diffusion.release import release_files
 from ..measures.extraction import Extraction
-from ..measures.features import features_of
 from ..measures.memorization import Closeness
 from ..measures.verdict import smoke_reason
 from ..progress import Progress
@@ -24,7 +23,6 @@ from ..report.page import page
 from ..report.wording import headline
 from ..run import DatasetRecord, ModelRecord, Plan, ReportRecord, Run, ran_with
 from ..run.base_model import pretrained_of
-from ..run.given_files import check_file, read_extractor
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
 from ..store import ObjectRef, put_folder
@@ -46,16 +44,13 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     if done := run.find(ReportRecord, last.round):
         return done
     set_numerics(config)
-    device = choose_device(config)
-    computes = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64, exactness rests on it
+    computes = choose_exact_device(config)
 
     # inputs, checked before anything takes long
     packed = run.load(DatasetRecord)
     generated, reference = compared(run, config, model)
     dataset, training = reference.dataset, reference.training
-    for field in ("evaluate.inception_weights", "evaluate.onnx_model"):
-        check_file(config, plan.files, field)
-    compared_by = features_of(config.evaluate, computes, read_extractor)
+    compared_by = planned_features(plan, computes)
 
     # memorization beside its floor, quality beside that of real images
     found = assess(generated, reference, compared_by, config, computes, progress)
