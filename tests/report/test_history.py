@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.given import write_digits
 from unecho.components.config import resolve
 from unecho.components.plan.step import plan
 from unecho.components.report.history import planned_visits, provenance
@@ -28,10 +29,11 @@ def test_planned_visits_worked_out_by_hand(length: str, drop_last: str, visits: 
 
 
 def test_an_audit_has_a_subject_and_no_training(tmp_path: Path) -> None:
-    run, config = Run.at(str(tmp_path), "audit"), resolve("tiny", settings=("audit.images=/images",))
+    images = write_digits(tmp_path / "images", range(5))
+    run, config = Run.at(str(tmp_path), "audit"), resolve("tiny", settings=(f"audit.images={images}",))
     plan(run, config)
     dataset = DatasetRecord(digest="d" * 64, samples=9, train_samples=9, held_out_samples=0, channels=1, resolution=8)
     source = provenance(run, config, dataset, ModelRecord(round=0), ModelRecord(round=0), [], 5, time.time(), None)
-    assert source.subject == "images /images"
+    assert source.subject == f"images {images}"
     assert (source.visits, source.planned_visits, source.skipped_share, source.steps) == (None,) * 4
     assert (source.rounds, source.train_images, source.held_out_images, source.generated_images) == (0, 9, 0, 5)

@@ -56,9 +56,10 @@ def test_the_summary_of_an_audit_says_what_was_audited_and_nothing_of_training(a
 
 
 def test_kubeflow_gets_no_model_of_an_audit_and_no_rounds(audit: Run, trained: Run) -> None:
-    assert set(given("evaluate", trained, report_of(trained))) == {"metrics", "report", "summary", "model"}
+    assert set(given("evaluate", trained, report_of(trained))) == {"verdict", "metrics", "report", "summary", "model"}
     gives = given("evaluate", audit, report_of(audit))
-    assert set(gives) == {"metrics", "report", "summary"}
+    assert set(gives) == {"verdict", "metrics", "report", "summary"}
+    assert gives["verdict"] == "undecided"
     assert list(gives["metrics"].metadata) == ["mq_aware_0.1", "second_nearest_aware", "frechet_pixels_training"]
 
 
