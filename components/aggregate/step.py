@@ -84,10 +84,9 @@ def stop_reason(
         watched: the model that this round started from.
     """
     if rules.echo and watched and (look := watched.look) and look.verdict == "above":
-        share, floor = (look.metrics[name] for name in (look.speaks, f"{look.speaks}_floor"))
         return (
-            f"stop.echo: model {watched.round}'s {look.speaks} is {share:.1%} of {look.images} images, "
-            f"above its floor {floor:.1%}"
+            f"stop.echo: model {watched.round}'s {look.speaks} is {look.share:.1%} of {look.images} images, "
+            f"above its floor {look.floor:.1%}"
         )
     if rules.skip_rate_above is not None and now.skip_rate > rules.skip_rate_above:
         return (

@@ -574,6 +574,11 @@ class Method(Section):
         return self.encode.parts if self.model.family == "latents" and not self.is_audit else 0
 
     @property
+    def releases_last(self) -> bool:
+        """Whether the model that the rounds end with is the one that is reported, whatever the watch has seen."""
+        return self.is_audit or self.release.select == "last"
+
+    @property
     def rounds(self) -> int:
         """Rounds of training: none for an audit."""
         return 0 if self.is_audit else self.iet.rounds

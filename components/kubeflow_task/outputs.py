@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field
 
-from ..config import RunConfig
 from ..data.manifest import manifest_key
 from ..run import (
     Assignment,
@@ -111,21 +110,16 @@ def _plan(run: Run, record: Record) -> dict[str, Any]:
     ended = ended_rounds(run)
     model = run.find(ModelRecord, ended)
     rounds = [] if model and model.stop else list(range(ended, config.rounds))
+    released = None if rounds else run.find_released(config, ended)
     return {
         "run": run.url,
         "encodings": [k for k in range(config.encodings) if run.find(EncodingRecord, k) is None],
         "rounds": rounds,
         "shards": list(range(config.sizes()["shards"])),
-        "parts": [k for k in range(config.sizes()["parts"]) if rounds or not _is_sampled(run, config, ended, k)],
+        "parts": [
+            k for k in range(config.sizes()["parts"]) if released is None or not run.find(SamplesRecord, released, k)
+        ],
     }
-
-
-def _is_sampled(run: Run, config: RunConfig, last: int, part: int) -> bool:
-    """Whether a part of the released model's images is there, the rounds having ended with model `last`."""
-    if config.is_audit or config.release.select == "last":
-        return run.find(SamplesRecord, last, part) is not None
-    selection = run.find(SelectionRecord, last)
-    return selection is not None and run.find(SamplesRecord, selection.chosen, part) is not None
 
 
 def _prepare(run: Run, record: Record) -> dict[str, Any]:
@@ -156,9 +150,9 @@ def _look(counted: dict[str, int], look: Look | None) -> Given:
     """What the watch has found: what speaks, beside its floor, first."""
     if look is None:
         return _metrics(counted)
-    first = [name for name in (look.speaks, f"{look.speaks}_floor") if name in look.metrics]
     above = {"above_floor": int(look.verdict == "above")}
-    return _metrics(counted | above | {name: look.metrics[name] for name in first}, counted | above | look.metrics)
+    first = {look.speaks: look.share} | ({} if look.floor is None else {f"{look.speaks}_floor": look.floor})
+    return _metrics(counted | above | first, counted | above | look.metrics)
 
 
 def _aggregate(run: Run, record: Record) -> dict[str, Any]:
@@ -192,7 +186,7 @@ def _evaluate(run: Run, record: Record) -> dict[str, Any]:
     counted = {} if figures.provenance.subject else {"rounds": report.round}
     first = figures.first_metrics(_FIRST_PAGE - len(counted))
     return {
-        "verdict": "undecided" if figures.headline.smoke else figures.headline.verdict,
+        "verdict": figures.headline.decided,
         "metrics": _metrics(first | counted, report.headline | counted),
         "report": Given(data=fetch(run.store, report.objects["shared.html"])),
         "summary": Given(data=summary(run, report).encode()),

@@ -159,6 +159,11 @@ class Headline(_Figures):
     smoke: str | None
     """Why this is a smoke run, whose figures decide nothing; None for a real one."""
 
+    @property
+    def decided(self) -> Verdict:
+        """The verdict, as far as it says anything: a smoke run's decides nothing."""
+        return "undecided" if self.smoke else self.verdict
+
 
 class Figures(_Figures):
     """Everything that the report shows but images."""

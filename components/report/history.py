@@ -58,8 +58,8 @@ def watched(run: Run, last: ModelRecord) -> list[Watched]:
             model=model,
             verdict=look.verdict,
             figure=look.speaks,
-            share=look.metrics[look.speaks],
-            floor=look.metrics.get(f"{look.speaks}_floor"),
+            share=look.share,
+            floor=look.floor,
             images=look.images,
             metrics=look.metrics,
         )

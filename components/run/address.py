@@ -162,9 +162,16 @@ class Run:
             Fatal: the rounds are not complete, or nothing was chosen yet.
         """
         last = self.last_model(config)
-        if config.is_audit or config.release.select == "last":
+        if config.releases_last:
             return last
         return self.load(ModelRecord, self.load(SelectionRecord, last.round).chosen)
+
+    def find_released(self, config: RunConfig, last: int) -> int | None:
+        """Rounds of that model, the rounds having ended with model `last`; None where nothing was chosen yet."""
+        if config.releases_last:
+            return last
+        selection = self.find(SelectionRecord, last)
+        return selection.chosen if selection else None
 
     def last_model(self, config: RunConfig) -> ModelRecord:
         """The model that the rounds have ended with: of the last round, or where a rule stopped.

@@ -185,6 +185,16 @@ class Look(BaseModel):
     images: int
     metrics: dict[str, float]
 
+    @property
+    def share(self) -> float:
+        """Of near-copies, by the figure that speaks."""
+        return self.metrics[self.speaks]
+
+    @property
+    def floor(self) -> float | None:
+        """The same of held-out images."""
+        return self.metrics.get(f"{self.speaks}_floor")
+
 
 class ProxyRecord(Record):
     """Proxy k after round r, with the state that stays with its shard slot and its samples' statistics.

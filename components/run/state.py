@@ -7,7 +7,7 @@ from itertools import count
 from typing import Literal
 
 from .address import Run
-from .records import ModelRecord, Plan, ReportRecord, SelectionRecord
+from .records import ModelRecord, Plan, ReportRecord
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,13 @@ def state_of(run: Run, keys: Collection[str]) -> State:
     planned, last = config.rounds, max(models, default=0)
     stop = run.load(ModelRecord, last).stop if models else None
     if stop or last == planned:
-        released = last if config.is_audit or config.release.select == "last" else _selected(run, keys, last)
+        released = run.find_released(config, last)
         if f"{run.prefix}/reports/{last}.json" in keys:
             return State("done", last, planned, stop, released, run.load(ReportRecord, last))
         if stop:
             return State("stopped", last, planned, stop, released)
         return State("running" if begins else "planned", last, planned, released=released)
     return State("running" if begins else "planned", last, planned)
-
-
-def _selected(run: Run, keys: Collection[str], last: int) -> int | None:
-    return run.load(SelectionRecord, last).chosen if run.key(SelectionRecord, last) in keys else None
 
 
 def ended_rounds(run: Run) -> int:

@@ -18,7 +18,7 @@ def select(run: Run, progress: Progress) -> SelectionRecord:
     last = run.last_model(plan.config)
     if found := run.find(SelectionRecord, last.round):
         return found
-    if plan.config.release.select == "last":
+    if plan.config.releases_last:
         chosen, reason, look = last.round, "release.select last", None
     else:
         from ..assess.probe import kept_floor, look_at  # torch, for what is looked at only

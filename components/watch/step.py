@@ -36,6 +36,7 @@ _WORDS: Final = {"above": "it echoes", "at_or_below": "at the floor", "unclear":
 
 
 def _line(round: int, look: Look) -> str:
-    share, floor = look.metrics[look.speaks], look.metrics.get(f"{look.speaks}_floor")
-    beside = "" if floor is None else f" (floor {floor:.1%})"
-    return f"watch: model {round}: {look.speaks} {share:.1%} of {look.images} images{beside}: {_WORDS[look.verdict]}"
+    beside = "" if look.floor is None else f" (floor {look.floor:.1%})"
+    return (
+        f"watch: model {round}: {look.speaks} {look.share:.1%} of {look.images} images{beside}: {_WORDS[look.verdict]}"
+    )

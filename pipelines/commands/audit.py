@@ -106,9 +106,7 @@ def parser() -> ArgumentParser:
 
 def status_of_verdict(figures: Figures) -> int:
     """The exit status that a retraining's gate goes by."""
-    if figures.headline.smoke:
-        return UNDECIDED
-    return {"at_or_below": DONE, "above": ECHOES}.get(figures.headline.verdict, UNDECIDED)
+    return {"at_or_below": DONE, "above": ECHOES}.get(figures.headline.decided, UNDECIDED)
 
 
 def summary_of(run: Run, report: ReportRecord, figures: Figures) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _facts(run: Finished) -> dict[str, Any]:
     return {
         "label": run.label,
         "run": run.url,
-        "verdict": "undecided" if figures.headline.smoke else figures.headline.verdict,
+        "verdict": figures.headline.decided,
         "title": figures.headline.title,
         "smoke": figures.headline.smoke,
         "subject": figures.provenance.subject,

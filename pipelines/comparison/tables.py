@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...components.measures.verdict import KINDS
-from ...components.report.tables import Table
+from ...components.report.tables import Table, short_distance
 from .arms import REFERENCE
 from .results import Measured, Spread, Summary
 
@@ -84,7 +84,7 @@ def _quality(summaries: Sequence[Summary]) -> list[Table]:
         ]
         real = [spread(first.frechet_real), "-", "-", "-"]
         real += [f"{100 * first.precision_real.mean:.1f}", f"{100 * first.recall_real.mean:.1f}"]
-        name = first.frechet_name.replace("Frechet distance", "Frechet")
+        name = short_distance(first.frechet_name)
         found.append(
             Table(
                 f"Quality: {name} of as many as trained on, of all; x: {REFERENCE}'s; %",
