@@ -1,6 +1,7 @@
 """The configuration on a command line: the same options for every command that takes one."""
 
 from argparse import ArgumentParser, Namespace
+from argparse import _ActionsContainer as ActionsContainer
 from pathlib import Path
 
 from .fields import VARIANTS, RunConfig
@@ -13,13 +14,19 @@ def add_config_arguments(parser: ArgumentParser, variant: bool = True) -> None:
     group.add_argument("--preset", metavar="NAME", help=f"one of: {', '.join(preset_names())}")
     if variant:
         group.add_argument("--variant", metavar="NAME", help=f"one of: {', '.join(VARIANTS)}")
+    add_field_arguments(group, "agc.skip_ratio=1.5; may be repeated ('unecho presets --fields' lists all)")
+
+
+def add_field_arguments(group: ActionsContainer, such_as: str) -> None:
+    """Add --config and --set.
+
+    Args:
+        group: a parser, or a group of its options.
+        such_as: an example of --set, and what else is to be said of it.
+    """
     group.add_argument("--config", metavar="FILE", type=Path, help="YAML file with sections of fields")
     group.add_argument(
-        "--set",
-        metavar="FIELD=VALUE",
-        action="append",
-        default=[],
-        help="one field, such as agc.skip_ratio=1.5; may be repeated ('unecho presets --fields' lists all)",
+        "--set", metavar="FIELD=VALUE", action="append", default=[], help=f"one field, such as {such_as}"
     )
 
 

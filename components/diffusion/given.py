@@ -120,9 +120,7 @@ class Given:
         if sample.steps > timesteps:
             raise Fatal(f"sample.steps: {sample.steps}: {address} was trained with {timesteps} timesteps: lower it")
         if "beta_schedule" in scheduler or scheduler.get("trained_betas"):
-            # StableDiffusionPipeline sets every scheduler's offset to 1
-            offset = {"steps_offset": 1} if self._index.name == "StableDiffusionPipeline" else {}
-            check_sampler(address, scheduler | offset, sample, timesteps)
+            check_sampler(address, self._index.name, scheduler, sample, timesteps)
         elif sample.sampler != "base":
             raise Fatal(
                 f"sample.sampler: {sample.sampler}: the {name} of {address} has no beta schedule, so that neither DDPM "

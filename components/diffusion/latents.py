@@ -83,9 +83,7 @@ class Latents:
                 f"{halvings.bit_length() - 1} times: choose a multiple of {shrinks * halvings}"
             )
         scheduler = self._scheduler | {"_class_name": index["scheduler"][1]}
-        # StableDiffusionPipeline sets every scheduler's offset to 1
-        offset = {"steps_offset": 1} if index["_class_name"] == "StableDiffusionPipeline" else {}
-        check_sampler(pretrained.address, scheduler | offset, config.sample, config.noise.timesteps)
+        check_sampler(pretrained.address, index["_class_name"], scheduler, config.sample, config.noise.timesteps)
         lora = config.lora
         return {
             "pipeline": index["_class_name"],

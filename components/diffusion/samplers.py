@@ -11,10 +11,11 @@ from ..config.fields import Sample
 from ..failure import Fatal
 
 
-def check_sampler(address: str, scheduler: Mapping[str, Any], sample: Sample, timesteps: int) -> None:
+def check_sampler(address: str, pipeline: str, scheduler: Mapping[str, Any], sample: Sample, timesteps: int) -> None:
     """Whether the sampler can take so many steps: an offset moves the first beyond what the base was trained with.
 
     Args:
+        pipeline: its class.
         scheduler: the config of the pipeline's own, with its class.
         timesteps: that it was trained with.
 
@@ -24,7 +25,9 @@ def check_sampler(address: str, scheduler: Mapping[str, Any], sample: Sample, ti
     if sample.sampler == "base" and not hasattr(diffusers, name := str(scheduler["_class_name"])):
         raise Fatal(f"sample.sampler: base: diffusers has no {name}, which {address} has: choose ddim or ddpm")
     with torch.device("cpu"):  # also where nothing but shapes is asked for
-        made = scheduler_of(scheduler, sample.sampler)
+        # StableDiffusionPipeline sets every scheduler's offset to 1
+        offset = {"steps_offset": 1} if pipeline == "StableDiffusionPipeline" else {}
+        made = scheduler_of({**scheduler, **offset}, sample.sampler)
         try:
             made.set_timesteps(sample.steps)
         except ValueError as error:

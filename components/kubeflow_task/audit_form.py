@@ -1,6 +1,5 @@
 """The form of an audit in Kubeflow's UI: of the audit pipeline, and of the component that is a whole audit."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,7 +8,20 @@ from ..config.fields import flat_fields
 from ..failure import Fatal
 from ..run import Run
 from ..store import open_store
-from .entry import ADDRESS, ROOT, Entry, Form, in_the_form, number, overrides_of, placed, settings_of, text_of
+from .entry import (
+    ADDRESS,
+    ROOT,
+    Entry,
+    Form,
+    as_settings,
+    in_the_form,
+    number,
+    overrides_of,
+    placed,
+    set_words,
+    settings_of,
+    text_of,
+)
 
 SUBJECT: Final = "audit_subject"
 HELD_OUT: Final = "audit_held_out"
@@ -114,15 +126,12 @@ def line_of(run: Run, values: Mapping[str, Any]) -> list[str]:
     for option, name in zip(("--data", "--held-out", "--prompts"), _BY_NAME[1:], strict=True):
         if value := text_of(values, name):
             words += [option, value]
-    for setting in _settings(values):
-        words += ["--set", setting]
-    return words
+    return words + set_words(_settings(values))
 
 
 def _settings(values: Mapping[str, Any]) -> list[str]:
-    more = sorted(flat_fields(overrides_of(values)).items())  # protobuf's maps have no order
-    own = settings_of(tuple(entry for entry in AUDIT_FORM if entry.name not in _BY_NAME), values)
-    return own + [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in more]
+    own = settings_of((entry for entry in AUDIT_FORM if entry.name not in _BY_NAME), values)
+    return own + as_settings(flat_fields(overrides_of(values)))
 
 
 AUDIT: Final = Form(AUDIT_FORM, config_of, line_of)

@@ -113,6 +113,16 @@ def settings_of(entries: Iterable[Entry], values: Mapping[str, Any]) -> list[str
     ]
 
 
+def as_settings(fields: Mapping[str, Any]) -> list[str]:
+    """`--set` options for fields by dotted name, sorted: protobuf's maps have no order."""
+    return [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in sorted(fields.items())]
+
+
+def set_words(settings: Iterable[str]) -> list[str]:
+    """The words of a command line that give settings."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
 def placed(entries: Iterable[Entry], rest: dict[str, Any]) -> dict[str, Any]:
     """The fields that have an entry of their own, which are taken out of the rest."""
     form: dict[str, Any] = {}

@@ -1,6 +1,5 @@
 """The form of a training run in Kubeflow's UI, and the configuration that a filled-in form says."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +7,19 @@ from ..config import RunConfig, preset_names, resolve
 from ..config.fields import VARIANTS, flat_fields
 from ..failure import Fatal
 from ..run import Run
-from .entry import ADDRESS, Entry, Form, in_the_form, number, overrides_of, placed, settings_of, text_of
+from .entry import (
+    ADDRESS,
+    Entry,
+    Form,
+    as_settings,
+    in_the_form,
+    number,
+    overrides_of,
+    placed,
+    set_words,
+    settings_of,
+    text_of,
+)
 
 FORM: Final[tuple[Entry, ...]] = (
     *ADDRESS,
@@ -69,8 +80,7 @@ def options_of(values: Mapping[str, Any]) -> tuple[str | None, str | None, list[
         for entry in FORM
         if entry.field in _NAMED
     )
-    settings += [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in sorted(named.items())]
-    return preset, variant, settings
+    return preset, variant, settings + as_settings(named)
 
 
 def filled(preset: str | None, variant: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,9 +117,7 @@ def line_of(run: Run, values: Mapping[str, Any]) -> list[str]:
     words = ["unecho", "step", "plan", "--run", run.url]
     words += ["--preset", preset] if preset else []
     words += ["--variant", variant] if variant else []
-    for setting in settings:
-        words += ["--set", setting]
-    return words
+    return words + set_words(settings)
 
 
 TRAINING: Final = Form(FORM, config_of, line_of)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from ..assess.reference import reference_of
 from ..config import RunConfig
 from ..data.near_duplicates import near_copies
 from ..failure import Fatal
-from ..measures.images import Rows
 from ..run import DatasetRecord, Run
 
 _NAMED = 3
@@ -23,11 +23,11 @@ def check_apart(run: Run, config: RunConfig, record: DatasetRecord) -> None:
     if record.held_out_set is None:
         return
     training, held_out = run.dataset(config, record.digest), run.dataset(config, record.held_out_set)
-    every = np.arange(held_out.count, dtype=np.int64)
+    reference = reference_of(training, held_out)
     equal = np.isin(held_out.row_digest, training.row_digest[training.train_rows])
     near = equal.copy()
     if fraction := config.data.near_duplicate:
-        near |= near_copies(Rows(held_out, every), Rows(training, training.train_rows), fraction)
+        near |= near_copies(reference.held_out, reference.training, fraction)
     if near.mean() <= config.evaluate.margin:
         return
     found = np.flatnonzero(near).tolist()

@@ -3,12 +3,12 @@
 import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ...components.config import RunConfig
+from ...components.config.command_line import add_field_arguments
 from ...components.failure import DONE, ECHOES, UNDECIDED, Fatal
 from ...components.kubeflow_task.options import add_kubeflow_arguments
 from ...components.report.figures import Figures, load_figures
@@ -92,14 +92,7 @@ def parser() -> ArgumentParser:
     add_engine_arguments(options)
     options.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     group = options.add_argument_group("configuration", "file, then --set; the last one wins")
-    group.add_argument("--config", metavar="FILE", type=Path, help="YAML file with sections of fields")
-    group.add_argument(
-        "--set",
-        metavar="FIELD=VALUE",
-        action="append",
-        default=[],
-        help="one field, such as sample.steps=50; may be repeated. Of a run: sample, evaluate, report, execution, seed",
-    )
+    add_field_arguments(group, "sample.steps=50; may be repeated. Of a run: sample, evaluate, report, execution, seed")
     add_kubeflow_arguments(options)
     return options
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ...components.config.command_line import add_field_arguments
 from ...components.config.resolve import check_as, given_fields, merge
 from ...components.data import Dataset
 from ...components.data.prepare import packed
@@ -69,12 +70,5 @@ def parser() -> ArgumentParser:
         "--size", choices=SIZES, default="small", help="small: half an hour of CPU (default); tiny: for tests, seconds"
     )
     options.add_argument("--preview", type=Path, metavar="PNG", help="also write a picture of what the base can do")
-    options.add_argument("--config", metavar="FILE", type=Path, help="YAML file with sections of fields")
-    options.add_argument(
-        "--set",
-        metavar="FIELD=VALUE",
-        action="append",
-        default=[],
-        help="one field, such as denoiser.steps=3000; may be repeated (docs/base-models.md lists all)",
-    )
+    add_field_arguments(options, "denoiser.steps=3000; may be repeated (docs/base-models.md lists all)")
     return options
