@@ -19,6 +19,7 @@ from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.transforms import Transform, stages
 from ..measures.verdict import LEVEL, Memorization, beside_floor, judged
 from ..progress import Progress
+from .instruments import Instruments
 from .memorization import memorization_of
 from .quality import quality_of
 from .reference import Reference
@@ -62,7 +63,7 @@ class Assessment:
 def assess(
     generated: Images,
     reference: Reference,
-    features: Sequence[Features],
+    instruments: Instruments,
     config: RunConfig,
     device: torch.device,
     progress: Progress,
@@ -74,7 +75,7 @@ def assess(
     """Measure generated images.
 
     Args:
-        features: that quality is judged by.
+        instruments: that images are measured by.
         floor: of `floor_of`; None to measure it now.
         attack: whether the extraction attack is tried though it does not decide.
         level: of the accusation, see `judged`.
@@ -87,8 +88,8 @@ def assess(
         found = extract(generated, training, held_out, stages(config.taa), config.evaluate, device)
         beside = found.floor if len(held_out) else None
         figures.append(beside_floor("extraction", True, config.evaluate.extraction, found.hit, beside, found.guesses))
-    with_reference = features if len(held_out) else ()
-    without = () if len(held_out) else features
+    with_reference = instruments.features if len(held_out) else ()
+    without = () if len(held_out) else instruments.features
     return Assessment(
         memorization=judged(figures, config.evaluate.deciding, config.evaluate.margin, level),
         qualities=[_quality(generated, reference, each, config, progress) for each in with_reference],

@@ -19,7 +19,7 @@ from ..run.prompts import prompts_of
 from ..run.tensors import load_state, sampled_weights
 from ..store import ObjectRef
 from .assessment import Floor, assess, floor_of
-from .planned_features import planned_features
+from .instruments import planned_instruments
 from .reference import reference_of
 
 FLOOR = "floor.safetensors"
@@ -43,13 +43,13 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
     config = plan.config
     set_numerics(config)
     computes = choose_exact_device(config)
-    features, reference = planned_features(plan, computes), reference_of(run.dataset(config))
+    instruments, reference = planned_instruments(plan, computes), reference_of(run.dataset(config))
     images = _generated(run, plan, model, choose_device(config), progress)
     floor = floor or floor_of(reference, config, computes, progress)
     found = assess(
         InMemory(images),
         reference,
-        features,
+        instruments,
         config,
         computes,
         progress,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..assess.assessment import assess
 from ..assess.compared import compared
-from ..assess.planned_features import planned_features
+from ..assess.instruments import planned_instruments
 from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_exact_device, device_name, set_numerics
 from ..diffusion.release import release_files
@@ -50,10 +50,10 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     packed = run.load(DatasetRecord)
     generated, reference = compared(run, config, model)
     dataset, training = reference.dataset, reference.training
-    compared_by = planned_features(plan, computes)
+    instruments = planned_instruments(plan, computes)
 
     # memorization beside its floor, quality beside that of real images
-    found = assess(generated, reference, compared_by, config, computes, progress)
+    found = assess(generated, reference, instruments, config, computes, progress)
     memorization, quality = found.memorization, found.qualities[0] if found.qualities else None
 
     # the report

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
@@ -136,15 +136,26 @@ def _template() -> Template:
     environment.filters["measure"] = measure_name
     environment.filters["tied"] = _tied
     environment.globals |= {"words": WORDS}
-    return environment.from_string(resources.files("unecho.components.report").joinpath("report.html.j2").read_text())
+    return environment.get_template("report.html.j2")
 
 
 def page_environment() -> Environment:
     """Where templates of pages are made: `style` is what all pages share, colours, type, pictures."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style = resources.files("unecho.components.report").joinpath("page.css").read_text()
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(_file),
+    )
+    style = _file("page.css")
     environment.globals |= {"style": Markup(style)}
     return environment
+
+
+def _file(name: str) -> str:
+    """A template, or the part of one, such as sections/pairs.html.j2."""
+    return resources.files("unecho.components.report").joinpath(name).read_text()
 
 
 def _tied(text: str) -> str:
