@@ -16,7 +16,7 @@ from ..run import (
     SamplesRecord,
     SelectionRecord,
 )
-from ..run.base_model import whole_digest
+from ..run.copies import whole_digest
 from ..run.looks import looks_before
 from ..run.records import ran_with
 from ..store import fetch

@@ -15,7 +15,8 @@ from ..diffusion.base_folder import INDEX, RANDOM_TINY
 from ..failure import Fatal
 from ..store import Store, local_path, open_store
 from .address import NAME, Run
-from .base_model import HUB_NAME, given_pipeline
+from .base_model import given_pipeline
+from .hub import HUB_NAME
 from .records import Plan
 from .state import state_of
 

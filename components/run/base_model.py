@@ -1,15 +1,10 @@
 """The pretrained model that a run starts from or audits: where it lies is execution, what its files hold is method."""
 
 import hashlib
-import logging
-import os
 import posixpath
-import re
-import secrets
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,14 +12,15 @@ from ..config import RunConfig
 from ..diffusion.base_folder import INDEX, PIPELINES, RANDOM_TINY, read_index, read_object, wanted_files
 from ..diffusion.given_folder import GivenIndex, read_given
 from ..failure import Fatal
-from ..store import Missing, Store, local_path, object_sha256, open_store, windows
+from ..store import Missing, Store, open_store
 from ..store.directory import DirectoryStore
+from .copies import cache_folder, fetch_file, file_digest, sha256_of, whole_digest
+from .hub import hub_snapshot, is_of_hub
 from .records import Plan
 
 PIXELS: Final = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
 """Files of a diffusers folder that a model of pixels reads."""
 UNET_WEIGHTS: Final = ("unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors")
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,7 @@ class BaseModel:
         assert named is not None
         self.address, self.where, self._named = named.address, str(named), named
         self._digests = digests
-        keep = config.execution.cache_dir
-        self._cache = Path(keep).expanduser() if keep else Path(tempfile.gettempdir()) / f"unecho-{os.getuid()}"
+        self._copies = cache_folder(config) / "bases"
         self._checked = set[str]()
 
     def read(self, path: str) -> bytes:
@@ -88,27 +83,18 @@ class BaseModel:
         if isinstance(store, DirectoryStore):
             for path in wanted:
                 if path not in self._checked:
-                    self._check(path, _object_sha256(store, path))
+                    self._check(path, file_digest(store, path))
                     self._checked.add(path)
             return store.path("")
-        copy = self._cache / "bases" / whole_digest(self._digests)[:32]
+        copy = self._copies / whole_digest(self._digests)[:32]
         for path in wanted:
             if path not in self._checked:
                 self._fetch(store, path, copy / path)
         return copy
 
     def _fetch(self, store: Store, path: str, target: Path) -> None:
-        if not (target.is_file() and _sha256(target) == (self._digests or {})[path]):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-            try:
-                with part.open("wb") as file:
-                    for window in windows(store, path):
-                        file.write(window)
-                self._check(path, _sha256(part))
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+        if not (target.is_file() and sha256_of(target) == (self._digests or {})[path]):
+            fetch_file(store, path, target, lambda part: self._check(path, sha256_of(part)))
         self._checked.add(path)
 
     def _check(self, path: str, now: str) -> None:
@@ -131,20 +117,19 @@ def base_digests(config: RunConfig) -> dict[str, str] | None:
     store = _store_of(named)
     try:
         if named.field == "model.pretrained" and config.model.family == "pixels":
-            return {path: _object_sha256(store, path) for path in PIXELS}
-        names = [stat.key for stat in store.list("") if _counts(stat.key)]
-        components = _components(named, store.get(INDEX)) if INDEX in names else ()
-        digests = {path: _object_sha256(store, path) for path in wanted_files(str(named), names, components)}
+            return {path: file_digest(store, path) for path in PIXELS}
+        wanted = _wanted(named, [stat.key for stat in store.list("")], store.get)
+        digests = {path: file_digest(store, path) for path in wanted}
     except Missing as error:
         raise _missing(named, error) from None
     except Fatal as error:
         text = str(error)
         raise Fatal(text if text.startswith(named.field) else f"{named.field}: '{named.address}': {text}") from None
-    wanted = config.model.unet_sha256
+    asked = config.model.unet_sha256
     found = next((digests[path] for path in UNET_WEIGHTS if path in digests), "none in one file")
-    if wanted is not None and wanted != found:
+    if asked is not None and asked != found:
         raise Fatal(
-            f"model.unet_sha256: {named.address}: the UNet's weights have SHA-256 {found}, not {wanted}: it is another "
+            f"model.unet_sha256: {named.address}: the UNet's weights have SHA-256 {found}, not {asked}: it is another "
             "model, or another file of it"
         )
     return digests
@@ -168,6 +153,17 @@ def given_pipeline(config: RunConfig) -> tuple[GivenIndex, int]:
     return index, int(told.get("num_train_timesteps", 1000))
 
 
+def _wanted(named: Named, names: Collection[str], read: Callable[[str], bytes]) -> list[str]:
+    """Those of a folder's files that are read.
+
+    Args:
+        names: paths in the folder; those elsewhere than a pipeline has files do not count.
+    """
+    names = [name for name in names if _counts(name)]
+    components = _components(named, read(INDEX)) if INDEX in names else ()
+    return wanted_files(str(named), names, components)
+
+
 def _components(named: Named, index: bytes) -> tuple[str, ...]:
     """What the pipeline of an index consists of, if it is of a kind that trains, or that can be audited."""
     if named.field == "audit.model":
@@ -179,32 +175,9 @@ def _missing(named: Named, error: Missing) -> Fatal:
     return Fatal(f"{named.field}: {error}: give a diffusers folder with safetensors weights")
 
 
-def whole_digest(digests: Mapping[str, str]) -> str:
-    """One digest of all files."""
-    return hashlib.sha256("".join(f"{path} {sha}\n" for path, sha in digests.items()).encode()).hexdigest()
-
-
 def _counts(key: str) -> bool:
     """Whether it is where a pipeline has files: its index, and a folder for each component."""
     return key == INDEX or key.count("/") == 1
-
-
-def _object_sha256(store: Store, key: str) -> str:
-    """As `object_sha256`; a file that this process has read is read again only if it has changed."""
-    path = store.path(key) if isinstance(store, DirectoryStore) else None
-    return _sha256(path) if path and path.is_file() and path.stat().st_size else object_sha256(store, key)
-
-
-def _sha256(path: Path) -> str:
-    found = path.stat()
-    return _sha256_of_file(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-@cache
-def _sha256_of_file(path: Path, *_state: int) -> str:
-    """For the steps of a run in one process: hashing a UNet takes longer than an update of it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
@@ -215,49 +188,9 @@ def _store_of(named: Named) -> Store:
         from ..diffusion.random_tiny import random_tiny_folder
 
         return DirectoryStore(random_tiny_folder())
-    if HUB_NAME.fullmatch(address) and not local_path(address).exists():
-        return DirectoryStore(_hub_snapshot(named))
+    if is_of_hub(address):
+        return DirectoryStore(hub_snapshot(named.field, address, partial(_wanted, named)))
     return open_store(address)
-
-
-def _hub_snapshot(named: Named) -> Path:
-    """The folder of a model hub's repository in the hub's cache on this machine; HF_HUB_OFFLINE is respected.
-
-    Raises:
-        Fatal: there is none of that name, it is not for everybody, or this machine is offline and has it not.
-        OSError: the hub cannot be reached.
-    """
-    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    name = named.address
-    where = f"{named.field}: '{name}'"
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each try
-    try:
-        if constants.HF_HUB_OFFLINE:
-            return Path(snapshot_download(name, local_files_only=True))
-        names = [path for path in HfApi().list_repo_files(name) if _counts(path)]
-        components = _components(named, Path(hf_hub_download(name, INDEX)).read_bytes()) if INDEX in names else ()
-        wanted = wanted_files(str(named), names, components)
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled):
-        raise Fatal(
-            f"{where}: no such directory, and this machine is offline (HF_HUB_OFFLINE) and has no copy of the hub's "
-            "repository of that name: give a directory or s3://bucket/prefix"
-        ) from None
-    except GatedRepoError:
-        raise Fatal(f"{where}: the hub gives it to members who accepted its terms only: set HF_TOKEN") from None
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", 0)
-        if status in (401, 403, 404):
-            raise Fatal(
-                f"{where}: no such directory, and no such repository on the hub (or not for you, see HF_TOKEN)"
-            ) from None
-        raise OSError(f"{where}: the hub answers {status}") from None
-    except (OSError, Fatal):
-        raise
-    except Exception as error:  # of the HTTP library that the hub's client uses
-        raise OSError(f"{where}: no such directory, and the hub cannot be reached ({type(error).__name__})") from None
 
 
 def pretrained_of(plan: Plan) -> BaseModel | None:

@@ -9,7 +9,8 @@ from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..store import locate_object, object_sha256
 from .audit_sources import SOURCES, source_fingerprints
-from .base_model import named_base, whole_digest
+from .base_model import named_base
+from .copies import whole_digest
 from .onnx_external import with_external_data
 
 

@@ -12,7 +12,7 @@ from unecho.components.report.figures import Figures, load_figures
 from unecho.components.report.summary import summary
 from unecho.components.report.wording import what_trained
 from unecho.components.run import EncodingRecord, Plan, ReportRecord, Run
-from unecho.components.run.base_model import whole_digest
+from unecho.components.run.copies import whole_digest
 from unecho.components.store import fetch
 from unecho.pipelines.commands import main
 
