@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..config.fields import Evaluate
 from ..failure import Fatal
+from .onnx_model import OnnxModel
 
 _PIXELS = 32
 
@@ -156,9 +157,8 @@ _MOST_FEATURES = 8192
 
 
 class Onnx:
-    """The extractor that `evaluate.onnx_model` names, run by onnxruntime on the CPU.
+    """The extractor that `evaluate.onnx_model` names.
 
-    It takes one float32 input [N, C, H, W], N free or fixed, and its first output, flattened, is the features.
     Images are scaled to its height and width where these are fixed (bilinear, antialiased), grey ones are
     repeated where it wants three channels.
     """
@@ -181,42 +181,25 @@ class Onnx:
         if data is None:
             raise self._wrong("no such file")
         self.digest = hashlib.sha256(data).hexdigest()
-        self._session = self._open(data)
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
-            found = ", ".join(f"{i.type} {i.shape}" for i in inputs)
-            raise self._wrong(f"takes {found}, not one tensor(float) [N, C, H, W]")
-        self._input = inputs[0].name
-        # a dimension that is free is a name, or nothing
-        self._batch, self._channels, self._height, self._width = (
-            d if isinstance(d, int) else None for d in inputs[0].shape
-        )
+        self._model = OnnxModel(data, self._wrong, "evaluate.features: onnx")
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (config.onnx_mean, config.onnx_std)
         )
 
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
-        at_once = self._batch or _AT_ONCE
-        return torch.cat([self._features(images[first : first + at_once]) for first in range(0, len(images), at_once)])
+        some = (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE))
+        return torch.cat([self._features(batch) for batch in some])
 
     def _features(self, images: NDArray[np.uint8]) -> Tensor:
-        values = self._as_wanted(torch.from_numpy(images).float() / 255)
-        count = len(values)
-        if self._batch:  # a fixed batch is filled up
-            values = torch.cat([values, values[:1].expand(self._batch - count, -1, -1, -1)])
-        try:
-            found = self._session.run(None, {self._input: values.contiguous().numpy()})[0]
-        except Exception as error:  # onnxruntime raises classes of its own, without a common name
-            raise self._wrong(f"fails on images of shape {list(values.shape)}: {_first_line(error)}") from None
-        features = torch.from_numpy(np.asarray(found, np.float32)[:count]).flatten(1)
-        if len(features) != count or not 1 <= features.shape[1] <= _MOST_FEATURES:
-            raise self._wrong(f"gives {list(np.shape(found))}, not N times 1 to {_MOST_FEATURES} features")
+        features = self._model(self._as_wanted(torch.from_numpy(images).float() / 255))
+        if not 1 <= features.shape[1] <= _MOST_FEATURES:
+            raise self._wrong(f"gives {list(features.shape)}, not N times 1 to {_MOST_FEATURES} features")
         if not features.isfinite().all():
             raise self._wrong("gives features that are not finite numbers")
         return features
 
     def _as_wanted(self, values: Tensor) -> Tensor:
-        channels = self._channels or values.shape[1]
+        channels = self._model.channels or values.shape[1]
         if values.shape[1] == 1 and channels == 3:
             values = values.expand(-1, 3, -1, -1)
         elif values.shape[1] != channels:
@@ -224,28 +207,10 @@ class Onnx:
         for name, numbers in (("mean", self._mean), ("std", self._std)):
             if len(numbers) not in (1, channels):
                 raise Fatal(f"evaluate.onnx_{name}: {len(numbers)} numbers for {channels} channels: give 1 or as many")
-        size = (self._height or values.shape[2], self._width or values.shape[3])
+        size = (self._model.height or values.shape[2], self._model.width or values.shape[3])
         if size != tuple(values.shape[2:]):
             values = F.interpolate(values, size, mode="bilinear", antialias=True)
         return (values - self._mean) / self._std
 
-    def _open(self, data: bytes) -> Any:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise Fatal("evaluate.features: onnx needs the package onnxruntime: install it") from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # as above
-            raise self._wrong(f"not a model that onnxruntime loads: {_first_line(error)}") from None
-
     def _wrong(self, why: str) -> Fatal:
         return Fatal(f"evaluate.onnx_model: '{self._path}': {why}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
