@@ -437,6 +437,10 @@ class Sample(Section):
     """Which of the aggregated model's weights are sampled, evaluated and released."""
 
 
+DECIDING: Final = ("mq_aware_0.1", "second_nearest_aware")
+"""Figures that decide where nothing else is said; with a descriptor also its own."""
+
+
 class Evaluate(Section):
     """The measures of memorization and quality."""
 
@@ -448,12 +452,10 @@ class Evaluate(Section):
     """tau of MQ(tau)."""
     second_nearest: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     """Share of images whose nearest-to-second-nearest distance ratio (not squared) is below this."""
-    deciding: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = (
-        "mq_aware_0.1",
-        "second_nearest_aware",
-    )
+    deciding: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = DECIDING
     """Figures that decide the verdict, chosen before the run: mq_T or mq_aware_T with T of thresholds, second_nearest,
-    second_nearest_aware, extraction (which may accuse, not acquit). The others are shown and not judged."""
+    second_nearest_aware, extraction (which may accuse, not acquit), descriptor, descriptor_second, descriptor_whole,
+    descriptor_template. The others are shown and not judged."""
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """'No echo' says with 95 % confidence that less than this share of images are copies beyond the floor."""
     extraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -484,13 +486,53 @@ class Evaluate(Section):
     kid_subset_size: Annotated[int, Field(ge=2, le=10_000)] = 1000
     """Images of such a subset; fewer where one of the two sets holds fewer."""
 
+    descriptor: str | None = None
+    """Copy descriptor, ONNX or TorchScript (whose code runs), a path or s3://bucket/key: SSCD or your field's own.
+    `unecho descriptor` makes one. Where it is given, its figure decides too, unless deciding says otherwise."""
+    descriptor_transform: Literal["sscd", "dcr", "numbers"] = "sscd"
+    """What images go through before it. `sscd`: short side to 288, ImageNet's mean and deviation; `dcr`: short side to
+    256, centre 224, mean and deviation 0.5; `numbers`: descriptor_size, descriptor_mean and descriptor_std."""
+    descriptor_size: Annotated[int, Field(ge=1, le=2048)] | None = None
+    """Height and width for descriptor_transform: numbers. Empty: the file's own where they are fixed, else as they
+    are."""
+    descriptor_mean: Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=3)] = (0.0,)
+    """For descriptor_transform: numbers, subtracted from pixels in [0, 1]: one number, or one a channel."""
+    descriptor_std: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1, max_length=3)
+    ] = (1.0,)
+    """Divides them after that."""
+    descriptor_threshold: Annotated[float, Field(gt=-1, lt=1)] = 0.5
+    """An image counts as a copy when its largest similarity to a training image is above this."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_descriptor_decides(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("descriptor") is not None and given.get("deciding") is None:
+            return given | {"deciding": (*DECIDING, "descriptor")}
+        return given
+
     @model_validator(mode="after")
     def _deciding_figures_exist(self) -> Self:
         mq = [f"mq{kind}_{tau:g}" for kind in ("", "_aware") for tau in self.thresholds]
-        known = [*mq, "second_nearest", "second_nearest_aware", "extraction"]
+        descriptor = ["descriptor", "descriptor_second", "descriptor_whole", "descriptor_template"]
+        known = [*mq, "second_nearest", "second_nearest_aware", "extraction", *descriptor]
         for name in self.deciding:
             if name not in known:
                 raise ValueError(f"deciding: '{name}' is not one of {', '.join(known)}")
+            if name in descriptor and self.descriptor is None:
+                raise ValueError(f"descriptor: needed by evaluate.deciding {name}: give the file's path")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_are_used(self) -> Self:
+        if self.descriptor_transform != "numbers":
+            for name in ("descriptor_size", "descriptor_mean", "descriptor_std"):
+                if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                    shown = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else value
+                    raise ValueError(
+                        f"{name}: {shown} beside descriptor_transform {self.descriptor_transform}: set "
+                        "evaluate.descriptor_transform=numbers, or leave it out"
+                    )
         return self
 
 
@@ -705,6 +747,7 @@ FILE_FIELDS: Final = (
     "sample.prompts_file",
     "evaluate.inception_weights",
     "evaluate.onnx_model",
+    "evaluate.descriptor",
 )
 """Fields that say where a file lies: the plan freezes what it holds."""
 

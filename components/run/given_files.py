@@ -76,6 +76,7 @@ def _needed(config: RunConfig) -> Iterator[tuple[str, str]]:
         "sample.prompts_file": config.sample.prompts == "file",
         "evaluate.inception_weights": "inception" in config.evaluate.features,
         "evaluate.onnx_model": "onnx" in config.evaluate.features,
+        "evaluate.descriptor": True,
     }
     for field in FILE_FIELDS:
         section, _, name = field.partition(".")
@@ -86,7 +87,7 @@ def _needed(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 def _digest(field: str, address: str) -> str:
     try:
-        if field == "evaluate.onnx_model":
+        if field in ("evaluate.onnx_model", "evaluate.descriptor"):
             data = read_extractor(address)
             if data is not None:
                 return hashlib.sha256(data).hexdigest()
