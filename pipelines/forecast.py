@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ..components.config import RunConfig
 from ..components.config.counts import (
+    companion_count,
     look_passes,
     looks,
     planned_visits,
@@ -17,6 +18,7 @@ from ..components.diffusion import trainable_family_of
 from ..components.diffusion.family import Base, Pretrained
 from ..components.measures.verdict import Power, power
 from ..components.method.augment import image_variants
+from ..components.run.companions import Companion, planned_companions
 
 _BYTES = 4  # a float32
 _MUCH = 0.01
@@ -38,7 +40,9 @@ class Forecast:
         visits: samples seen, with repetition, over all rounds and shards.
         weights_peak: most bytes of weights, optimizer state and checkpoints in the store at once.
         weights_without_retention: the same if nothing were retired.
-        images: bytes of the packed and of the generated images.
+        images: bytes of the packed and of the generated images, companions included.
+        companions: sets of images that are made beside the run's own; companion_images: of each.
+        companion_cost: of all of them, as a share of generating the run's own images.
         encodings: bytes of the encoded images, in all their variants; captions come to that. 0 for a model of pixels.
         verdict: what it can tell of so many images at a floor of 1 %, of a model of which 2 % are copies; None without
             held-out images.
@@ -58,6 +62,9 @@ class Forecast:
     weights_peak: int
     weights_without_retention: int
     images: int
+    companions: list[Companion]
+    companion_images: int
+    companion_cost: float
     encodings: int
     verdict: Power | None
     seen_from: float | None
@@ -98,6 +105,8 @@ def forecast(
     kept = min(rounds, config.execution.keep_rounds)
     chosen = model if config.release.select == "at_floor" else 0
     running = min(shards, config.execution.parallelism)
+    companions = planned_companions(config)
+    made = config.sample.count + len(companions) * companion_count(config)
     return Forecast(
         samples=samples,
         parameters=parameters,
@@ -110,7 +119,10 @@ def forecast(
         # checkpoints of each that trains
         weights_peak=(kept + 1) * model + chosen + kept * shards * proxy + 2 * running * proxy,
         weights_without_retention=(rounds + 1) * model + rounds * shards * proxy,
-        images=(samples + held_out + config.sample.count) * channels * resolution**2,
+        images=(samples + held_out + made) * channels * resolution**2,
+        companions=companions,
+        companion_images=companion_count(config),
+        companion_cost=made / config.sample.count - 1,
         encodings=encoded_bytes(config, samples, base) if config.encodings else 0,
         verdict=verdict_power(config, held_out),
         seen_from=next((share for share in _SHARES_OF_COPIES if _accused(config, held_out, share) >= _OFTEN), None),

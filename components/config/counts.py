@@ -87,6 +87,33 @@ def training_passes(config: RunConfig, samples: int) -> int:
     return _BACKWARD * planned_visits(config, shard_sizes(config, samples))
 
 
+def part_bounds(config: RunConfig, part: int, count: int | None = None) -> tuple[int, int]:
+    """Index of a part's first generated image and of the one after its last: its even share of the whole batches.
+
+    Args:
+        count: images of all parts; None for sample.count.
+    """
+    count = config.sample.count if count is None else count
+    size, parts = config.sample.batch_size, config.sample.parts
+    batches = -(-count // size)
+    first, end = part * batches // parts, (part + 1) * batches // parts
+    return min(first * size, count), min(end * size, count)
+
+
+_FEWEST_COMPANIONS: Final = 256
+_MOST_COMPANIONS: Final = 2048
+
+
+def companion_count(config: RunConfig) -> int:
+    """Images of each companion set; 0 for a model that takes no prompts, and for an audit, whose base is unknown."""
+    if config.is_audit or config.model.family != "latents":
+        return 0
+    if config.sample.companions != "auto":
+        return config.sample.companions
+    quarter = max(config.sample.count // 4, _FEWEST_COMPANIONS)
+    return min(quarter, _MOST_COMPANIONS, config.sample.count)
+
+
 def check_counts(config: RunConfig, training: int, held_out: int, generated: int | None = None) -> None:
     """Whether there are enough images for the shards, the batches and the measures.
 

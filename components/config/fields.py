@@ -431,6 +431,13 @@ class Sample(Section):
     In an order that is drawn once, again and again until there are count."""
     prompts_file: str | None = None
     """Text file, a prompt a line, a path or s3://bucket/key, for prompts: file."""
+    companions: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """Images of each set that is made for comparison beside a trained text-to-image model's own: of the base model, for
+    held-out captions, for general_prompts. `auto`: a quarter of count, at least 256, at most 2,048 and count; 0 for
+    none."""
+    general_prompts: str | None = None
+    """Text file, a prompt a line, a path or s3://bucket/key: prompts that are about something else than the training
+    images, of which the fine-tuned and the base model make images (latents)."""
     guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5
     """Classifier-free guidance of a text-to-image model; 1 for none."""
     weights: Literal["ema", "raw"] = "ema"
@@ -681,6 +688,10 @@ class Method(Section):
                 f"sample.parts: {self.sample.parts} is more than the {batches} batches of sample.count "
                 f"{self.sample.count} at sample.batch_size {self.sample.batch_size}: lower it"
             )
+        if self.sample.companions != "auto" and self.sample.companions > self.sample.count and not self.is_audit:
+            raise ValueError(
+                f"sample.companions: {self.sample.companions} is more than sample.count {self.sample.count}: lower it"
+            )
         self._check_family()
         for kind, field in (("inception", "inception_weights"), ("onnx", "onnx_model")):
             if kind in self.evaluate.features and getattr(self.evaluate, field) is None:
@@ -706,6 +717,8 @@ class Method(Section):
             "train.gate": self.train.gate if self.train.gate != "pairs" else None,
             "sample.prompts": self.sample.prompts if self.sample.prompts != "training" else None,
             "sample.sampler": self.sample.sampler if self.sample.sampler == "base" else None,
+            "sample.companions": self.sample.companions if self.sample.companions != "auto" else None,
+            "sample.general_prompts": self.sample.general_prompts,
             "model.unet_sha256": self.model.unet_sha256,
             "taa.augmentations": ",".join(captions) if self.taa.enabled else None,
         }
@@ -745,6 +758,7 @@ FILE_FIELDS: Final = (
     "model.pretrained",
     "audit.model",
     "sample.prompts_file",
+    "sample.general_prompts",
     "evaluate.inception_weights",
     "evaluate.onnx_model",
     "evaluate.descriptor",
@@ -757,7 +771,7 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
 
     `iet.rounds` may grow, unless the learning rate was planned over all of them. The preset's name
     says nothing by itself and is left out. A file may move; whether it is the same is for its digest to say.
-    A run that was planned before there was a watch may be given one.
+    A run that was planned before there was a watch, or before there were companions, may be given them.
 
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
@@ -768,6 +782,7 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
         more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant" and not before.is_audit
         moved = field in FILE_FIELDS and was is not None and now is not None
         new_here = field.startswith("watch.") and "watch" not in before.model_fields_set
+        new_here |= field == "sample.companions" and "companions" not in before.sample.model_fields_set
         if was == now or field == "preset" or more_rounds or moved or new_here:
             continue
         return f"{field}: was {was}, now {now}"

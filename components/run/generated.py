@@ -1,6 +1,7 @@
 """The generated images of a model, out of the records of its parts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,15 +10,33 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..data import Dataset
 from ..failure import Fatal
+from ..store import ObjectRef, Store
 from .address import Run
 from .records import SamplesRecord
 from .tensors import load_state
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a set of images.
+
+    Attributes:
+        where: address of the record that names its object, for messages.
+        start, stop: index of its first image, and of the one after its last.
+        name, ref: of the object.
+    """
+
+    where: str
+    start: int
+    stop: int
+    name: str
+    ref: ObjectRef | None
+
+
 class Generated:
     """Images of a model in order of their index, one part in memory at a time."""
 
-    def __init__(self, run: Run, parts: Sequence[SamplesRecord], shape: tuple[int, int, int]) -> None:
+    def __init__(self, store: Store, parts: Sequence[Part], shape: tuple[int, int, int]) -> None:
         """
         Args:
             parts: in order, from index 0, without a gap.
@@ -26,12 +45,11 @@ class Generated:
         Raises:
             Fatal: the parts do not join up; names the first that does not.
         """
-        self._run, self._parts, self._shape = run, parts, shape
+        self._store, self._parts, self._shape = store, parts, shape
         stop = 0
         for part in parts:
             if part.start != stop or part.stop < part.start:
-                where = run.store.address(run.key(SamplesRecord, part.round, part.part))
-                raise Fatal(f"{where}: altered: images {part.start} to {part.stop}, expected to start at {stop}")
+                raise Fatal(f"{part.where}: altered: images {part.start} to {part.stop}, expected to start at {stop}")
             stop = part.stop
         self._starts = np.array([part.start for part in parts], np.int64)
         self._count = stop
@@ -50,15 +68,13 @@ class Generated:
 
     def _read(self, number: int) -> NDArray[np.uint8]:
         part = self._parts[number]
-        ref = part.objects.get("images.safetensors")
-        if ref is None:
-            where = self._run.store.address(self._run.key(SamplesRecord, part.round, part.part))
-            raise Fatal(f"{where}: altered: it names no images.safetensors")
-        images = load_state(self._run.store, ref).get("images")
+        if part.ref is None:
+            raise Fatal(f"{part.where}: altered: it names no {part.name}")
+        images = load_state(self._store, part.ref).get("images")
         wanted = (part.stop - part.start, *self._shape)
         if images is None or tuple(images.shape) != wanted or str(images.dtype) != "torch.uint8":
             found = "nothing" if images is None else f"{images.dtype} {list(images.shape)}"
-            raise Fatal(f"{self._run.store.address(ref.key)}: 'images' is {found}, not torch.uint8 {list(wanted)}")
+            raise Fatal(f"{self._store.address(part.ref.key)}: 'images' is {found}, not torch.uint8 {list(wanted)}")
         return np.asarray(images.numpy(), np.uint8)
 
 
@@ -68,9 +84,18 @@ def generated_images(run: Run, config: RunConfig, round: int, dataset: Dataset) 
     Raises:
         Fatal: a part is missing, or they are not as many as the configuration says.
     """
-    parts = [run.load(SamplesRecord, round, part) for part in range(config.sample.parts)]
-    images = Generated(run, parts, (dataset.channels, dataset.resolution, dataset.resolution))
+    name, parts = "images.safetensors", []
+    for number in range(config.sample.parts):
+        record = run.load(SamplesRecord, round, number)
+        parts.append(Part(address_of(run, record), record.start, record.stop, name, record.objects.get(name)))
+    images = Generated(run.store, parts, (dataset.channels, dataset.resolution, dataset.resolution))
     if len(images) != config.sample.count:
-        where = run.store.address(run.key(SamplesRecord, round, config.sample.parts - 1))
-        raise Fatal(f"{where}: altered: the parts end at image {len(images)}, sample.count is {config.sample.count}")
+        raise Fatal(
+            f"{parts[-1].where}: altered: the parts end at image {len(images)}, sample.count is {config.sample.count}"
+        )
     return images
+
+
+def address_of(run: Run, record: SamplesRecord) -> str:
+    """Where a record of samples is."""
+    return run.store.address(run.key(SamplesRecord, record.round, record.part))

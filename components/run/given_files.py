@@ -74,6 +74,7 @@ def _needed(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Field and address of each file that a step will read."""
     used = {
         "sample.prompts_file": config.sample.prompts == "file",
+        "sample.general_prompts": True,
         "evaluate.inception_weights": "inception" in config.evaluate.features,
         "evaluate.onnx_model": "onnx" in config.evaluate.features,
         "evaluate.descriptor": True,

@@ -1,11 +1,11 @@
 """What a text-to-image model is asked for: the prompt of each image, by its index."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
 from ..config import RunConfig
-from ..data import Dataset
 from ..failure import Fatal
 from ..method.streams import generator_of
 from ..store import locate_object
@@ -52,13 +52,31 @@ def prompts_of(run: Run, config: RunConfig) -> Prompts | None:
     if not _takes_prompts(run, config):
         return None
     if config.sample.prompts == "file":
-        if planned := run.find(Plan, 0):  # its files are those of every revision
-            check_file(config, planned.files, "sample.prompts_file")
-        return _of_file(config)
+        return _of_file(run, config, "sample.prompts_file")
     apart = run.load(DatasetRecord).held_out_set if config.sample.prompts == "held_out" else None
-    if apart is not None:
-        return _of_captions(config, run.dataset(config, apart), apart=True)
-    return _of_captions(config, run.dataset(config))
+    own = _captions(run, config, apart, training=config.sample.prompts == "training")
+    if not own:
+        side = "training" if config.sample.prompts == "training" else "held-out"
+        raise Fatal(
+            f"sample.prompts: {config.sample.prompts}: none of the {side} images has a caption: choose another, or "
+            "give prompts in a file (sample.prompts=file, sample.prompts_file)"
+        )
+    return _in_turn(own, config)
+
+
+def held_out_prompts(run: Run, config: RunConfig) -> Prompts | None:
+    """The captions of the held-out images; None where none of them has one."""
+    own = _captions(run, config, run.load(DatasetRecord).held_out_set, training=False)
+    return _in_turn(own, config) if own else None
+
+
+def general_prompts(run: Run, config: RunConfig) -> Prompts | None:
+    """The prompts of `sample.general_prompts`; None where no file is given.
+
+    Raises:
+        Fatal: none is in it, or it holds something else than when the run was planned; names the field.
+    """
+    return None if config.sample.general_prompts is None else _of_file(run, config, "sample.general_prompts")
 
 
 def _takes_prompts(run: Run, config: RunConfig) -> bool:
@@ -68,33 +86,33 @@ def _takes_prompts(run: Run, config: RunConfig) -> bool:
     return config.model.family == "latents" and config.audit.images is None
 
 
-def _of_captions(config: RunConfig, dataset: Dataset, apart: bool = False) -> Prompts:
-    """
+def _captions(run: Run, config: RunConfig, apart: str | None, training: bool) -> list[tuple[int, Sequence[str]]]:
+    """Row and captions of each image of a side that has some; row -1 where it is none of the training images' data set.
+
     Args:
-        apart: whether all images of the data set are held out, and none is a row of the training images' one.
+        apart: digest of a data set whose images are all held out, to be taken in place of those that the split has.
     """
-    training = config.sample.prompts == "training"
+    dataset = run.dataset(config) if apart is None else run.dataset(config, apart)
     rows = dataset.train_rows if training or apart else dataset.held_out_rows
     own = [(-1 if apart else row, dataset.captions(row)) for row in rows.tolist()]
-    own = [(row, captions) for row, captions in own if captions]
-    if not own:
-        side = "training" if training else "held-out"
-        raise Fatal(
-            f"sample.prompts: {config.sample.prompts}: none of the {side} images has a caption: choose another, or "
-            "give prompts in a file (sample.prompts=file, sample.prompts_file)"
-        )
+    return [(row, captions) for row, captions in own if captions]
+
+
+def _in_turn(own: Sequence[tuple[int, Sequence[str]]], config: RunConfig) -> Prompts:
     return Prompts([captions for _, captions in own], [row for row, _ in own], config.seed)
 
 
-def _of_file(config: RunConfig) -> Prompts:
-    address = config.sample.prompts_file
+def _of_file(run: Run, config: RunConfig, field: Literal["sample.prompts_file", "sample.general_prompts"]) -> Prompts:
+    if planned := run.find(Plan, 0):  # its files are those of every revision
+        check_file(config, planned.files, field)
+    address = config.sample.prompts_file if field == "sample.prompts_file" else config.sample.general_prompts
     assert address is not None
     store, key = locate_object(address)
     try:
         lines = store.get(key).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise Fatal(f"sample.prompts_file: {address}: not UTF-8 text: {error.reason}") from None
+        raise Fatal(f"{field}: {address}: not UTF-8 text: {error.reason}") from None
     texts = [(line.strip(),) for line in lines if line.strip()]
     if not texts:
-        raise Fatal(f"sample.prompts_file: {address}: no prompt in it: write one a line")
+        raise Fatal(f"{field}: {address}: no prompt in it: write one a line")
     return Prompts(texts, [-1] * len(texts), config.seed)

@@ -265,6 +265,8 @@ class SamplesRecord(Record):
         images.safetensors: `images` uint8 [n, C, H, W], the images of index `start` to `stop - 1`.
         preview.png (part 0 only): the last model's fixed-noise preview.
         prompts.json (text-to-image): what each image was asked for, and the row whose caption it is, -1 for a file's.
+        companions/NAME.safetensors, companions/NAME.json (text-to-image): the same two of this part of each set that is
+        made for comparison, see `companions`; absent where the part has none of it, and in older records.
     """
 
     address = "samples/{}/{}.json"

@@ -1,22 +1,22 @@
 """A part of the generated images."""
 
-import json
 import time
 
-import torch
-
 from ..config import RunConfig
+from ..config.counts import companion_count, part_bounds
 from ..data.image import Fit
-from ..diffusion import family_of, given_of
+from ..diffusion import family_of, given_of, trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.family import Family
-from ..diffusion.sampling import generate, preview_strip
+from ..diffusion.sampling import preview_strip
 from ..progress import Progress
 from ..run import DatasetRecord, Plan, Run, SamplesRecord, ran_with
 from ..run.base_model import pretrained_of
+from ..run.companions import CompanionSet, companion_sets
 from ..run.prompts import prompts_of
-from ..run.tensors import sampled_weights, state_bytes
+from ..run.tensors import sampled_weights
 from .fitted import Fitted
+from .making import Making
 
 
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
@@ -36,24 +36,19 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     start, stop = part_bounds(config, index)
     family, prompts = _family(run, plan), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
+    making, companions = Making(config, family, index, progress), _companions_of(run, config, index)
+
+    # one pipeline at a time: the base model's takes as much memory as the released one's
     pipeline = family.pipeline(base, weights, config.sample.sampler).to(device)
-    images = generate(
-        family,
-        pipeline,
-        prompts,
-        config.seed,
-        start,
-        stop,
-        config.sample.batch_size,
-        config.sample.steps,
-        on_progress=lambda done: progress.update(done, stop - start, "images"),
-    )
-    files = {"images.safetensors": state_bytes({"images": torch.from_numpy(images)})}
+    files = making.own(pipeline, prompts) | making.companions(pipeline, [one for one in companions if not one.of_base])
+    del pipeline
     if index == 0 and config.report.preview and not config.is_audit:  # there are no rounds to be compared
         files["preview.png"] = preview_strip(family, config, base, weights, prompts, device)
-    if prompts is not None:
-        asked = [{"index": i, "prompt": prompts([i])[0], "row": prompts.row(i)} for i in range(start, stop)]
-        files["prompts.json"] = json.dumps(asked, ensure_ascii=False, indent=1).encode()
+    del weights
+    if of_base := [one for one in companions if one.of_base]:
+        first = trainable_family_of(config, pretrained_of(plan)).initial(base, config.seed)
+        files |= making.companions(family.pipeline(base, first, config.sample.sampler).to(device), of_base)
+
     address = (model.round, index)
     record = SamplesRecord(
         round=model.round,
@@ -66,6 +61,12 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     return run.commit(record, *address)
 
 
+def _companions_of(run: Run, config: RunConfig, index: int) -> list[CompanionSet]:
+    """The companion sets that this part has some of."""
+    start, stop = part_bounds(config, index, companion_count(config))
+    return companion_sets(run, config) if start < stop else []
+
+
 def _family(run: Run, plan: Plan) -> Family:
     """The model's, whose images have the shape of the data set's."""
     if plan.config.audit.model is None:
@@ -74,11 +75,3 @@ def _family(run: Run, plan: Plan) -> Family:
     if given.shape() == (dataset.channels, dataset.resolution):
         return given
     return Fitted(given, Fit(dataset.channels, dataset.resolution, plan.config.data.resize))
-
-
-def part_bounds(config: RunConfig, part: int) -> tuple[int, int]:
-    """Index of a part's first image and of the one after its last: its even share of the whole batches."""
-    size, parts = config.sample.batch_size, config.sample.parts
-    batches = -(-config.sample.count // size)
-    first, end = part * batches // parts, (part + 1) * batches // parts
-    return first * size, min(end * size, config.sample.count)

@@ -70,6 +70,9 @@ def show(config: RunConfig, plan: Forecast) -> None:
     table.add_row("images in the store", size(plan.images))
     if plan.encodings:
         table.add_row("encodings in the store", f"{size(plan.encodings)}, and the captions' (encode.variants)")
+    if plan.companions:
+        sets = f"{plan.companion_images:,} images each of {', '.join(plan.companions)}"
+        table.add_row("companions", f"{sets}: {plan.companion_cost:.0%} of sampling (sample.companions)")
     table.add_row("watched", _watched(config, plan))
     if plan.verdict:
         can = (

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from unecho.components.config import resolve
+from unecho.components.config.counts import part_bounds
 from unecho.components.diffusion.pixels import Pixels, initial_network, network_config
 from unecho.components.diffusion.sampling import generate, image_generator
-from unecho.components.sample.step import part_bounds
 
 FAMILY = Pixels(resolve("tiny"), None)
 

@@ -1,0 +1,61 @@
+"""A part of sets of images: made by one pipeline, as the objects of a record."""
+
+import json
+
+import torch
+from diffusers import DiffusionPipeline
+
+from ..config import RunConfig
+from ..config.counts import companion_count, part_bounds
+from ..diffusion.family import Family
+from ..diffusion.sampling import generate
+from ..progress import Progress
+from ..run.companions import OWN_STREAM, CompanionSet, images_object, prompts_object
+from ..run.prompts import Prompts
+from ..run.tensors import state_bytes
+
+
+class Making:
+    """Makes part `index` of any set; the same images whatever the number of parts."""
+
+    def __init__(self, config: RunConfig, family: Family, index: int, progress: Progress) -> None:
+        self._config, self._family, self._index, self._progress = config, family, index, progress
+
+    def own(self, pipeline: DiffusionPipeline, prompts: Prompts | None) -> dict[str, bytes]:
+        """The run's own images, on which it is judged, and what they were asked for."""
+        start, stop = part_bounds(self._config, self._index)
+        files = {"images.safetensors": self._images(pipeline, prompts, OWN_STREAM, start, stop, "images")}
+        return files if prompts is None else files | {"prompts.json": _asked(prompts, start, stop)}
+
+    def companions(self, pipeline: DiffusionPipeline, sets: list[CompanionSet]) -> dict[str, bytes]:
+        """Those of companion sets that the pipeline's model makes; nothing where the part has none of them."""
+        start, stop = part_bounds(self._config, self._index, companion_count(self._config))
+        files: dict[str, bytes] = {}
+        for one in sets:
+            unit = f"images of the companion set {one.name}"
+            files[images_object(one.name)] = self._images(pipeline, one.prompts, one.stream, start, stop, unit)
+            files[prompts_object(one.name)] = _asked(one.prompts, start, stop)
+        return files
+
+    def _images(
+        self, pipeline: DiffusionPipeline, prompts: Prompts | None, stream: str, start: int, stop: int, unit: str
+    ) -> bytes:
+        config = self._config
+        images = generate(
+            self._family,
+            pipeline,
+            prompts,
+            config.seed,
+            start,
+            stop,
+            config.sample.batch_size,
+            config.sample.steps,
+            stream,
+            on_progress=lambda done: self._progress.update(done, stop - start, unit),
+        )
+        return state_bytes({"images": torch.from_numpy(images)})
+
+
+def _asked(prompts: Prompts, start: int, stop: int) -> bytes:
+    asked = [{"index": i, "prompt": prompts([i])[0], "row": prompts.row(i)} for i in range(start, stop)]
+    return json.dumps(asked, ensure_ascii=False, indent=1).encode()
