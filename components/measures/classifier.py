@@ -112,29 +112,3 @@ def _right(network: Classifier, dataset: Dataset) -> float:
 
 def _values(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).float() / 255
-
-
-def onnx_bytes(network: Classifier, channels: int, resolution: int) -> bytes:
-    """The map from images to features in ONNX form: float32 [N, C, H, W] in [0, 1] to [N, 64].
-
-    Raises:
-        Fatal: a package of the extra `classifier` is not installed.
-    """
-    example = torch.zeros(2, channels, resolution, resolution)
-    try:
-        program = torch.onnx.export(
-            network.features,
-            (example,),
-            input_names=["images"],
-            output_names=["features"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            dynamo=True,
-            verbose=False,
-        )
-    except ImportError as error:
-        raise Fatal(
-            f"classifier: ONNX cannot be written: {error.name} is missing: install unecho[classifier]"
-        ) from None
-    assert program is not None  # only the exporter that is not dynamo's returns nothing
-    data: bytes = program.model_proto.SerializeToString()
-    return data

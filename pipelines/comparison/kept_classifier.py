@@ -7,7 +7,8 @@ from ...components.config import RunConfig
 from ...components.data import Dataset
 from ...components.data.prepare import packed
 from ...components.diffusion.device import set_numerics
-from ...components.measures.classifier import has_classes, onnx_bytes, train_classifier
+from ...components.measures.classifier import has_classes, train_classifier
+from ...components.measures.onnx_export import onnx_bytes
 from ...components.progress import Progress
 from ...components.store import Store
 
@@ -29,7 +30,9 @@ def trained(store: Store, config: RunConfig, steps: int, progress: Progress) -> 
 def _trained(dataset: Dataset, config: RunConfig, steps: int, progress: Progress) -> tuple[bytes, float, int]:
     set_numerics(config)
     network, right = train_classifier(dataset, steps, lambda done, of: progress.update(done, of, "steps"))
-    return onnx_bytes(network, dataset.channels, dataset.resolution), right, len(dataset.held_out_rows)
+    shape = (dataset.channels, dataset.resolution, dataset.resolution)
+    data = onnx_bytes(network.features, shape, "features", "classifier")
+    return data, right, len(dataset.held_out_rows)
 
 
 def kept_classifier(store: Store, config: RunConfig, progress: Progress) -> str | None:

@@ -12,8 +12,9 @@ from unecho.components.data import Dataset
 from unecho.components.data.prepare import packed
 from unecho.components.failure import Fatal
 from unecho.components.measures import classifier
-from unecho.components.measures.classifier import FEATURES, Classifier, onnx_bytes, train_classifier
+from unecho.components.measures.classifier import FEATURES, Classifier, train_classifier
 from unecho.components.measures.features import Onnx
+from unecho.components.measures.onnx_export import onnx_bytes
 from unecho.components.progress import Silent
 from unecho.components.store import open_store, read_object
 
@@ -44,7 +45,8 @@ def test_it_tells_held_out_digits_apart_and_its_onnx_form_gives_the_same_feature
     network, right = train_classifier(dataset, 150)
     assert right > 0.8  # one class in ten by chance
     model = tmp_path / "classifier.onnx"
-    model.write_bytes(onnx_bytes(network, dataset.channels, dataset.resolution))
+    shape = (dataset.channels, dataset.resolution, dataset.resolution)
+    model.write_bytes(onnx_bytes(network.features, shape, "features", "classifier"))
     images = dataset.rows(dataset.held_out_rows[:300])
     found = Onnx(Evaluate(features=("onnx",), onnx_model=str(model)), read_object)(images)
     with torch.inference_mode():
