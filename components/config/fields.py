@@ -486,6 +486,9 @@ class Evaluate(Section):
         tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list), Field(min_length=1, max_length=3)
     ] = (1.0,)
     """Divides them after that."""
+    alignment_model: str | None = None
+    """A text-image model that says how well images fit their prompts (latents): a folder, s3://bucket/prefix or a hub's
+    name of transformers' CLIPModel with tokenizer and processor, safetensors only."""
     precision_recall_neighbours: Positive = 3
     """k of the k-nearest-neighbour manifolds of precision and recall."""
     kid_subsets: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -699,6 +702,11 @@ class Method(Section):
         return self
 
     def _check_family(self) -> None:
+        if self.audit.images and self.evaluate.alignment_model:
+            raise ValueError(
+                f"evaluate.alignment_model: {self.evaluate.alignment_model}: the prompts of images that were generated "
+                "elsewhere are not known: leave it out"
+            )
         if self.sample.prompts == "file" and not self.sample.prompts_file:
             raise ValueError("sample.prompts_file: needed by sample.prompts file: give the file's path")
         if self.model.family == "latents":
@@ -720,6 +728,7 @@ class Method(Section):
             "sample.companions": self.sample.companions if self.sample.companions != "auto" else None,
             "sample.general_prompts": self.sample.general_prompts,
             "model.unet_sha256": self.model.unet_sha256,
+            "evaluate.alignment_model": self.evaluate.alignment_model,
             "taa.augmentations": ",".join(captions) if self.taa.enabled else None,
         }
         for field, value in latents_only.items():
@@ -762,6 +771,7 @@ FILE_FIELDS: Final = (
     "evaluate.inception_weights",
     "evaluate.onnx_model",
     "evaluate.descriptor",
+    "evaluate.alignment_model",
 )
 """Fields that say where a file lies: the plan freezes what it holds."""
 

@@ -1,6 +1,6 @@
-"""Shares with their binomial intervals, and tests of one share against another."""
+"""Shares with their binomial intervals, means with normal ones, and tests of one share against another."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import sqrt
 from typing import Self
 
@@ -37,6 +37,42 @@ class Share(BaseModel):
     def counted(cls, count: int, of: int) -> Self:
         low, high = wilson(count, of)
         return cls(count=count, of=of, share=count / of if of else 0.0, low=low, high=high)
+
+
+class Mean(BaseModel):
+    """The mean of `of` values, with its 95 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float
+    high: float
+    of: int
+
+    @classmethod
+    def of_values(cls, values: ArrayLike, groups: Sequence[Hashable] | None = None) -> Self | None:
+        """With a normal interval. Values of one group count as one draw, which is what images of one prompt are.
+
+        The variance is that of the groups' sums of residuals (K.-Y. Liang and S. Zeger, 1986) with the correction
+        G / (G - 1); where every value is a group of its own, it is the sample variance over n.
+
+        Args:
+            values: [n].
+            groups: of each value; None where each is by itself. Of one group alone the values are taken for draws.
+
+        Returns:
+            None for fewer than two values.
+        """
+        found, number = np.asarray(values, np.float64), dict[Hashable, int]()
+        if len(found) < 2:
+            return None
+        owner = [number.setdefault(group, len(number)) for group in groups or ()]
+        if len(number) < 2:
+            owner = list(range(len(found)))
+        mean = float(found.mean())
+        sums = np.bincount(owner, found - mean)
+        reach = _Z * sqrt(len(sums) / (len(sums) - 1) * float(sums @ sums)) / len(found)
+        return cls(mean=mean, low=mean - reach, high=mean + reach, of=len(found))
 
 
 def difference(a: Share, b: Share) -> tuple[float, float]:

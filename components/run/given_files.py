@@ -8,6 +8,8 @@ from ..config import RunConfig
 from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..store import locate_object, object_sha256
+from .alignment_folder import FIELD as ALIGNMENT
+from .alignment_folder import alignment_digest
 from .audit_sources import SOURCES, source_fingerprints
 from .base_model import named_base
 from .copies import whole_digest
@@ -26,6 +28,8 @@ def file_digests(config: RunConfig, base: Mapping[str, str] | None) -> dict[str,
         Fatal: one is missing, cannot be read or is not whole; names field and file.
     """
     digests = {field: _digest(field, address) for field, address in _needed(config)} | source_fingerprints(config)
+    if (aligned := alignment_digest(config)) is not None:
+        digests[ALIGNMENT] = aligned
     named = named_base(config)
     return digests if base is None or named is None else {named.field: whole_digest(base)} | digests
 
