@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.transforms import Transform, stages
 from ..measures.verdict import LEVEL, Memorization, beside_floor, judged
 from ..progress import Progress
+from .beside import Beside, BesideCloseness
 from .instruments import Instruments
 from .memorization import memorization_of
 from .quality import quality_of
@@ -60,6 +62,9 @@ class Assessment:
     transforms: Sequence[Sequence[Transform]]
 
 
+_NOTHING: Final = Beside()
+
+
 def assess(
     generated: Images,
     reference: Reference,
@@ -69,6 +74,7 @@ def assess(
     progress: Progress,
     *,
     floor: Floor | None = None,
+    beside: Beside = _NOTHING,
     attack: bool = True,
     level: float = LEVEL,
 ) -> Assessment:
@@ -77,17 +83,21 @@ def assess(
     Args:
         instruments: that images are measured by.
         floor: of `floor_of`; None to measure it now.
+        beside: further sets, for comparison.
         attack: whether the extraction attack is tried though it does not decide.
         level: of the accusation, see `judged`.
     """
     training, held_out = reference.training, reference.held_out
     measured = _closeness(generated, reference, config, device, progress)
     floor = floor or floor_of(reference, config, device, progress)
-    figures, found = memorization_of(config, measured, floor.closeness, floor.near), None
+    others = _beside(beside, reference, config, device, progress)
+    figures, found = memorization_of(config, measured, floor.closeness, floor.near, others), None
     if attack or "extraction" in config.evaluate.deciding:
         found = extract(generated, training, held_out, stages(config.taa), config.evaluate, device)
-        beside = found.floor if len(held_out) else None
-        figures.append(beside_floor("extraction", True, config.evaluate.extraction, found.hit, beside, found.guesses))
+        by_chance = found.floor if len(held_out) else None
+        figures.append(
+            beside_floor("extraction", True, config.evaluate.extraction, found.hit, by_chance, found.guesses)
+        )
     with_reference = instruments.features if len(held_out) else ()
     without = () if len(held_out) else instruments.features
     return Assessment(
@@ -106,6 +116,13 @@ def floor_of(reference: Reference, config: RunConfig, device: torch.device, prog
     held_out, training = reference.held_out, reference.training
     near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
     return Floor(_closeness(held_out, reference, config, device, progress), near)
+
+
+def _beside(
+    beside: Beside, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
+) -> BesideCloseness:
+    base = None if beside.base is None else _closeness(beside.base, reference, config, device, progress)
+    return BesideCloseness(base)
 
 
 def _closeness(

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ..assess.assessment import assess
+from ..assess.beside import Beside
 from ..assess.compared import compared
 from ..assess.instruments import planned_instruments
 from ..diffusion import trainable_family_of
@@ -23,6 +24,7 @@ from ..report.page import page
 from ..report.wording import headline
 from ..run import DatasetRecord, ModelRecord, Plan, ReportRecord, Run, ran_with
 from ..run.base_model import pretrained_of
+from ..run.companions import companion_images
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
 from ..store import ObjectRef, put_folder
@@ -53,7 +55,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     instruments = planned_instruments(plan, computes)
 
     # memorization beside its floor, quality beside that of real images
-    found = assess(generated, reference, instruments, config, computes, progress)
+    beside = Beside(base=companion_images(run, config, model.round, "base"))
+    found = assess(generated, reference, instruments, config, computes, progress, beside=beside)
     memorization, quality = found.memorization, found.qualities[0] if found.qualities else None
 
     # the report

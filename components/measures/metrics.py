@@ -21,6 +21,9 @@ def metrics_of(
             metrics[f"{figure.name}_floor"] = figure.floor.share
         if figure.floor_apart is not None:
             metrics[f"{figure.name}_floor_apart"] = figure.floor_apart.share
+        for beside in ("base", "ceiling", "ceiling_pixels"):
+            if (share := getattr(figure, beside)) is not None:
+                metrics[f"{figure.name}_{beside}"] = share.share
     for number, quality in enumerate(qualities):
         frechet = quality.frechet_metric
         kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"

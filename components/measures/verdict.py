@@ -70,6 +70,14 @@ class Memorization(BaseModel):
     floor_apart: Share | None = None
     """The same without held-out images that have a near duplicate in the training set, where there are such; the
     verdict goes by `floor`."""
+    base: Share | None = None
+    """The same of images that the base model makes of the same prompts and noise: what was not learned here. The
+    verdict goes by `floor`."""
+    ceiling: Share | None = None
+    """The same of reconstructions of training images by a latent model's VAE: what a perfect copier would be found
+    at."""
+    ceiling_pixels: Share | None = None
+    """The same where the training images themselves are searched, and not what the VAE makes of them."""
     difference_low: float | None = None
     difference_high: float | None = None
     """95 % interval of generated minus floor; None without one."""

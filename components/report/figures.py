@@ -204,6 +204,11 @@ class Figures(_Figures):
         return any(figure.floor for figure in self.memorization)
 
     @property
+    def has_base(self) -> bool:
+        """Whether images of the base model stand beside the generated ones."""
+        return any(figure.base for figure in self.memorization)
+
+    @property
     def feature_files(self) -> list[tuple[str, str]]:
         """Of all features that are a file's: the distance's name, and the file's SHA-256."""
         named = [(on.frechet_name, on.digest) for on in self.qualities]

@@ -2,7 +2,7 @@
 
 from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
-from .tables import figure_table, markdown, round_table, watch_table
+from .tables import beside_table, figure_table, markdown, round_table, watch_table
 from .wording import asked_for, sampled_by, what_trained
 
 
@@ -14,6 +14,8 @@ def summary(run: Run, report: ReportRecord) -> str:
     if headline.smoke:
         lines += [f"This is a smoke run: {headline.smoke}.", ""]
     lines += markdown(figure_table(figures))
+    if beside := beside_table(figures):
+        lines += ["", *markdown(beside)]
     source = figures.provenance
     lines += ["", *([f"- audit of {source.subject}"] if source.subject else _trained(figures))]
     if asked := asked_for(figures.config):

@@ -54,6 +54,7 @@ class Row:
         generated, real: values as text, with their 95 % intervals where they are shares of images; `real` is empty
             where real images have no such value, or there are none.
         real_apart: the floor without held-out images that have a near duplicate in the training set.
+        base: a share of the base model's images on the same prompts, with its interval in `base_share`.
         verdict: of a measure of memorization; `note` says of the others which way is better.
     """
 
@@ -64,6 +65,8 @@ class Row:
     generated_share: Share | None = None
     real_share: Share | None = None
     real_apart: Share | None = None
+    base: str = ""
+    base_share: Share | None = None
     verdict: Verdict | None = None
     note: str = ""
 
@@ -149,6 +152,29 @@ def figure_table(figures: Figures) -> Table:
     return Table("", header, cells, left=(0, len(header) - 1))
 
 
+def beside_table(figures: Figures) -> Table | None:
+    """Near-copies among images of the base model on the same prompts, with intervals in 80 columns; None without such.
+
+    Reconstructions of training images, the copies of a perfect copier, stand in a column of their own where there are
+    such: what is found of them, and what would be where training images alone are searched.
+    """
+    shown = [figure for figure in sorted(figures.memorization, key=rank) if figure.base or figure.ceiling]
+    columns = [
+        ("base model", [_bounded(figure.base) for figure in shown]),
+        ("of perfect copies", [_bounded(figure.ceiling) for figure in shown]),
+        ("by pixels", [percent(c.share) if (c := figure.ceiling_pixels) else "" for figure in shown]),
+    ]
+    columns = [(name, cells) for name, cells in columns if any(cells)]
+    if not columns:
+        return None
+    rows = [[short_measure(figure), *cells] for figure, *cells in zip(shown, *(c for _, c in columns), strict=True)]
+    return Table("Beside other images", ["", *(name for name, _ in columns)], rows)
+
+
+def _bounded(share: Share | None) -> str:
+    return "" if share is None else with_bounds(percent(share.share), share)
+
+
 def watch_table(figures: Figures) -> Table:
     """Every look at a model while rounds were trained; models are numbered by the rounds that they have had."""
     name = watched_figure(figures)
@@ -198,6 +224,8 @@ def _memorization(figure: Memorization) -> Row:
         generated_share=figure.generated,
         real_share=figure.floor,
         real_apart=figure.floor_apart,
+        base=percent(figure.base.share) if figure.base else "",
+        base_share=figure.base,
         verdict=figure.verdict,
     )
 

@@ -11,7 +11,7 @@ from ...components.config import RunConfig
 from ...components.failure import Stopped
 from ...components.log import configure_logging, emit, is_json
 from ...components.report.figures import load_figures
-from ...components.report.tables import aligned, figure_table
+from ...components.report.tables import aligned, beside_table, figure_table
 from ...components.run import DatasetRecord, ReportRecord, Run
 from ...components.store.directory import DirectoryStore
 from ..display import Display
@@ -94,9 +94,11 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
     figures = load_figures(run, report)
     model = _place(run, report.model_folder) if report.model_folder else None
     console.print()
-    for line in aligned(figure_table(figures)):
-        console.print(line)
-    console.print()
+    for table in (figure_table(figures), beside_table(figures)):
+        if table is not None:
+            for line in aligned(table):
+                console.print(line)
+            console.print()
     console.print(f"{figures.headline.title}. {figures.headline.sentence}")
     console.print(figures.headline.quality)
     if figures.headline.smoke:

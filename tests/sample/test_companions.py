@@ -14,7 +14,9 @@ from unecho.components.config.counts import companion_count
 from unecho.components.diffusion.sampling import image_generator
 from unecho.components.failure import Fatal
 from unecho.components.progress import Silent
-from unecho.components.run import Run, SamplesRecord
+from unecho.components.report.figures import load_figures
+from unecho.components.report.summary import summary
+from unecho.components.run import ReportRecord, Run, SamplesRecord
 from unecho.components.run.companions import Companion, companion_images, companion_prompts, planned_companions
 from unecho.components.run.generated import generated_images
 from unecho.components.sample.step import sample
@@ -154,3 +156,18 @@ def test_only_a_text_to_image_run_that_trains_has_companions() -> None:
         tiny("sample.companions=5")
     with pytest.raises(Fatal, match=r"^sample.general_prompts: x is for model.family latents, not pixels"):
         tiny("sample.general_prompts=x")
+
+
+def test_the_report_shows_the_base_models_images_beside_the_floor() -> None:
+    run, _ = done()
+    report = run.load(ReportRecord, 1)
+    figures = load_figures(run, report)
+    assert {figure.base.of for figure in figures.memorization if figure.measure == "mq"} == {COUNT}
+    assert figures.has_base
+    page = run.store.get(report.objects["shared.html"].key).decode()
+    assert '<th scope="col">base model</th>' in page
+    assert f"The same figure for {COUNT} images of the pretrained model" in page
+    assert "| base model |" in summary(run, report)
+    assert report.headline["mq_aware_0.1_base"] == next(
+        f.base.share for f in figures.memorization if f.name == "mq_aware_0.1"
+    )
