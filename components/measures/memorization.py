@@ -27,7 +27,8 @@ class Closeness:
             most 1. float64 [M].
 
     Augmentation-aware, only the numerator is the least over augmentations: a yardstick that shrank with what it
-    measures would miss noisy copies that the plain ratio finds. So an aware ratio is never above the plain one.
+    measures would miss noisy copies that the plain ratio finds. So an aware ratio is never above the plain one, nor is
+    one that goes by more views of the training images above one that goes by fewer.
     """
 
     nearest: NDArray[np.int64]
@@ -63,12 +64,14 @@ def closeness(
     config: Evaluate,
     device: torch.device,
     on_progress: Callable[[int], None] = lambda done: None,
+    views: Sequence[Images] = (),
 ) -> list[Closeness]:
     """Measure every image, once a stage of transforms (plain first, then augmentation-aware).
 
     Args:
         training: at least `config.neighbours` images.
         on_progress: called with how many images are done.
+        views: further views of the training images, for transforms that go by them, see `nearest`.
     """
     at_once = max(1, _AT_ONCE_BYTES // max(1, images.take(np.arange(min(1, len(images)))).nbytes))
     parts: list[list[Closeness]] = [[] for _ in stages]
@@ -78,7 +81,7 @@ def closeness(
         def report_here(done: int, before: int = start) -> None:
             on_progress(before + done)
 
-        found = nearest(some, training, stages, config.neighbours, device, report_here)
+        found = nearest(some, training, stages, config.neighbours, device, report_here, views=views)
         for part, neighbours in zip(parts, found, strict=True):
             part.append(_of(neighbours, plain=found[0]))
     return [_joined(part) for part in parts]

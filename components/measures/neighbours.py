@@ -47,11 +47,12 @@ def nearest(
     on_progress: Callable[[int], None] = lambda done: None,
     query_rows: int = _QUERIES,
     training_rows: int = _TRAINING,
+    views: Sequence[Images] = (),
 ) -> list[Neighbours]:
     """The `neighbours` nearest training images of each query.
 
-    The distance to a training image is the least over transforms of it. Beside the queries and the
-    result a fixed number of megabytes is used, whatever M and N.
+    The distance to a training image is the least over transforms of it and of its other views. Beside the queries and
+    the result a fixed number of megabytes is used, whatever M and N.
 
     Args:
         queries: [M, C, H, W].
@@ -59,6 +60,7 @@ def nearest(
         stages: transforms that are allowed; each stage adds to those before it.
         on_progress: called with how many queries are done.
         query_rows, training_rows: largest block of distances.
+        views: further views of the training images, N each in their order: those that a transform numbers from 1.
 
     Returns:
         One result a stage.
@@ -69,7 +71,8 @@ def nearest(
     found = []
     for first in range(0, len(queries), panel):
         some = queries[first : first + panel]
-        found.append(_search_panel(some, training, stages, neighbours, device, min(query_rows, len(some)), rows))
+        seen = (training, *views)
+        found.append(_search_panel(some, seen, stages, neighbours, device, min(query_rows, len(some)), rows))
         on_progress(first + len(some))
     return [
         Neighbours(*(np.concatenate([part[stage][i] for part in found]) for i in (0, 1)))
@@ -82,7 +85,7 @@ Found = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 def _search_panel(
     queries: NDArray[np.uint8],
-    training: Images,
+    views: Sequence[Images],
     stages: Sequence[Sequence[Transform]],
     neighbours: int,
     device: torch.device,
@@ -97,15 +100,16 @@ def _search_panel(
     distances = torch.full(shape, _NOBODY, device=device)
     indices = torch.full(shape, -1, device=device)
     keys = _Keys(query_rows, training_rows, device)
-    for start in range(0, len(training), training_rows):
-        positions = np.arange(start, min(start + training_rows, len(training)))
-        block = torch.from_numpy(training.take(positions)).to(device)
+    count = len(views[0])
+    for start in range(0, count, training_rows):
+        positions = np.arange(start, min(start + training_rows, count))
+        blocks = [torch.from_numpy(view.take(positions)).to(device) for view in views]
         for first in range(0, len(queries), query_rows):
             some = slice(first, first + query_rows)
             keys.restart(len(positions))
             for stage, transforms in enumerate(stages):
                 for transform in transforms:
-                    keys.lower(centred[some], _centre(transform(block)))
+                    keys.lower(centred[some], _centre(transform(blocks[transform.view])))
                 near, who = keys.nearest(distances[stage, some, -1] - squares[some], neighbours)
                 far = torch.cat([distances[stage, some], near + squares[some, None]], dim=1)
                 who = torch.cat([indices[stage, some], who + start], dim=1)

@@ -10,15 +10,21 @@ from ..config.fields import TAA
 
 @dataclass(frozen=True)
 class Transform:
-    """Mirrored left to right if `flip`, then shifted by whole pixels, the edge repeated into the gap."""
+    """Mirrored left to right if `flip`, then shifted by whole pixels, the edge repeated into the gap.
+
+    Attributes:
+        view: of which view of the training images: 0 is the images themselves, a further one what stands for them, such
+            as their reconstructions.
+    """
 
     flip: bool = False
     down: int = 0
     right: int = 0
+    view: int = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[n, C, H, W] to the same shape."""
-        if self == IDENTITY:
+        """[n, C, H, W] of the view to the same shape."""
+        if not (self.flip or self.down or self.right):
             return images
         height, width = images.shape[2:]
         y = (torch.arange(height, device=images.device) - self.down).clamp(0, height - 1)
@@ -31,14 +37,19 @@ class Transform:
 IDENTITY = Transform()
 
 
-def stages(taa: TAA) -> tuple[tuple[Transform, ...], tuple[Transform, ...]]:
+def stages(taa: TAA, views: int = 1) -> tuple[tuple[Transform, ...], tuple[Transform, ...]]:
     """What the plain search allows, and what the augmentation-aware one allows beside it.
 
     The flip is always allowed, since nobody takes a mirrored copy for a new image. Shifts are when
     the configuration names them, also under a variant without TAA, so that variants are measured alike.
-    RandAugment has no inverse and is left out.
+    RandAugment has no inverse and is left out. Views beside the images themselves are augmentation-aware: the plain
+    search is among the images alone.
+
+    Args:
+        views: of the training images.
     """
     reach = taa.shift_pixels if "shift" in taa.augmentations else 0
     shifts = range(-reach, reach + 1)
-    every = [Transform(flip, y, x) for flip in (False, True) for y in shifts for x in shifts]
+    ways = [(flip, y, x) for flip in (False, True) for y in shifts for x in shifts]
+    every = [Transform(*way, view) for view in range(views) for way in ways]
     return (IDENTITY,), tuple(t for t in every if t != IDENTITY)

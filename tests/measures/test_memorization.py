@@ -103,6 +103,20 @@ def test_a_copy_of_an_image_that_the_training_set_holds_many_times_is_a_copy():
     assert found.mq.tolist() == found.second_ratio.tolist() == [0.0]
 
 
+def test_a_copy_of_another_view_is_found_by_the_aware_ratio_alone_and_the_yardstick_is_that_of_the_images():
+    training = smooth(8, 12)
+    blurred = training.copy()
+    blurred[:, :, ::2] = blurred[:, :, 1::2]
+    named = stages(TAA(augmentations=("randaugment",)), 2)
+    assert [transform.view for transform in named[1]] == [0, 1, 1]
+    one = (InMemory(blurred[3:4]), InMemory(training))
+    plain, aware = closeness(*one, named, CONFIG, CPU, views=(InMemory(blurred),))
+    alone = closeness(*one, stages(TAA(augmentations=("randaugment",))), CONFIG, CPU)
+    np.testing.assert_array_equal(plain.mq, alone[0].mq)
+    assert (aware.mq.tolist(), aware.second_ratio.tolist(), aware.nearest.tolist()) == ([0.0], [0.0], [3])
+    assert alone[1].mq[0] > 0
+
+
 def test_images_measured_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch):
     queries, training = smooth(6, 10), smooth(7, 12)
     whole = closeness(InMemory(queries), InMemory(training), stages(TAA()), CONFIG, CPU)

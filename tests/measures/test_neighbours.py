@@ -53,6 +53,22 @@ def test_plain_and_augmentation_aware_distances_are_those_of_a_loop_in_float64()
         np.testing.assert_array_equal(found.indices, indices)
 
 
+def test_a_further_view_of_the_training_images_lowers_the_distances_of_the_stages_that_name_it():
+    queries, training, others = images(0, 9), images(1, 23), images(8, 23)
+    others[4] = queries[2, :, :, ::-1]
+    named = ((IDENTITY,), (Transform(flip=True), Transform(view=1), Transform(flip=True, view=1)))
+    plain, aware = nearest(queries, InMemory(training), named, 5, CPU, training_rows=7, views=(InMemory(others),))
+    alone = nearest(queries, InMemory(training), PLAIN, 5, CPU)[0]
+    np.testing.assert_array_equal(plain.distances, alone.distances)
+    both = [brute(queries, view, (IDENTITY, Transform(flip=True)), len(view)) for view in (training, others)]
+    whole = [np.take_along_axis(d, i.argsort(axis=1), axis=1) for d, i in both]  # by place, not by distance
+    least = np.minimum(*whole)
+    order = np.lexsort((np.broadcast_to(np.arange(23), least.shape), least), axis=1)[:, :5]
+    np.testing.assert_array_equal(aware.indices, order)
+    np.testing.assert_array_equal(aware.distances, np.take_along_axis(least, order, axis=1))
+    assert (aware.distances[2, 0], aware.indices[2, 0]) == (0, 4)
+
+
 @pytest.mark.parametrize(("query_rows", "training_rows"), [(1, 1), (2, 7), (3, 50), (100, 4), (4096, 2048)])
 def test_block_sizes_do_not_matter(query_rows: int, training_rows: int):
     queries, training = images(2, 11), images(3, 50)
