@@ -18,6 +18,7 @@ from ..components.diffusion import trainable_family_of
 from ..components.diffusion.family import Base, Pretrained
 from ..components.measures.verdict import Power, power
 from ..components.method.augment import image_variants
+from ..components.report.wording import pixels_alone
 from ..components.run.companions import Companion, planned_companions
 
 _BYTES = 4  # a float32
@@ -107,6 +108,7 @@ def forecast(
     running = min(shards, config.execution.parallelism)
     companions = planned_companions(config)
     made = config.sample.count + len(companions) * companion_count(config)
+    alone = pixels_alone(config.model_dump(mode="json"), resolution)
     return Forecast(
         samples=samples,
         parameters=parameters,
@@ -129,7 +131,7 @@ def forecast(
         watch_every=watch_every(config, samples),
         looks=looks(config, samples),
         watch_cost=look_passes(config) / training_passes(config, samples),
-        warnings=warnings_of(config, samples, held_out),
+        warnings=warnings_of(config, samples, held_out) + ([alone] if alone else []),
     )
 
 

@@ -1,7 +1,7 @@
 """A set of generated images, measured: memorization beside its floor, quality beside that of real images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..config.fields import Data
 from ..data.near_duplicates import near_copies
+from ..measures.descriptor_figures import DescriptorFigures
 from ..measures.extraction import Extraction, extract
 from ..measures.features import Features
 from ..measures.images import Images
+from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness, closeness
 from ..measures.quality import compare, distance_to_training
 from ..measures.quality_figures import AgainstTraining, Quality
@@ -22,7 +24,8 @@ from ..measures.verdict import LEVEL, Memorization, beside_floor, judged
 from ..progress import Progress
 from .beside import Beside, BesideCloseness
 from .instruments import Instruments
-from .memorization import memorization_of
+from .likeness import figures_of, likenesses_of
+from .memorization import copies_of, memorization_of
 from .quality import quality_of
 from .reference import Reference
 
@@ -34,10 +37,12 @@ class Floor:
     Attributes:
         closeness: to the training images, plain and then augmentation-aware.
         near: bool [held-out images], those with a near duplicate in the training set.
+        likeness: to the training images on the copy descriptor; None without one, and without held-out images.
     """
 
     closeness: list[Closeness]
     near: NDArray[np.bool_]
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Assessment:
         closeness: of the generated images, plain and then augmentation-aware.
         attack: what the extraction attack had and found; None where it was not asked for.
         transforms: that the augmentation-aware distance tries, by stage.
+        likeness: of the generated images, on the copy descriptor; `likeness_also`: of those that were given also; None
+            without a descriptor.
+        descriptor: the figures of it.
     """
 
     memorization: list[Memorization]
@@ -60,6 +68,9 @@ class Assessment:
     floor: Floor
     attack: Extraction | None
     transforms: Sequence[Sequence[Transform]]
+    likeness: Likeness | None = None
+    likeness_also: Likeness | None = None
+    descriptor: DescriptorFigures | None = None
 
 
 _NOTHING: Final = Beside()
@@ -77,21 +88,32 @@ def assess(
     beside: Beside = _NOTHING,
     attack: bool = True,
     level: float = LEVEL,
+    own: NDArray[np.int64] | None = None,
+    also: Images | None = None,
 ) -> Assessment:
     """Measure generated images.
 
     Args:
         instruments: that images are measured by.
-        floor: of `floor_of`; None to measure it now.
+        floor: of an earlier assessment with the same instruments; None to measure it now.
         beside: further sets, for comparison.
         attack: whether the extraction attack is tried though it does not decide.
         level: of the accusation, see `judged`.
+        own: the training image whose caption was the prompt, by position, for each generated image; -1 for none.
+        also: further images whose likeness is wanted.
     """
     training, held_out = reference.training, reference.held_out
     measured = _closeness(generated, reference, config, device, progress)
     floor = floor or floor_of(reference, config, device, progress)
     others = _beside(beside, reference, config, device, progress)
     figures, found = memorization_of(config, measured, floor.closeness, floor.near, others), None
+    likenesses: dict[str, Likeness] = {}
+    if descriptor := instruments.descriptor:
+        sets = {"generated": generated, "base": beside.base, "also": also}
+        sets |= {} if floor.likeness else {"held_out": held_out}
+        likenesses = likenesses_of(sets, reference, descriptor, device, progress, own)
+        floor = replace(floor, likeness=floor.likeness or likenesses.get("held_out"))
+        figures = copies_of(config, likenesses, floor.likeness, floor.near) + figures
     if attack or "extraction" in config.evaluate.deciding:
         found = extract(generated, training, held_out, stages(config.taa), config.evaluate, device)
         by_chance = found.floor if len(held_out) else None
@@ -108,11 +130,14 @@ def assess(
         floor=floor,
         attack=found,
         transforms=stages(config.taa),
+        likeness=likenesses.get("generated"),
+        likeness_also=likenesses.get("also"),
+        descriptor=figures_of(descriptor, config, likenesses, floor.likeness) if descriptor else None,
     )
 
 
 def floor_of(reference: Reference, config: RunConfig, device: torch.device, progress: Progress) -> Floor:
-    """Measure the held-out images."""
+    """Measure the held-out images, on pixels."""
     held_out, training = reference.held_out, reference.training
     near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
     return Floor(_closeness(held_out, reference, config, device, progress), near)

@@ -3,13 +3,15 @@
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import RunConfig
 from ..failure import Fatal
-from ..measures.images import Images
+from ..measures.images import Images, Rows
 from ..measures.quality import spread
 from ..run import DatasetRecord, ModelRecord, Run
 from ..run.generated import generated_images
+from ..run.prompts import Prompts
 from .reference import Reference, all_of, reference_of
 
 _LOOKED_AT: Final = 512
@@ -34,6 +36,16 @@ def compared(run: Run, config: RunConfig, model: ModelRecord) -> tuple[Images, R
     if config.audit.model is not None and config.audit.values == "-1..1":
         _check_values(config.audit.model, generated, reference)
     return generated, reference
+
+
+def own_images(config: RunConfig, prompts: Prompts | None, training: Rows, count: int) -> NDArray[np.int64] | None:
+    """The position of the training image whose caption each of `count` images was asked for, -1 for none; None where
+    the prompts are no captions of training images.
+    """
+    if prompts is None or config.sample.prompts != "training":
+        return None
+    positions = {row: position for position, row in enumerate(training.rows.tolist())}
+    return np.array([positions.get(prompts.row(index), -1) for index in range(count)], np.int64)
 
 
 def _check_values(model: str, generated: Images, reference: Reference) -> None:

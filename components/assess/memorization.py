@@ -1,13 +1,15 @@
 """Memorization beside its floor: every threshold, plain and augmentation-aware."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import RunConfig
 from ..measures.intervals import Share
+from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness
+from ..measures.template import TEMPLATE, WHOLE
 from ..measures.verdict import Measure, Memorization, beside_floor
 from .beside import BesideCloseness
 
@@ -48,10 +50,47 @@ def _far_nearer(ratio: float) -> Callable[[Closeness], Share]:
     return lambda images: Share.counted(images.far_nearer(ratio), len(images.mq))
 
 
+def copies_of(
+    config: RunConfig, measured: Mapping[str, Likeness], floor: Likeness | None, near: NDArray[np.bool_]
+) -> list[Memorization]:
+    """What a copy descriptor finds.
+
+    Args:
+        measured: the sets "generated" and, where there is one, "base".
+        floor: of the held-out images; near: which of these have a near duplicate in the training set.
+    """
+    bound, threshold = config.evaluate.second_nearest, config.evaluate.descriptor_threshold
+    found: list[tuple[Measure, float, Callable[[Likeness], NDArray[np.bool_]]]] = [
+        ("descriptor", threshold, lambda of: of.above(threshold)),
+        ("descriptor_second", bound, lambda of: of.far_nearer(bound)),
+    ]
+    if measured["generated"].extent:
+        found.append(("descriptor_whole", WHOLE, lambda of: of.whole))
+        found.append(("descriptor_template", TEMPLATE, lambda of: of.template))
+    sets = (measured["generated"], *((floor, floor.of(~near)) if floor else ()))
+    figures = []
+    for measure, limit, copies in found:
+        figure = _beside_floors(measure, True, limit, [_counted(copies(of)) for of in sets])
+        base = _counted(copies(measured["base"])) if "base" in measured else None
+        figures.append(figure.model_copy(update={"base": base}))
+    own = {name: of.similar.own[~np.isnan(of.similar.own)] for name, of in measured.items()}
+    if len(own["generated"]):
+        generated, base = (_counted(own[name] > threshold) if name in own else None for name in ("generated", "base"))
+        assert generated is not None
+        figure = beside_floor("descriptor_own", True, threshold, generated, None)
+        figures.append(figure.model_copy(update={"base": base}))
+    return figures
+
+
+def _counted(copies: NDArray[np.bool_]) -> Share:
+    return Share.counted(int(copies.sum()), len(copies))
+
+
 def _beside_floors(measure: Measure, aware: bool, threshold: float, shares: Sequence[Share]) -> Memorization:
     """From the shares of the generated, the held-out, and the held-out images without near copies."""
-    generated, floor, apart = shares
-    if not floor.of:
+    generated, *floors = shares
+    if not floors or not floors[0].of:
         return beside_floor(measure, aware, threshold, generated, None)
+    floor, apart = floors
     some = 0 < apart.of < floor.of
     return beside_floor(measure, aware, threshold, generated, floor, floor_apart=apart if some else None)

@@ -8,8 +8,10 @@ from ..diffusion import family_of
 from ..diffusion.device import choose_device, choose_exact_device, set_numerics
 from ..diffusion.sampling import generate
 from ..measures.images import InMemory
+from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness
 from ..measures.metrics import metrics_of
+from ..measures.similarity import Similar
 from ..measures.verdict import LEVEL, cited
 from ..progress import Progress
 from ..run import Look, ModelRecord, Plan, Run, WatchRecord
@@ -18,7 +20,7 @@ from ..run.looks import planned_looks
 from ..run.prompts import prompts_of
 from ..run.tensors import load_state, sampled_weights
 from ..store import ObjectRef
-from .assessment import Floor, assess, floor_of
+from .assessment import Floor, assess
 from .instruments import planned_instruments
 from .reference import reference_of
 
@@ -45,7 +47,6 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
     computes = choose_exact_device(config)
     instruments, reference = planned_instruments(plan, computes), reference_of(run.dataset(config))
     images = _generated(run, plan, model, choose_device(config), progress)
-    floor = floor or floor_of(reference, config, computes, progress)
     found = assess(
         InMemory(images),
         reference,
@@ -58,8 +59,8 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
         level=LEVEL / max(1, planned_looks(run, config)),
     )
     speaker = cited(found.memorization)
-    metrics = metrics_of(found.memorization, found.qualities, found.against_training)
-    return Look(verdict=speaker.verdict, speaks=speaker.name, images=len(images), metrics=metrics), floor
+    metrics = metrics_of(found.memorization, found.qualities, found.against_training, found.descriptor)
+    return Look(verdict=speaker.verdict, speaks=speaker.name, images=len(images), metrics=metrics), found.floor
 
 
 def _generated(run: Run, plan: Plan, model: ModelRecord, device: torch.device, progress: Progress) -> NDArray[np.uint8]:
@@ -101,6 +102,9 @@ def floor_tensors(floor: Floor) -> dict[str, torch.Tensor]:
     tensors = {"near": torch.from_numpy(floor.near)}
     for stage, closeness in enumerate(floor.closeness):
         tensors |= {f"{name}.{stage}": torch.from_numpy(getattr(closeness, name)) for name in _FIELDS}
+    if alike := floor.likeness:
+        tensors |= {f"similar.{name}": torch.from_numpy(getattr(alike.similar, name)) for name in _SIMILAR}
+        tensors |= {"whole": torch.from_numpy(alike.whole), "template": torch.from_numpy(alike.template)}
     return tensors
 
 
@@ -110,7 +114,14 @@ def _floor_from(tensors: dict[str, torch.Tensor]) -> Floor:
     return Floor(
         [Closeness(**{name: tensors[f"{name}.{stage}"].numpy() for name in _FIELDS}) for stage in range(stages)],
         tensors["near"].numpy(),
+        _likeness_from(tensors) if "whole" in tensors else None,
     )
 
 
+def _likeness_from(tensors: dict[str, torch.Tensor]) -> Likeness:
+    similar = Similar(**{name: tensors[f"similar.{name}"].numpy() for name in _SIMILAR})
+    return Likeness(similar, tensors["whole"].numpy(), tensors["template"].numpy())
+
+
 _FIELDS = ("nearest", "second", "mq", "second_ratio")
+_SIMILAR = ("similarity", "index", "own")

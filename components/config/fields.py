@@ -25,6 +25,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def _as_list(value: Any) -> Any:
+    if isinstance(value, int | float):  # one number, as YAML reads it
+        return [value]
     return value.split(",") if isinstance(value, str) and value != "auto" else value
 
 

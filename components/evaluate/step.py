@@ -9,7 +9,7 @@ import numpy as np
 
 from ..assess.assessment import assess
 from ..assess.beside import Beside
-from ..assess.compared import compared
+from ..assess.compared import compared, own_images
 from ..assess.instruments import planned_instruments
 from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_exact_device, device_name, set_numerics
@@ -53,10 +53,21 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     generated, reference = compared(run, config, model)
     dataset, training = reference.dataset, reference.training
     instruments = planned_instruments(plan, computes)
+    strips = selection.previews(run, config, last, dataset)
+    prompts = prompts_of(run, config)
 
     # memorization beside its floor, quality beside that of real images
-    beside = Beside(base=companion_images(run, config, model.round, "base"))
-    found = assess(generated, reference, instruments, config, computes, progress, beside=beside)
+    found = assess(
+        generated,
+        reference,
+        instruments,
+        config,
+        computes,
+        progress,
+        beside=Beside(base=companion_images(run, config, model.round, "base")),
+        own=own_images(config, prompts, training, len(generated)),
+        also=selection.in_order(strips),
+    )
     memorization, quality = found.memorization, found.qualities[0] if found.qualities else None
 
     # the report
@@ -74,13 +85,15 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in found.transforms),
         histograms=_histograms(found.closeness, found.floor.closeness),
-        pairs=selection.pairs(config, found.closeness[-1], dataset, training, prompts_of(run, config)),
+        descriptor=found.descriptor,
+        resolution=dataset.resolution,
+        pairs=selection.pairs(config, found, dataset, training, prompts),
         rounds=rounds,
         watched=history.watched(run, last),
         provenance=source,
         config=config.model_dump(mode="json"),
     )
-    shown = selection.Material(run, config, last, generated, training, dataset, memorization, found.closeness, computes)
+    shown = selection.Material(config, generated, training, dataset, found, strips, computes)
     files = {
         "report.json": figures.model_dump_json(indent=1).encode(),
         "report.html": page(figures, shown.own(figures.pairs)),

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from .descriptor_figures import DescriptorFigures
 from .quality_figures import AgainstTraining, Quality
 from .verdict import Memorization
 
 
 def metrics_of(
-    memorization: Sequence[Memorization], qualities: Sequence[Quality], against_training: Sequence[AgainstTraining]
+    memorization: Sequence[Memorization],
+    qualities: Sequence[Quality],
+    against_training: Sequence[AgainstTraining],
+    descriptor: DescriptorFigures | None = None,
 ) -> dict[str, float]:
     """Shares from 0 to 1, and distances.
 
@@ -24,6 +28,7 @@ def metrics_of(
         for beside in ("base", "ceiling", "ceiling_pixels"):
             if (share := getattr(figure, beside)) is not None:
                 metrics[f"{figure.name}_{beside}"] = share.share
+    metrics |= descriptor.metrics() if descriptor else {}
     for number, quality in enumerate(qualities):
         frechet = quality.frechet_metric
         kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"

@@ -51,6 +51,10 @@ class Similar:
         near, far = (np.where(squares[:, place] < _ZERO, 0.0, squares[:, place]) for place in (0, -1))
         return np.sqrt(np.divide(near, far, out=np.zeros_like(near), where=far > 0))
 
+    def of(self, chosen: NDArray[np.bool_] | slice) -> "Similar":
+        """Of some of the images."""
+        return Similar(self.similarity[chosen], self.index[chosen], self.own[chosen])
+
 
 def most_similar(
     sets: Mapping[str, Images],
@@ -165,8 +169,7 @@ class Search:
 def _apart(found: Similar, counts: Mapping[str, int]) -> dict[str, Similar]:
     parts, first = {}, 0
     for name, count in counts.items():
-        some = slice(first, first + count)
-        parts[name] = Similar(found.similarity[some], found.index[some], found.own[some])
+        parts[name] = found.of(slice(first, first + count))
         first += count
     return parts
 

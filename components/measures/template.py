@@ -28,8 +28,8 @@ AROUND: Final = 0.25
 FEWEST: Final = 6
 """Least number of blocks that count; of fewer nothing is told."""
 
-_LARGEST = 64
-"""Pixels of height and width; larger images are averaged down to at most so many."""
+_LARGEST = 32
+"""Pixels of height and width; larger images are averaged down to at most so many: at 64 a pair would cost ten times."""
 _AT_ONCE_BYTES = 64 << 20
 
 
@@ -92,7 +92,7 @@ def _extent(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> tuple[Ten
 
 
 def _reduced(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 [n, C, H, W] to float32 around 0, at most 64 pixels a side."""
+    """uint8 [n, C, H, W] to float32 around 0, at most 32 pixels a side."""
     values = torch.from_numpy(np.ascontiguousarray(images)).float() - 128
     height, width = values.shape[2:]
     size = (min(height, _LARGEST), min(width, _LARGEST))

@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict
 from ..config import RunConfig
 from .intervals import Share, difference, holm, p_above, p_beyond
 
-Measure = Literal["mq", "second_nearest", "extraction"]
+Measure = Literal[
+    "descriptor",
+    "descriptor_second",
+    "descriptor_whole",
+    "descriptor_template",
+    "descriptor_own",
+    "mq",
+    "second_nearest",
+    "extraction",
+]
 Verdict = Literal["above", "at_or_below", "unclear", "undecided"]
 """`above` the floor; `at_or_below`: less than the margin above it; `unclear`: the images are too few to tell;
 `undecided`: the figure is shown and not judged, or there is no floor."""
@@ -34,14 +43,23 @@ class Kind:
     Attributes:
         name: in words; short: where there is little room.
         acquits: whether it may clear a model; the attack's sample is the training images, often few.
+        sign: on which side of the threshold an image counts; empty where there is no threshold to name.
+        on_descriptor: whether it is found by a copy descriptor, mirrored training images too.
     """
 
     name: str
     short: str
     acquits: bool = True
+    sign: Literal["<", ">", ""] = "<"
+    on_descriptor: bool = False
 
 
 KINDS: Final[dict[Measure, Kind]] = {
+    "descriptor": Kind("similarity", "similarity", sign=">", on_descriptor=True),
+    "descriptor_second": Kind("nearest / second", "near/2nd", on_descriptor=True),
+    "descriptor_whole": Kind("whole-image copies", "whole copies", sign="", on_descriptor=True),
+    "descriptor_template": Kind("template copies", "template copies", sign="", on_descriptor=True),
+    "descriptor_own": Kind("similarity to the prompt's own image", "own image", sign=">", on_descriptor=True),
     "mq": Kind("MQ", "MQ"),
     "second_nearest": Kind("nearest / second", "near/2nd"),
     "extraction": Kind("extraction, MQ", "extracted", acquits=False),
@@ -55,13 +73,18 @@ class Memorization(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     measure: Measure
-    """`mq`: squared distance to the nearest over the mean squared distance to the k nearest;
+    """`descriptor`: similarity to the nearest training image on a copy descriptor; `descriptor_second`: distance to the
+    nearest over distance to the second nearest there; `descriptor_whole`, `descriptor_template`: images that are nearly
+    all, or a part, of one of their most similar training images, block by block; `descriptor_own`: similarity to the
+    training image whose caption was the prompt, which held-out images have not;
+    `mq`: squared distance to the nearest over the mean squared distance to the k nearest;
     `second_nearest`: distance to the nearest over distance to the second nearest;
     `extraction`: training images (floor: held-out images) that the extraction attack hits, of all of them."""
     aware: bool
-    """Augmentation-aware: the nearest distance is the least over the invertible augmentations."""
+    """Augmentation-aware: the nearest distance is the least over the invertible augmentations; on a descriptor over the
+    mirror image."""
     threshold: float
-    """An image whose ratio is below it counts."""
+    """An image whose ratio is below it counts; one whose similarity is above it."""
     guesses: int | None = None
     """Of the extraction attack."""
     generated: Share
@@ -95,9 +118,14 @@ class Memorization(BaseModel):
         return self.floor is None or self.floor.share <= INFORMATIVE_UP_TO
 
     @property
+    def on_descriptor(self) -> bool:
+        """Whether a copy descriptor finds it."""
+        return KINDS[self.measure].on_descriptor
+
+    @property
     def name(self) -> str:
         """As in evaluate.deciding and in the metrics, such as mq_aware_0.1."""
-        if self.measure == "extraction":
+        if self.measure == "extraction" or self.on_descriptor:
             return self.measure
         name = f"{self.measure}_aware" if self.aware else self.measure
         return f"{name}_{self.threshold:g}" if self.measure == "mq" else name
@@ -178,7 +206,7 @@ def copy_threshold(figures: Sequence[Memorization], aware: bool) -> float:
 
 
 def rank(figure: Memorization) -> tuple[int, float]:
-    """The order in which figures are shown: MQ first, the strictest threshold first."""
+    """The order in which figures are shown: a descriptor's first, then MQ, the strictest threshold first."""
     return list(KINDS).index(figure.measure), figure.threshold
 
 

@@ -22,6 +22,10 @@ def plan(run: Run, config: RunConfig) -> Plan:
     started = time.time()
     base = base_digests(config)
     files = file_digests(config, base)
+    if config.evaluate.descriptor is not None:
+        from ..assess.instruments import check_descriptor  # torch, for a run that has one only
+
+        check_descriptor(config)
     while True:
         before = run.find(Plan, 0) and run.plan()
         if before is None:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..measures.descriptor_figures import DescriptorFigures
 from ..measures.metrics import metrics_of
 from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import Memorization, Verdict
@@ -51,6 +52,10 @@ class Pair(_Figures):
     ratio: float
     """MQ ratio."""
     second_ratio: float
+    similarity: float | None = None
+    """To the most similar training image on the copy descriptor; None without one."""
+    on_descriptor: bool = False
+    """Whether the image was chosen by it, and the two training images are its nearest by it."""
     prompt: str | None = None
     """What a text-to-image model was asked for."""
     own_caption: bool = False
@@ -178,6 +183,10 @@ class Figures(_Figures):
     """On the others."""
     against_training: list[AgainstTraining] = Field(default_factory=list)
     """In place of both: on each of `evaluate.features`."""
+    descriptor: DescriptorFigures | None = None
+    """Similarities on the copy descriptor; None without one."""
+    resolution: int | None = None
+    """Height and width of the images; None in older reports."""
     attack: Attack | None = None
     held_out_near_copies: int | None = None
     """Held-out images with a near duplicate in the training set, by the rule of the split: they raise the floor."""
@@ -210,14 +219,15 @@ class Figures(_Figures):
 
     @property
     def feature_files(self) -> list[tuple[str, str]]:
-        """Of all features that are a file's: the distance's name, and the file's SHA-256."""
+        """Of all features and of the descriptor that are a file's: the distance's name, and the file's SHA-256."""
         named = [(on.frechet_name, on.digest) for on in self.qualities]
         named += [(on.name, on.digest) for on in self.against_training]
+        named += [(f"copy descriptor {self.descriptor.file}", self.descriptor.digest)] if self.descriptor else []
         return [(name, digest) for name, digest in named if digest]
 
     def metrics(self) -> dict[str, float]:
         """The figures of the final table by name, for a UI: shares from 0 to 1."""
-        metrics = metrics_of(self.memorization, self.qualities, self.against_training)
+        metrics = metrics_of(self.memorization, self.qualities, self.against_training, self.descriptor)
         skipped = self.provenance.skipped_share
         return metrics if skipped is None else metrics | {"skipped_share": skipped}
 

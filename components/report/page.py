@@ -19,8 +19,8 @@ from PIL import Image
 from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line, watched
 from .figures import Figures, Histogram, Pair
-from .tables import figure_groups, round_table, watch_table, watched_figure
-from .wording import WORDS, asked_for, interval, measure_name, percent, sampled_by, what_trained
+from .tables import figure_groups, round_table, similarity_rows, watch_table, watched_figure
+from .wording import WORDS, asked_for, interval, measure_name, percent, pixels_alone, sampled_by, what_trained
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
@@ -77,6 +77,9 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         attack=next((m for m in figures.memorization if m.measure == "extraction"), None),
         groups=figure_groups(figures),
         deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],
+        pixels_alone=pixels_alone(figures.config, figures.resolution),
+        descriptor=figures.descriptor,
+        similarities=similarity_rows(figures.descriptor),
         margin=figures.config["evaluate"].get("margin", 0.01),
         histograms=[
             ("augmentation-aware" if h.aware else "plain", bars(h))

@@ -1,18 +1,20 @@
 """Which images a report shows: the run's own copy, and the one that may be passed on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..assess.assessment import Assessment
 from ..config import RunConfig
 from ..data import Dataset
 from ..measures.images import Images, InMemory, Rows
+from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness, closeness
 from ..measures.transforms import stages
-from ..measures.verdict import Memorization, copy_threshold
+from ..measures.verdict import copy_threshold
 from ..run import ModelRecord, Run
 from ..run.prompts import Prompts
 from . import history
@@ -23,13 +25,21 @@ _SAMPLES = 48
 _PREVIEWS = 12
 
 
-def pairs(config: RunConfig, aware: Closeness, dataset: Dataset, training: Rows, prompts: Prompts | None) -> list[Pair]:
-    """The most-memorized images with their nearest training images; none unless `report.images` is all."""
+def pairs(
+    config: RunConfig, found: Assessment, dataset: Dataset, training: Rows, prompts: Prompts | None
+) -> list[Pair]:
+    """The most-memorized images with their nearest training images; none unless `report.images` is all.
+
+    With a copy descriptor they are those that are first by MQ and those that are first by similarity, in turns, each
+    with the training images that are nearest to it by that measure.
+    """
     if config.report.images != "all":
         return []
+    aware, alike = found.closeness[-1], found.likeness
     chosen = []
-    for generated in aware.order()[: config.report.pairs].tolist():
-        nearest, second = (int(training.rows[who[generated]]) for who in (aware.nearest, aware.second))
+    for generated, on_descriptor in _first(aware, alike, config.report.pairs):
+        near = alike.similar.index[generated] if alike and on_descriptor else _nearest(aware, generated)
+        nearest, second = (int(training.rows[who]) for who in near[:2])
         chosen.append(
             Pair(
                 generated=generated,
@@ -39,6 +49,8 @@ def pairs(config: RunConfig, aware: Closeness, dataset: Dataset, training: Rows,
                 second_name=dataset.name(second),
                 ratio=float(aware.mq[generated]),
                 second_ratio=float(aware.second_ratio[generated]),
+                similarity=float(alike.similar.largest[generated]) if alike else None,
+                on_descriptor=on_descriptor,
                 prompt=prompts([generated])[0] if prompts else None,
                 own_caption=prompts is not None and prompts.row(generated) == nearest,
             )
@@ -46,23 +58,57 @@ def pairs(config: RunConfig, aware: Closeness, dataset: Dataset, training: Rows,
     return chosen
 
 
+def _first(aware: Closeness, alike: Likeness | None, count: int) -> list[tuple[int, bool]]:
+    """So many images, each once, and whether it was first by similarity."""
+    by_ratio = [(image, False) for image in aware.order().tolist()]
+    if alike is None:
+        return by_ratio[:count]
+    by_similarity = [(image, True) for image in alike.order().tolist()]
+    chosen: dict[int, bool] = {}
+    for image, on_descriptor in (one for both in zip(by_ratio, by_similarity, strict=True) for one in both):
+        chosen.setdefault(image, on_descriptor)
+    return list(chosen.items())[:count]
+
+
+def _nearest(aware: Closeness, image: int) -> NDArray[np.int64]:
+    return np.array([aware.nearest[image], aware.second[image]])
+
+
+Strips = Mapping[int, NDArray[np.uint8]]
+"""Images of fixed noise, uint8 [n, C, H, W], by the number of rounds that the model had."""
+
+
+def previews(run: Run, config: RunConfig, last: ModelRecord, dataset: Dataset) -> Strips:
+    """Those of the rounds; none where `report.images` is none.
+
+    Args:
+        last: the model that the rounds have ended with.
+    """
+    if config.report.images == "none":
+        return {}
+    pngs = history.previews(run, last, _PREVIEWS)
+    return {number: split_strip(png, dataset.channels) for number, png in pngs.items()}
+
+
+def in_order(strips: Strips) -> Images | None:
+    """All of them, one strip after another; None where there is none."""
+    return InMemory(np.concatenate(list(strips.values()))) if strips else None
+
+
 @dataclass(frozen=True)
 class Material:
     """What the pages can draw from.
 
     Attributes:
-        last: the model that the rounds have ended with.
-        measured: closeness of the generated images, plain then augmentation-aware.
+        found: of the generated images, and, on a copy descriptor, of the previews in order.
     """
 
-    run: Run
     config: RunConfig
-    last: ModelRecord
     generated: Images
     training: Rows
     dataset: Dataset
-    memorization: Sequence[Memorization]
-    measured: Sequence[Closeness]
+    found: Assessment
+    strips: Strips
     device: torch.device
 
     def own(self, chosen: Sequence[Pair]) -> Pictures:
@@ -87,7 +133,7 @@ class Material:
         """For a UI or a CI summary: no training image, and no generated one that is as good as one."""
         if self.config.report.images == "none":
             return Pictures()
-        copies = self._copies(self.measured)
+        copies = self._copies(self.found.closeness, self.found.likeness)
         return Pictures(
             samples=self._samples(copies),
             previews=self._previews(withhold=True),
@@ -102,24 +148,23 @@ class Material:
 
     def _previews(self, withhold: bool) -> dict[int, list[NDArray[np.uint8] | None]]:
         """Previews by the number of rounds that the model had; a near-copy is None if it is to be withheld."""
-        pngs = history.previews(self.run, self.last, _PREVIEWS)
-        strips = {number: split_strip(png, self.dataset.channels) for number, png in pngs.items()}
-        hidden = np.zeros(sum(len(images) for images in strips.values()), np.bool_)
-        if withhold and len(hidden):
-            every = InMemory(np.concatenate(list(strips.values())))
+        hidden = np.zeros(sum(len(images) for images in self.strips.values()), np.bool_)
+        if withhold and (every := in_order(self.strips)):
             allowed = stages(self.config.taa)
-            hidden = self._copies(closeness(every, self.training, allowed, self.config.evaluate, self.device))
+            measured = closeness(every, self.training, allowed, self.config.evaluate, self.device)
+            hidden = self._copies(measured, self.found.likeness_also)
         shown, first = {}, 0
-        for number, images in strips.items():
+        for number, images in self.strips.items():
             here = hidden[first : first + len(images)].tolist()
             shown[number] = [None if hide else image for image, hide in zip(images, here, strict=True)]
             first += len(images)
         return shown
 
-    def _copies(self, measured: Sequence[Closeness]) -> NDArray[np.bool_]:
-        """Which images some measure takes for a near-copy, at its widest informative threshold."""
+    def _copies(self, measured: Sequence[Closeness], alike: Likeness | None) -> NDArray[np.bool_]:
+        """Which images some measure takes for a near-copy, MQ at its widest informative threshold."""
+        evaluate = self.config.evaluate
         copies = np.zeros(len(measured[0].mq), np.bool_)
         for aware, found in enumerate(measured):
-            tau = copy_threshold(self.memorization, bool(aware))
-            copies |= found.copies(tau, self.config.evaluate.second_nearest)
-        return copies
+            tau = copy_threshold(self.found.memorization, bool(aware))
+            copies |= found.copies(tau, evaluate.second_nearest)
+        return copies | alike.copies(evaluate.descriptor_threshold, evaluate.second_nearest) if alike else copies

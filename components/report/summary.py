@@ -2,8 +2,8 @@
 
 from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
-from .tables import beside_table, figure_table, markdown, round_table, watch_table
-from .wording import asked_for, sampled_by, what_trained
+from .tables import beside_table, figure_table, markdown, round_table, similarity_table, watch_table
+from .wording import asked_for, pixels_alone, sampled_by, what_trained
 
 
 def summary(run: Run, report: ReportRecord) -> str:
@@ -16,6 +16,10 @@ def summary(run: Run, report: ReportRecord) -> str:
     lines += markdown(figure_table(figures))
     if beside := beside_table(figures):
         lines += ["", *markdown(beside)]
+    if figures.descriptor:
+        lines += ["", *markdown(similarity_table(figures.descriptor))]
+    if alone := pixels_alone(figures.config, figures.resolution):
+        lines += ["", f"{alone[:1].upper()}{alone[1:]}."]
     source = figures.provenance
     lines += ["", *([f"- audit of {source.subject}"] if source.subject else _trained(figures))]
     if asked := asked_for(figures.config):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..measures.descriptor_figures import DescriptorFigures, Similarities
 from ..measures.intervals import Share
 from ..measures.verdict import KINDS, Memorization, Verdict, rank
 from .figures import Figures
@@ -80,15 +81,21 @@ class Group:
 
 
 def figure_groups(figures: Figures) -> list[Group]:
-    """All rows of a report: augmentation-aware memorization, plain memorization, quality on each kind of features."""
+    """All rows of a report: memorization on the descriptor, augmentation-aware and plain, then quality on each kind of
+    features.
+    """
     ordered = sorted(figures.memorization, key=rank)
+    on_descriptor, on_pixels = ([f for f in ordered if f.on_descriptor is kind] for kind in (True, False))
     groups = [
         Group(
             "Near-copies, augmentation-aware: a mirrored or shifted copy counts",
-            [_memorization(figure) for figure in ordered if figure.aware],
+            [_memorization(figure) for figure in on_pixels if figure.aware],
         ),
-        Group("Near-copies, plain", [_memorization(figure) for figure in ordered if not figure.aware]),
+        Group("Near-copies, plain", [_memorization(figure) for figure in on_pixels if not figure.aware]),
     ]
+    if figures.descriptor:
+        title = f"Copies on the descriptor {figures.descriptor.file}: a mirrored copy counts"
+        groups.insert(0, Group(title, [_memorization(figure) for figure in on_descriptor]))
     for q in figures.qualities:
         rows = [
             Row(
@@ -131,6 +138,37 @@ def figure_groups(figures: Figures) -> list[Group]:
         )
         groups.append(Group(f"In place of quality, on {against.features}", [distance]))
     return groups
+
+
+def similarity_rows(descriptor: DescriptorFigures | None) -> list[tuple[str, Similarities]]:
+    """Similarities on the descriptor, as far as there are any: whose, and what they are."""
+    if descriptor is None:
+        return []
+    rows = [
+        ("generated", descriptor.generated),
+        ("real (the floor)", descriptor.held_out),
+        ("base model", descriptor.base),
+        ("to the prompt's own image", descriptor.own),
+        ("the same, base model", descriptor.own_base),
+    ]
+    return [(name, found) for name, found in rows if found]
+
+
+def similarity_table(descriptor: DescriptorFigures) -> Table:
+    """The same as text."""
+    return Table(
+        "",
+        ["similarity", "median", "95th percentile", f"above {descriptor.threshold:g}"],
+        [
+            [
+                name,
+                f"{found.median:.3f}",
+                f"{found.high:.3f} [{found.high_low:.3f}, {found.high_high:.3f}]",
+                with_bounds(percent(found.above.share), found.above),
+            ]
+            for name, found in similarity_rows(descriptor)
+        ],
+    )
 
 
 def figure_table(figures: Figures) -> Table:
@@ -232,7 +270,11 @@ def _memorization(figure: Memorization) -> Row:
 
 def short_measure(figure: Memorization) -> str:
     """The measure where there is little room."""
-    return f"{KINDS[figure.measure].short} < {figure.threshold:.2g} {'aware' if figure.aware else 'plain'}"
+    kind = KINDS[figure.measure]
+    limit = f"{kind.short} {kind.sign} {figure.threshold:.2g}" if kind.sign else kind.short
+    if kind.on_descriptor:
+        return f"{limit} (descriptor)" if figure.measure == "descriptor_second" else limit
+    return f"{limit} {'aware' if figure.aware else 'plain'}"
 
 
 def short_distance(name: str) -> str:

@@ -111,12 +111,29 @@ def _no_quality(against_training: Sequence[AgainstTraining]) -> str:
 def measure_name(figure: Memorization) -> str:
     """The measure and its threshold, such as 'MQ < 0.1, augmentation-aware'."""
     kind = "augmentation-aware" if figure.aware else "plain"
-    return f"{short_name(figure)}, {kind}"
+    return f"{short_name(figure)}, {'on the descriptor' if figure.on_descriptor else kind}"
 
 
 def short_name(figure: Memorization) -> str:
     """The same without its kind."""
-    return f"{KINDS[figure.measure].name} < {figure.threshold:.3g}"
+    kind = KINDS[figure.measure]
+    return f"{kind.name} {kind.sign} {figure.threshold:.3g}" if kind.sign else kind.name
+
+
+_LARGE: Final = 64
+"""Pixels of height and width from which on crops and colours are what copies differ in."""
+
+
+def pixels_alone(config: Mapping[str, Any], resolution: int | None) -> str | None:
+    """That copies were, or are to be, sought on pixels alone where these are not enough; None where they do.
+
+    Args:
+        resolution: of the images; None where it is not known.
+    """
+    latents = config["model"].get("family", "pixels") == "latents"
+    if config["evaluate"].get("descriptor") is not None or not (latents or (resolution or 0) >= _LARGE):
+        return None
+    return "no copy descriptor (evaluate.descriptor): pixels alone miss copies that are cropped or have other colours"
 
 
 _PROMPTS: Final = {

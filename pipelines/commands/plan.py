@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ...components.assess.instruments import check_descriptor
 from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.counts import check_counts
@@ -24,6 +25,7 @@ def main(argv: Sequence[str]) -> None:
     refuse_audit(config)
     base = base_digests(config)
     file_digests(config, base)  # what is missing is said now, not after all training
+    check_descriptor(config)
     source = survey(config.data)
     check_counts(config, source.train_samples, source.held_out_samples)
     pretrained = None if base is None else BaseModel(config, base)
@@ -74,6 +76,7 @@ def show(config: RunConfig, plan: Forecast) -> None:
         sets = f"{plan.companion_images:,} images each of {', '.join(plan.companions)}"
         table.add_row("companions", f"{sets}: {plan.companion_cost:.0%} of sampling (sample.companions)")
     table.add_row("watched", _watched(config, plan))
+    table.add_row("the verdict is by", ", ".join(config.evaluate.deciding))
     if plan.verdict:
         can = (
             f"accuses {plan.verdict.copies:.0%} copies in {plan.verdict.copies_accused:.0%} of runs, clears a perfect "

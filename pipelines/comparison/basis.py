@@ -16,6 +16,8 @@ Basis = Mapping[str, str]
 def of_memorization(figures: Figures, figure: Memorization) -> Basis:
     """A share of near-copies."""
     basis = _training(figures)
+    if figure.on_descriptor:
+        return basis | _descriptor(figures)
     if figure.measure != "second_nearest":
         basis["evaluate.neighbours"] = str(figures.neighbours)
     if figure.aware:
@@ -82,6 +84,14 @@ def _held_out(figures: Figures) -> Basis:
 
 def _generated(figures: Figures) -> Basis:
     return {"generated images": f"{figures.provenance.generated_images:,}"}
+
+
+def _descriptor(figures: Figures) -> dict[str, str]:
+    if (found := figures.descriptor) is None:
+        return {}
+    numbers = [f"{value:g}" for value in (*found.mean, *found.std)]
+    transform = ", ".join([found.transform, *([str(found.size)] if found.size else []), *numbers])
+    return {"file of the copy descriptor": found.digest[:12], "evaluate.descriptor_transform": transform}
 
 
 def _features(name: str, digest: str | None) -> Basis:

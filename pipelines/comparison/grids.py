@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...components.assess.instruments import planned_descriptor
 from ...components.measures.images import InMemory, Rows
+from ...components.measures.likeness import likeness
 from ...components.measures.memorization import closeness
 from ...components.measures.transforms import stages
 from ...components.measures.verdict import copy_threshold
@@ -24,7 +26,7 @@ class Tile:
 
     Attributes:
         uri: None where it is withheld.
-        copy: whether some augmentation-aware measure takes it for a copy of a training image.
+        copy: whether some augmentation-aware measure, or the descriptor, takes it for a copy of a training image.
     """
 
     uri: str | None
@@ -61,8 +63,12 @@ def _grid(result: Result) -> Grid:
     generated = generated_images(run, config, run.released_model(config).round, dataset)
     images = generated.take(np.arange(min(_IMAGES, len(generated))))
     training = Rows(dataset, dataset.train_rows)
-    aware = closeness(InMemory(images), training, stages(config.taa), config.evaluate, torch.device("cpu"))[-1]
-    copies = aware.copies(copy_threshold(result.figures.memorization, True), config.evaluate.second_nearest)
+    cpu, evaluate = torch.device("cpu"), config.evaluate
+    aware = closeness(InMemory(images), training, stages(config.taa), evaluate, cpu)[-1]
+    copies = aware.copies(copy_threshold(result.figures.memorization, True), evaluate.second_nearest)
+    if descriptor := planned_descriptor(run.plan(), cpu):
+        found = likeness({"images": InMemory(images)}, [training], descriptor, cpu)["images"]
+        copies |= found.copies(evaluate.descriptor_threshold, evaluate.second_nearest)
     withheld = copies & (config.report.images != "all")
     return Grid(
         result.entry.arm.name,

@@ -36,7 +36,8 @@ def shares(value: Spread) -> str:
 
 def measure(figure: Measured) -> str:
     """A column's head."""
-    return KINDS[figure.measure].short + (f"<{figure.threshold:.2g}" if figure.measure == "mq" else "")
+    kind = KINDS[figure.measure]
+    return kind.short + (f"{kind.sign}{figure.threshold:.2g}" if figure.measure in ("mq", "descriptor") else "")
 
 
 def verdicts(summary: Summary) -> str:
@@ -48,8 +49,12 @@ def verdicts(summary: Summary) -> str:
 
 
 def shown_measures(summary: Summary, aware: bool = True) -> list[Measured]:
-    """The measures that decide, the same ones for every arm of a comparison."""
-    return [m for m in summary.memorization if m.aware is aware and m.informative]
+    """The measures that decide, the same ones for every arm of a comparison; of a descriptor's the first."""
+    return [
+        m
+        for m in summary.memorization
+        if m.aware is aware and m.informative and (m.measure == "descriptor" or not KINDS[m.measure].on_descriptor)
+    ]
 
 
 def _memorization(summaries: Sequence[Summary], aware: bool, title: str) -> Table:

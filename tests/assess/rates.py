@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unecho.components.assess.beside import BesideCloseness
 from unecho.components.assess.memorization import memorization_of
 from unecho.components.config import resolve
 from unecho.components.measures.images import InMemory
@@ -38,7 +39,7 @@ def verdicts(real: list[Closeness], copies: list[Closeness], share: float) -> di
         copied = draw.integers(len(copies[0].mq), size=planted)
         generated = [_joined(_of(fresh, rest), _of(same, copied)) for fresh, same in zip(real, copies, strict=True)]
         floors = [_of(stage, held_out) for stage in real]
-        figures = memorization_of(CONFIG, generated, floors, np.zeros(HELD_OUT, np.bool_))
+        figures = memorization_of(CONFIG, generated, floors, np.zeros(HELD_OUT, np.bool_), BesideCloseness())
         seen[cited(judged(figures, CONFIG.evaluate.deciding, CONFIG.evaluate.margin)).verdict] += 1
     return {verdict: count / RUNS for verdict, count in seen.items()}
 
