@@ -26,6 +26,7 @@ from .beside import Beside, BesideCloseness
 from .instruments import Instruments
 from .likeness import figures_of, likenesses_of
 from .memorization import copies_of, memorization_of
+from .prompted import Prompted
 from .quality import quality_of
 from .reference import Reference
 
@@ -90,6 +91,7 @@ def assess(
     level: float = LEVEL,
     own: NDArray[np.int64] | None = None,
     also: Images | None = None,
+    judged_by: Prompted | None = None,
 ) -> Assessment:
     """Measure generated images.
 
@@ -101,6 +103,7 @@ def assess(
         level: of the accusation, see `judged`.
         own: the training image whose caption was the prompt, by position, for each generated image; -1 for none.
         also: further images whose likeness is wanted.
+        judged_by: images that quality is measured on; None for the generated ones.
     """
     training, held_out = reference.training, reference.held_out
     measured = _closeness(generated, reference, config, device, progress)
@@ -124,7 +127,7 @@ def assess(
     without = () if len(held_out) else instruments.features
     return Assessment(
         memorization=judged(figures, config.evaluate.deciding, config.evaluate.margin, level),
-        qualities=[_quality(generated, reference, each, config, progress) for each in with_reference],
+        qualities=[_quality(generated, judged_by, reference, each, config, progress) for each in with_reference],
         against_training=[_against_training(generated, reference, each, progress) for each in without],
         closeness=measured,
         floor=floor,
@@ -160,17 +163,25 @@ def _closeness(
 
 
 def _quality(
-    generated: Images, reference: Reference, features: Features, config: RunConfig, progress: Progress
+    generated: Images,
+    judged_by: Prompted | None,
+    reference: Reference,
+    features: Features,
+    config: RunConfig,
+    progress: Progress,
 ) -> Quality:
+    images = judged_by.images if judged_by else generated
     compared = compare(
-        generated,
+        images,
         reference.training,
         reference.held_out,
         features,
         config.evaluate,
         lambda done, of: progress.update(done, of, f"images by {features.name}"),
+        published=None if images is generated else generated,
     )
-    return quality_of(compared, features, config.evaluate.precision_recall_neighbours)
+    captions = judged_by.captions if judged_by else None
+    return quality_of(compared, features, config.evaluate.precision_recall_neighbours, captions)
 
 
 def _against_training(

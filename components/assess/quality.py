@@ -1,16 +1,18 @@
 """Quality beside that of real images."""
 
+from ..measures.captions import Captions
 from ..measures.features import Features
 from ..measures.intervals import Share
 from ..measures.quality import Compared
 from ..measures.quality_figures import Quality
 
 
-def quality_of(compared: Compared, features: Features, neighbours: int) -> Quality:
+def quality_of(compared: Compared, features: Features, neighbours: int, captions: Captions | None = None) -> Quality:
     """
     Args:
         compared: on these features.
         neighbours: k of precision and recall.
+        captions: that the generated images were asked for.
     """
 
     def share(count: int) -> Share:
@@ -20,6 +22,7 @@ def quality_of(compared: Compared, features: Features, neighbours: int) -> Quali
     return Quality(
         features=features.name,
         digest=features.digest,
+        captions=captions,
         frechet_name=features.frechet,
         frechet=generated.frechet,
         frechet_all=generated.frechet_all,

@@ -7,10 +7,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ..assess.alignment import alignment_of, drift_of, planned_alignment
 from ..assess.assessment import assess
 from ..assess.beside import Beside
 from ..assess.compared import compared, own_images
 from ..assess.instruments import planned_instruments
+from ..assess.prompted import prompted, quality_images
 from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_exact_device, device_name, set_numerics
 from ..diffusion.release import release_files
@@ -52,9 +54,11 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     packed = run.load(DatasetRecord)
     generated, reference = compared(run, config, model)
     dataset, training = reference.dataset, reference.training
-    instruments = planned_instruments(plan, computes)
+    instruments, aligner = planned_instruments(plan, computes), planned_alignment(plan, computes)
     strips = selection.previews(run, config, last, dataset)
     prompts = prompts_of(run, config)
+    asked = prompted(config, generated, prompts)
+    judged_by = quality_images(run, config, model.round, asked)
 
     # memorization beside its floor, quality beside that of real images
     found = assess(
@@ -67,8 +71,15 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         beside=Beside(base=companion_images(run, config, model.round, "base")),
         own=own_images(config, prompts, training, len(generated)),
         also=selection.in_order(strips),
+        judged_by=judged_by,
     )
     memorization, quality = found.memorization, found.qualities[0] if found.qualities else None
+
+    # a text-to-image model beside its prompts and its base
+    aligned = None
+    if aligner and asked and judged_by:
+        aligned = alignment_of(run, config, model.round, aligner, judged_by, asked, reference, progress)
+    drift = drift_of(run, config, model.round, instruments.features, progress)
 
     # the report
     rounds, on = history.rounds(run, last), device_name(computes)
@@ -80,6 +91,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         quality=quality,
         further_quality=found.qualities[1:],
         against_training=found.against_training,
+        alignment=aligned,
+        drift=drift,
         attack=_attack(found.attack) if found.attack else None,
         held_out_near_copies=int(found.floor.near.sum()),
         neighbours=config.evaluate.neighbours,

@@ -1,13 +1,9 @@
 """How well images fit their prompts, and how far they drifted from the base model's, as reports keep them."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict
 
+from .captions import Captions
 from .intervals import Mean
-
-Captions = Literal["training", "held_out", "file", "general"]
-"""What images were asked for: captions of training or held-out images, prompts of a file, general prompts."""
 
 
 class _Kept(BaseModel):
@@ -41,18 +37,37 @@ class Alignment(_Kept):
 
     def metrics(self) -> dict[str, float]:
         """The means by name."""
-        first = self.sets[0]
-        metrics = {"alignment": first.generated.mean}
+        metrics = {"alignment": self.sets[0].generated.mean}
         if self.real:
             metrics["alignment_real"] = self.real.mean
         if self.unrelated:
             metrics["alignment_unrelated"] = self.unrelated.mean
-        for number, one in enumerate(self.sets):
-            name = "_general" if one.captions == "general" else ""
-            if number and not name:
-                metrics["alignment_own"] = one.generated.mean
-            if name:
-                metrics["alignment_general"] = one.generated.mean
+        for one in self.sets:
+            general = "_general" if one.captions == "general" else ""
+            if general or one is not self.sets[0]:
+                metrics[f"alignment{general or '_own'}"] = one.generated.mean
             if one.base:
-                metrics[f"alignment{name}_base"] = one.base.mean
+                metrics[f"alignment{general}_base"] = one.base.mean
         return metrics
+
+
+class Drift(_Kept):
+    """How far images of general prompts are from those that the base model makes of them, from the same noise."""
+
+    features: str
+    digest: str | None = None
+    """SHA-256 of the feature extractor's file."""
+    frechet_name: str
+    frechet: float
+    """Between the two sets."""
+    pairs: Mean
+    """Mean distance of an image and its counterpart over that of unrelated ones: 0 the same images, 1 unrelated."""
+
+    @property
+    def metric(self) -> str:
+        """The name of `pairs` among the metrics."""
+        return f"drift_{self.features}"
+
+    def metrics(self) -> dict[str, float]:
+        """Both figures by name."""
+        return {self.metric: self.pairs.mean, f"{self.metric}_frechet": self.frechet}

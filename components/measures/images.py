@@ -34,10 +34,10 @@ class Rows:
     """Rows of a packed data set."""
 
     def __init__(self, dataset: Dataset, rows: NDArray[np.int64]) -> None:
-        self._dataset, self.rows = dataset, rows
+        self.dataset, self.rows = dataset, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self._dataset.rows(self.rows[positions])
+        return self.dataset.rows(self.rows[positions])

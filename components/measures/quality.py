@@ -57,8 +57,8 @@ class Compared:
         sets: how many disjoint sets of generated images; `generated.frechet` is their mean.
         reference: how many reference images the Frechet distance saw.
         manifold: how many images of each set precision and recall saw.
-        frechet_training: squared Frechet distance of all generated images to all training images: what papers publish.
-            A copy of the training set has 0.
+        frechet_training: squared Frechet distance of all of the run's images to all training images: what papers
+            publish. A copy of the training set has 0.
     """
 
     generated: SetQuality
@@ -77,6 +77,7 @@ def compare(
     features: Features,
     config: Evaluate,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    published: Images | None = None,
 ) -> Compared:
     """Frechet and kernel distance, precision and recall of both sets.
 
@@ -88,11 +89,12 @@ def compare(
     Args:
         config: `precision_recall_neighbours`, k of the manifolds, is below `manifold_size`.
         on_progress: called with images done and images in all.
+        published: that are compared with the training images; None for the generated ones.
     """
     images, neighbours = min(len(generated), len(training)), config.precision_recall_neighbours
     sets = len(generated) // images
     manifold = manifold_size(len(generated), len(training), len(reference))
-    total, done = len(generated) + len(training) + len(reference), 0
+    total, done = len(generated) + len(training) + len(reference) + len(published or ()), 0
 
     def collected(source: Images, positions: NDArray[np.int64], most: int = _MANIFOLD) -> _Gather:
         nonlocal done
@@ -129,8 +131,10 @@ def compare(
         return quality, pooled(every)
 
     (made, made_moments), (real, real_moments) = judged(generated, sets), judged(training, 1)
-    published = frechet_distance(made_moments, real_moments)
-    return Compared(made, real, images, sets, len(reference), manifold, published)
+    if published is not None:
+        made_moments = collected(published, np.arange(len(published)), 0).moments()
+    distance = frechet_distance(made_moments, real_moments)
+    return Compared(made, real, images, sets, len(reference), manifold, distance)
 
 
 def distance_to_training(

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from .captions import Captions
 from .intervals import Share
 
 
@@ -13,6 +14,9 @@ class Quality(BaseModel):
     features: str
     digest: str | None = None
     """SHA-256 of the feature extractor's file."""
+    captions: Captions | None = None
+    """What the images were asked for; None of a model without prompts, and in older reports, where it is what the run's
+    own images were asked for."""
     frechet_name: str
     """FID only with Inception features."""
     frechet: float
@@ -21,7 +25,7 @@ class Quality(BaseModel):
     """Of all sets together: below `frechet_real` where the model has more to give than its training images."""
     frechet_real: float
     frechet_training: float | None = None
-    """All generated images against all training images: what papers publish. It rewards copying."""
+    """All of the run's own images against all training images: what papers publish. It rewards copying."""
     kernel_name: str = ""
     """KID only with Inception features."""
     kernel: float | None = None

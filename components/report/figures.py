@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..measures.alignment_figures import Alignment, Drift
 from ..measures.descriptor_figures import DescriptorFigures
 from ..measures.metrics import metrics_of
 from ..measures.quality_figures import AgainstTraining, Quality
@@ -187,6 +188,10 @@ class Figures(_Figures):
     """Similarities on the copy descriptor; None without one."""
     resolution: int | None = None
     """Height and width of the images; None in older reports."""
+    alignment: Alignment | None = None
+    """How well images fit their prompts; None without `evaluate.alignment_model`, and of a model without prompts."""
+    drift: list[Drift] = Field(default_factory=list)
+    """From the base model on `sample.general_prompts`: on each of `evaluate.features`."""
     attack: Attack | None = None
     held_out_near_copies: int | None = None
     """Held-out images with a near duplicate in the training set, by the rule of the split: they raise the floor."""
@@ -223,11 +228,15 @@ class Figures(_Figures):
         named = [(on.frechet_name, on.digest) for on in self.qualities]
         named += [(on.name, on.digest) for on in self.against_training]
         named += [(f"copy descriptor {self.descriptor.file}", self.descriptor.digest)] if self.descriptor else []
+        named += [(f"text alignment ({self.alignment.model})", self.alignment.digest)] if self.alignment else []
         return [(name, digest) for name, digest in named if digest]
 
     def metrics(self) -> dict[str, float]:
         """The figures of the final table by name, for a UI: shares from 0 to 1."""
         metrics = metrics_of(self.memorization, self.qualities, self.against_training, self.descriptor)
+        metrics |= self.alignment.metrics() if self.alignment else {}
+        for drift in self.drift:
+            metrics |= drift.metrics()
         skipped = self.provenance.skipped_share
         return metrics if skipped is None else metrics | {"skipped_share": skipped}
 
@@ -239,7 +248,7 @@ class Figures(_Figures):
         quality = [against.metric for against in self.against_training]
         if self.quality:
             frechet = self.quality.frechet_metric
-            quality = [frechet, f"{frechet}_real", "precision", "recall"]
+            quality = [frechet, f"{frechet}_real", "precision", "recall", "alignment", "alignment_real"]
         metrics = self.metrics()
         names = [name for name in (*deciding, *quality, "skipped_share") if name in metrics]
         return {name: metrics[name] for name in names[:most]}

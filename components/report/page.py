@@ -16,11 +16,22 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..measures.captions import CAPTIONS
 from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line, watched
 from .figures import Figures, Histogram, Pair
 from .tables import figure_groups, round_table, similarity_rows, watch_table, watched_figure
-from .wording import WORDS, asked_for, interval, measure_name, percent, pixels_alone, sampled_by, what_trained
+from .wording import (
+    WORDS,
+    asked_for,
+    images_of,
+    interval,
+    measure_name,
+    percent,
+    pixels_alone,
+    sampled_by,
+    what_trained,
+)
 
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
@@ -137,8 +148,9 @@ def _template() -> Template:
     environment.filters["percent"] = lambda share: _tied(percent(share))
     environment.filters["interval"] = lambda share: _tied(interval(share))
     environment.filters["measure"] = measure_name
+    environment.filters["images_of"] = images_of
     environment.filters["tied"] = _tied
-    environment.globals |= {"words": WORDS}
+    environment.globals |= {"words": WORDS, "captions": CAPTIONS}
     return environment.get_template("report.html.j2")
 
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..measures.alignment_figures import Alignment, Drift
+from ..measures.captions import CAPTIONS
 from ..measures.descriptor_figures import DescriptorFigures, Similarities
-from ..measures.intervals import Share
+from ..measures.intervals import Mean, Share
 from ..measures.verdict import KINDS, Memorization, Verdict, rank
 from .figures import Figures
-from .wording import WORDS, percent, short_name
+from .wording import WORDS, cosine, images_of, percent, short_name
 
 SHORT_WORDS: Final[dict[Verdict, str]] = {
     "above": "echo",
@@ -52,8 +54,8 @@ class Row:
 
     Attributes:
         name: what is measured; `short`: where there is little room.
-        generated, real: values as text, with their 95 % intervals where they are shares of images; `real` is empty
-            where real images have no such value, or there are none.
+        generated, real: values as text, with their 95 % intervals where they are shares or means of images; `real` is
+            empty where real images have no such value, or there are none.
         real_apart: the floor without held-out images that have a near duplicate in the training set.
         base: a share of the base model's images on the same prompts, with its interval in `base_share`.
         verdict: of a measure of memorization; `note` says of the others which way is better.
@@ -63,11 +65,11 @@ class Row:
     short: str
     generated: str
     real: str
-    generated_share: Share | None = None
-    real_share: Share | None = None
+    generated_share: Share | Mean | None = None
+    real_share: Share | Mean | None = None
     real_apart: Share | None = None
     base: str = ""
-    base_share: Share | None = None
+    base_share: Share | Mean | None = None
     verdict: Verdict | None = None
     note: str = ""
 
@@ -82,7 +84,7 @@ class Group:
 
 def figure_groups(figures: Figures) -> list[Group]:
     """All rows of a report: memorization on the descriptor, augmentation-aware and plain, then quality on each kind of
-    features.
+    features, text alignment and drift.
     """
     ordered = sorted(figures.memorization, key=rank)
     on_descriptor, on_pixels = ([f for f in ordered if f.on_descriptor is kind] for kind in (True, False))
@@ -121,13 +123,15 @@ def figure_groups(figures: Figures) -> list[Group]:
                 )
             )
         if q.frechet_training is not None:
-            rows.append(Row(q.frechet_training_name, "", f"{q.frechet_training:.3g}", "", note=_LESS_BY_COPIES))
+            note = f"{_LESS_BY_COPIES}{_own_images(figures) if q.captions else ''}"
+            rows.append(Row(q.frechet_training_name, "", f"{q.frechet_training:.3g}", "", note=note))
         for name, share, real in (
             ("precision", q.precision, q.precision_real),
             ("recall", q.recall, q.recall_real),
         ):
             rows.append(Row(name, name, percent(share.share), percent(real.share), note="more is better"))
-        groups.append(Group(f"Quality, on {q.features}", rows))
+        on = f": {images_of(q)}" if q.captions else ""
+        groups.append(Group(f"Quality, on {q.features}{on}", rows))
     for against in figures.against_training:
         distance = Row(
             against.label,
@@ -137,6 +141,10 @@ def figure_groups(figures: Figures) -> list[Group]:
             note=_LESS_BY_COPIES,
         )
         groups.append(Group(f"In place of quality, on {against.features}", [distance]))
+    if figures.alignment:
+        groups.append(Group(f"Text alignment, by {figures.alignment.model}", list(_alignment(figures.alignment))))
+    for drift in figures.drift:
+        groups.append(Group(f"Drift from the base model on general prompts, on {drift.features}", list(_drift(drift))))
     return groups
 
 
@@ -253,6 +261,45 @@ def round_table(figures: Figures) -> Table:
     )
 
 
+def _alignment(alignment: Alignment) -> Iterable[Row]:
+    """Real images stand beside the first set."""
+    real = alignment.real
+    for number, of in enumerate(alignment.sets):
+        first, base = not number, of.base
+        yield Row(
+            f"images of {CAPTIONS[of.captions]}",
+            "alignment" if first else f"alignment, {of.captions}",
+            cosine(of.generated),
+            cosine(real) if first and real else "",
+            of.generated,
+            real if first else None,
+            base=cosine(base) if base else "",
+            base_share=base,
+            note=f"base {cosine(base)}" if base else "more is better",
+        )
+        if more := of.beyond_base:
+            yield Row(
+                "more than the base model's",
+                "",
+                cosine(more, sign=True),
+                "",
+                more,
+                note="of the same prompts",
+            )
+    if zero := alignment.unrelated:
+        yield Row("real images, another's caption", "", "", cosine(zero), real_share=zero, note="no fit: the zero")
+
+
+def _drift(drift: Drift) -> Iterable[Row]:
+    name, pairs = "distance to the base model's image", drift.pairs
+    yield Row(name, "drift from the base", cosine(pairs), "", pairs, note="0 none, 1 all")
+    yield Row(f"{drift.frechet_name} to its images", "", f"{drift.frechet:.3g}", "", note="0: none")
+
+
+def _own_images(figures: Figures) -> str:
+    return f"; the run's own {figures.provenance.generated_images:,} images"
+
+
 def _memorization(figure: Memorization) -> Row:
     return Row(
         name=short_name(figure),
@@ -287,9 +334,13 @@ def with_deviation(mean: float, deviation: float | None) -> str:
     return f"{mean:.3g}" if deviation is None else f"{mean:.3g} ± {deviation:.2g}"
 
 
-def with_bounds(text: str, share: Share | None) -> str:
-    """A share as text, and its 95 % interval in per cent; nothing where it is no share."""
-    return text if share is None else f"{text} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+def with_bounds(text: str, of: Share | Mean | None) -> str:
+    """A share as text, and its 95 % interval in per cent, or a mean and how far its interval reaches; nothing where it
+    is neither.
+    """
+    if isinstance(of, Mean):
+        return f"{text} ± {of.high - of.mean:.3f}"
+    return text if of is None else f"{text} [{100 * of.low:.1f}, {100 * of.high:.1f}]"
 
 
 def _padded(table: Table, row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:

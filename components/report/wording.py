@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..measures.intervals import Share
+from ..measures.captions import CAPTIONS
+from ..measures.intervals import Mean, Share
 from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import KINDS, Memorization, Verdict, cited
 from .figures import Headline, Round
@@ -92,8 +93,9 @@ def _beside(floor: Share, verb: str) -> str:
 
 
 def _quality(quality: Quality) -> str:
+    on = f" ({images_of(quality)})" if quality.captions else ""
     text = (
-        f"Quality: {quality.frechet_name} {quality.frechet:.3g}, where real images have {quality.frechet_real:.3g} "
+        f"Quality{on}: {quality.frechet_name} {quality.frechet:.3g}, where real images have {quality.frechet_real:.3g} "
         f"(lower is better); precision {percent(quality.precision.share)} and recall {percent(quality.recall.share)}, "
         f"where real images have {percent(quality.precision_real.share)} and {percent(quality.recall_real.share)}."
     )
@@ -106,6 +108,11 @@ def _no_quality(against_training: Sequence[AgainstTraining]) -> str:
     distances = [f"{against.label} {against.distance:.3g}" for against in against_training]
     without = "Quality has no reference without held-out images."
     return f"{without} {'; '.join(distances)}: copies make it less." if distances else without
+
+
+def images_of(quality: Quality) -> str:
+    """What quality was measured on, such as 'images of held-out captions'."""
+    return f"images of {CAPTIONS[quality.captions]}" if quality.captions else "generated images"
 
 
 def measure_name(figure: Memorization) -> str:
@@ -185,6 +192,13 @@ def percent(share: float) -> str:
     return "100 %" if share == 1 else f"{value:.1f} %"
 
 
-def interval(share: Share) -> str:
+def cosine(mean: Mean, sign: bool = False) -> str:
+    """The mean of cosines, or of ratios, as text."""
+    return f"{mean.mean:+z.3f}" if sign else f"{mean.mean:z.3f}"
+
+
+def interval(of: Share | Mean) -> str:
     """The 95 % interval as text."""
-    return f"{100 * share.low:.1f} to {percent(share.high)}"
+    if isinstance(of, Mean):
+        return f"{of.low:z.3f} to {of.high:z.3f}"
+    return f"{100 * of.low:.1f} to {percent(of.high)}"
