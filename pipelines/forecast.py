@@ -44,6 +44,7 @@ class Forecast:
         images: bytes of the packed and of the generated images, companions included.
         companions: sets of images that are made beside the run's own; companion_images: of each.
         companion_cost: of all of them, as a share of generating the run's own images.
+        reconstructions: bytes of the training images' reconstructions, on the disk of whoever measures; 0 for none.
         encodings: bytes of the encoded images, in all their variants; captions come to that. 0 for a model of pixels.
         verdict: what it can tell of so many images at a floor of 1 %, of a model of which 2 % are copies; None without
             held-out images.
@@ -66,6 +67,7 @@ class Forecast:
     companions: list[Companion]
     companion_images: int
     companion_cost: float
+    reconstructions: int
     encodings: int
     verdict: Power | None
     seen_from: float | None
@@ -106,7 +108,7 @@ def forecast(
     kept = min(rounds, config.execution.keep_rounds)
     chosen = model if config.release.select == "at_floor" else 0
     running = min(shards, config.execution.parallelism)
-    companions = planned_companions(config)
+    companions, latents = planned_companions(config), config.model.family == "latents"
     made = config.sample.count + len(companions) * companion_count(config)
     alone = pixels_alone(config.model_dump(mode="json"), resolution)
     return Forecast(
@@ -125,6 +127,7 @@ def forecast(
         companions=companions,
         companion_images=companion_count(config),
         companion_cost=made / config.sample.count - 1,
+        reconstructions=samples * channels * resolution**2 * (latents and config.evaluate.reconstructions),
         encodings=encoded_bytes(config, samples, base) if config.encodings else 0,
         verdict=verdict_power(config, held_out),
         seen_from=next((share for share in _SHARES_OF_COPIES if _accused(config, held_out, share) >= _OFTEN), None),

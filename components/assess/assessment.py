@@ -24,7 +24,7 @@ from ..measures.verdict import LEVEL, Memorization, beside_floor, judged
 from ..progress import Progress
 from .beside import Beside, BesideCloseness
 from .instruments import Instruments
-from .likeness import figures_of, likenesses_of
+from .likeness import figures_of, found_by_originals, likenesses_of
 from .memorization import copies_of, memorization_of
 from .prompted import Prompted
 from .quality import quality_of
@@ -39,11 +39,13 @@ class Floor:
         closeness: to the training images, plain and then augmentation-aware.
         near: bool [held-out images], those with a near duplicate in the training set.
         likeness: to the training images on the copy descriptor; None without one, and without held-out images.
+        views: of the training images, among which they were sought.
     """
 
     closeness: list[Closeness]
     near: NDArray[np.bool_]
     likeness: Likeness | None = None
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,13 @@ def assess(
     figures, found = memorization_of(config, measured, floor.closeness, floor.near, others), None
     likenesses: dict[str, Likeness] = {}
     if descriptor := instruments.descriptor:
-        sets = {"generated": generated, "base": beside.base, "also": also}
+        sets = {"generated": generated, "base": beside.base, "ceiling": beside.ceiling, "also": also}
         sets |= {} if floor.likeness else {"held_out": held_out}
         likenesses = likenesses_of(sets, reference, descriptor, device, progress, own)
         floor = replace(floor, likeness=floor.likeness or likenesses.get("held_out"))
-        figures = copies_of(config, likenesses, floor.likeness, floor.near) + figures
+        threshold, ceiling = config.evaluate.descriptor_threshold, beside.ceiling
+        by_originals = found_by_originals(ceiling, reference, descriptor, threshold) if ceiling else None
+        figures = copies_of(config, likenesses, floor.likeness, floor.near, by_originals) + figures
     if attack or "extraction" in config.evaluate.deciding:
         found = extract(generated, training, held_out, stages(config.taa), config.evaluate, device)
         by_chance = found.floor if len(held_out) else None
@@ -132,7 +136,7 @@ def assess(
         closeness=measured,
         floor=floor,
         attack=found,
-        transforms=stages(config.taa),
+        transforms=_stages(reference, config),
         likeness=likenesses.get("generated"),
         likeness_also=likenesses.get("also"),
         descriptor=figures_of(descriptor, config, likenesses, floor.likeness) if descriptor else None,
@@ -143,14 +147,20 @@ def floor_of(reference: Reference, config: RunConfig, device: torch.device, prog
     """Measure the held-out images, on pixels."""
     held_out, training = reference.held_out, reference.training
     near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
-    return Floor(_closeness(held_out, reference, config, device, progress), near)
+    return Floor(_closeness(held_out, reference, config, device, progress), near, views=1 + len(reference.views))
 
 
 def _beside(
     beside: Beside, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
 ) -> BesideCloseness:
-    base = None if beside.base is None else _closeness(beside.base, reference, config, device, progress)
-    return BesideCloseness(base)
+    def measured(images: Images | None, among: Reference) -> list[Closeness] | None:
+        return None if images is None else _closeness(images, among, config, device, progress)
+
+    return BesideCloseness(
+        base=measured(beside.base, reference),
+        ceiling=measured(beside.ceiling, reference),
+        ceiling_pixels=measured(beside.ceiling, replace(reference, views=())),
+    )
 
 
 def _closeness(
@@ -159,7 +169,12 @@ def _closeness(
     def report(done: int) -> None:
         progress.update(done, len(images), "images")
 
-    return closeness(images, reference.training, stages(config.taa), config.evaluate, device, report)
+    ways, views = _stages(reference, config), reference.views
+    return closeness(images, reference.training, ways, config.evaluate, device, report, views=views)
+
+
+def _stages(reference: Reference, config: RunConfig) -> Sequence[Sequence[Transform]]:
+    return stages(config.taa, 1 + len(reference.views))
 
 
 def _quality(

@@ -14,17 +14,26 @@ class Beside:
 
     Attributes:
         base: of the base model, on the prompts and the noise of the first generated images.
+        ceiling: reconstructions of training images, as a model that copies perfectly would generate them.
     """
 
     base: Images | None = None
+    ceiling: Images | None = None
 
 
 @dataclass(frozen=True)
 class BesideCloseness:
-    """How close they come to the training images, plain and then augmentation-aware."""
+    """How close they come to the training images, plain and then augmentation-aware.
+
+    Attributes:
+        ceiling_pixels: of the ceiling to the training images themselves, without further views.
+    """
 
     base: Sequence[Closeness] | None = None
+    ceiling: Sequence[Closeness] | None = None
+    ceiling_pixels: Sequence[Closeness] | None = None
 
     def shares(self, stage: int, of: Callable[[Closeness], Share]) -> dict[str, Share]:
         """A figure's fields of `Memorization`, for the sets that there are."""
-        return {} if self.base is None else {"base": of(self.base[stage])}
+        sets = {"base": self.base, "ceiling": self.ceiling, "ceiling_pixels": self.ceiling_pixels}
+        return {name: of(measured[stage]) for name, measured in sets.items() if measured is not None}

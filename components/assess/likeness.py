@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..measures.descriptor_figures import DescriptorFigures, similarities_of
 from ..measures.descriptors import Descriptor
-from ..measures.images import Images
+from ..measures.images import Images, InMemory
+from ..measures.intervals import Share
 from ..measures.likeness import Likeness, likeness
+from ..measures.quality import spread
+from ..measures.similarity import described
 from ..progress import Progress
 from .reference import Reference
 
@@ -32,12 +35,24 @@ def likenesses_of(
     there = {name: images for name, images in sets.items() if images is not None and len(images)}
     return likeness(
         there,
-        [reference.training],
+        [reference.training, *reference.views],
         descriptor,
         device,
         {} if own is None else {name: own[: len(there[name])] for name in ("generated", "base") if name in there},
         lambda done, of: progress.update(done, of, "images by the descriptor"),
     )
+
+
+def found_by_originals(ceiling: Images, reference: Reference, descriptor: Descriptor, threshold: float) -> Share:
+    """How many reconstructions of training images are more similar to the image itself than the threshold: what would
+    be found of them without further views.
+
+    Args:
+        ceiling: of `perfect_copies`.
+    """
+    originals = reference.training.take(spread(len(reference.training), len(ceiling)))
+    similarity = (described(ceiling, descriptor) * described(InMemory(originals), descriptor)).sum(dim=1)
+    return Share.counted(int((similarity > threshold).sum()), len(ceiling))
 
 
 def figures_of(

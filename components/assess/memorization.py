@@ -51,13 +51,18 @@ def _far_nearer(ratio: float) -> Callable[[Closeness], Share]:
 
 
 def copies_of(
-    config: RunConfig, measured: Mapping[str, Likeness], floor: Likeness | None, near: NDArray[np.bool_]
+    config: RunConfig,
+    measured: Mapping[str, Likeness],
+    floor: Likeness | None,
+    near: NDArray[np.bool_],
+    by_originals: Share | None = None,
 ) -> list[Memorization]:
     """What a copy descriptor finds.
 
     Args:
-        measured: the sets "generated" and, where there is one, "base".
+        measured: the sets "generated" and, where there are such, "base" and "ceiling".
         floor: of the held-out images; near: which of these have a near duplicate in the training set.
+        by_originals: of the ceiling, by similarity to the training images themselves.
     """
     bound, threshold = config.evaluate.second_nearest, config.evaluate.descriptor_threshold
     found: list[tuple[Measure, float, Callable[[Likeness], NDArray[np.bool_]]]] = [
@@ -71,8 +76,12 @@ def copies_of(
     figures = []
     for measure, limit, copies in found:
         figure = _beside_floors(measure, True, limit, [_counted(copies(of)) for of in sets])
-        base = _counted(copies(measured["base"])) if "base" in measured else None
-        figures.append(figure.model_copy(update={"base": base}))
+        beside = {name: _counted(copies(measured[name])) for name in ("base", "ceiling") if name in measured}
+        if "ceiling" in beside and measure in ("descriptor_whole", "descriptor_template"):  # views have no part in it
+            beside["ceiling_pixels"] = beside["ceiling"]
+        elif by_originals and measure == "descriptor":
+            beside["ceiling_pixels"] = by_originals
+        figures.append(figure.model_copy(update=beside))
     own = {name: of.similar.own[~np.isnan(of.similar.own)] for name, of in measured.items()}
     if len(own["generated"]):
         generated, base = (_counted(own[name] > threshold) if name in own else None for name in ("generated", "base"))

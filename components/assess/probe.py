@@ -22,6 +22,7 @@ from ..run.tensors import load_state, sampled_weights
 from ..store import ObjectRef
 from .assessment import Floor, assess
 from .instruments import planned_instruments
+from .reconstructions import with_reconstructions
 from .reference import reference_of
 
 FLOOR = "floor.safetensors"
@@ -45,8 +46,11 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
     config = plan.config
     set_numerics(config)
     computes = choose_exact_device(config)
-    instruments, reference = planned_instruments(plan, computes), reference_of(run.dataset(config))
+    instruments = planned_instruments(plan, computes)
+    reference = with_reconstructions(plan, reference_of(run.dataset(config)), choose_device(config), progress)
     images = _generated(run, plan, model, choose_device(config), progress)
+    if floor and floor.views != 1 + len(reference.views):  # of a look by a program that knew no reconstructions
+        floor = None
     found = assess(
         InMemory(images),
         reference,
@@ -99,7 +103,7 @@ def kept_floor(run: Run, round: int) -> tuple[Floor, ObjectRef] | None:
 
 def floor_tensors(floor: Floor) -> dict[str, torch.Tensor]:
     """A floor as tensors, for a record."""
-    tensors = {"near": torch.from_numpy(floor.near)}
+    tensors = {"near": torch.from_numpy(floor.near), "views": torch.tensor(floor.views)}
     for stage, closeness in enumerate(floor.closeness):
         tensors |= {f"{name}.{stage}": torch.from_numpy(getattr(closeness, name)) for name in _FIELDS}
     if alike := floor.likeness:
@@ -115,6 +119,7 @@ def _floor_from(tensors: dict[str, torch.Tensor]) -> Floor:
         [Closeness(**{name: tensors[f"{name}.{stage}"].numpy() for name in _FIELDS}) for stage in range(stages)],
         tensors["near"].numpy(),
         _likeness_from(tensors) if "whole" in tensors else None,
+        views=int(tensors["views"]) if "views" in tensors else 1,
     )
 
 

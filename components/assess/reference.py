@@ -16,11 +16,14 @@ class Reference:
         dataset: that the training images are of.
         training: that the model was trained on.
         held_out: that it was not: the floor, and the quality reference.
+        views: further views of the training images, among which copies are sought too: their reconstructions by a
+            latent model's VAE.
     """
 
     dataset: Dataset
     training: Rows
     held_out: Images
+    views: tuple[Images, ...] = ()
 
 
 def reference_of(dataset: Dataset, apart: Dataset | None = None) -> Reference:

@@ -491,6 +491,10 @@ class Evaluate(Section):
     alignment_model: str | None = None
     """A text-image model that says how well images fit their prompts (latents): a folder, s3://bucket/prefix or a hub's
     name of transformers' CLIPModel with tokenizer and processor, safetensors only."""
+    reconstructions: bool = True
+    """Latent models: seek copies among the VAE's reconstructions of the training images too, and report which share of
+    such is found (the ceiling). Each report and look passes all training images through the VAE and keeps them on the
+    machine's disk meanwhile, as 8 bits a value."""
     precision_recall_neighbours: Positive = 3
     """k of the k-nearest-neighbour manifolds of precision and recall."""
     kid_subsets: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -778,12 +782,16 @@ FILE_FIELDS: Final = (
 """Fields that say where a file lies: the plan freezes what it holds."""
 
 
+_NEWER_FIELDS: Final = ("sample.companions", "evaluate.reconstructions")
+"""Of steps that come last: a plan that is older than they are has not decided them."""
+
+
 def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     """The first frozen field in which two configurations differ, or None.
 
     `iet.rounds` may grow, unless the learning rate was planned over all of them. The preset's name
     says nothing by itself and is left out. A file may move; whether it is the same is for its digest to say.
-    A run that was planned before there was a watch, or before there were companions, may be given them.
+    A run that was planned before there was a watch, or companions or reconstructions, may be given them.
 
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
@@ -794,7 +802,8 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
         more_rounds = field == "iet.rounds" and now > was and before.train.decay == "constant" and not before.is_audit
         moved = field in FILE_FIELDS and was is not None and now is not None
         new_here = field.startswith("watch.") and "watch" not in before.model_fields_set
-        new_here |= field == "sample.companions" and "companions" not in before.sample.model_fields_set
+        section, _, name = field.partition(".")
+        new_here |= field in _NEWER_FIELDS and name not in getattr(before, section).model_fields_set
         if was == now or field == "preset" or more_rounds or moved or new_here:
             continue
         return f"{field}: was {was}, now {now}"

@@ -55,6 +55,11 @@ class Given:
         """Whether it makes images from a text."""
         return self._index.kind == "text"
 
+    @property
+    def has_vae(self) -> bool:
+        """Whether it makes images of latents by a VAE of the class that Stable Diffusion's pipelines have."""
+        return self._index.components.get("vae") == ("diffusers", "AutoencoderKL")
+
     def shape(self) -> tuple[int, int]:
         """Channels of its images, and their height and width in pixels; no weights are read for it."""
         return self._shape

@@ -13,8 +13,9 @@ from ..assess.beside import Beside
 from ..assess.compared import compared, own_images
 from ..assess.instruments import planned_instruments
 from ..assess.prompted import prompted, quality_images
+from ..assess.reconstructions import perfect_copies, with_reconstructions
 from ..diffusion import trainable_family_of
-from ..diffusion.device import choose_exact_device, device_name, set_numerics
+from ..diffusion.device import choose_device, choose_exact_device, device_name, set_numerics
 from ..diffusion.release import release_files
 from ..measures.extraction import Extraction
 from ..measures.memorization import Closeness
@@ -59,6 +60,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     prompts = prompts_of(run, config)
     asked = prompted(config, generated, prompts)
     judged_by = quality_images(run, config, model.round, asked)
+    vae_on = choose_device(config)
+    reference = with_reconstructions(plan, reference, vae_on, progress)
 
     # memorization beside its floor, quality beside that of real images
     found = assess(
@@ -68,7 +71,9 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         config,
         computes,
         progress,
-        beside=Beside(base=companion_images(run, config, model.round, "base")),
+        beside=Beside(
+            base=companion_images(run, config, model.round, "base"), ceiling=perfect_copies(plan, reference, vae_on)
+        ),
         own=own_images(config, prompts, training, len(generated)),
         also=selection.in_order(strips),
         judged_by=judged_by,
@@ -106,7 +111,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         provenance=source,
         config=config.model_dump(mode="json"),
     )
-    shown = selection.Material(config, generated, training, dataset, found, strips, computes)
+    shown = selection.Material(config, generated, training, dataset, found, strips, computes, reference.views)
     files = {
         "report.json": figures.model_dump_json(indent=1).encode(),
         "report.html": page(figures, shown.own(figures.pairs)),

@@ -24,6 +24,7 @@ from .tables import figure_groups, round_table, similarity_rows, watch_table, wa
 from .wording import (
     WORDS,
     asked_for,
+    ceiling_sentence,
     images_of,
     interval,
     measure_name,
@@ -87,6 +88,8 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         cited=cited(figures.memorization),
         attack=next((m for m in figures.memorization if m.measure == "extraction"), None),
         groups=figure_groups(figures),
+        ceiling=ceiling_sentence(cited(figures.memorization)),
+        ceiling_figures=[f for f in sorted(figures.memorization, key=rank) if f.ceiling and f.aware],
         deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],
         pixels_alone=pixels_alone(figures.config, figures.resolution),
         descriptor=figures.descriptor,

@@ -13,7 +13,6 @@ from ..data import Dataset
 from ..measures.images import Images, InMemory, Rows
 from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness, closeness
-from ..measures.transforms import stages
 from ..measures.verdict import copy_threshold
 from ..run import ModelRecord, Run
 from ..run.prompts import Prompts
@@ -101,6 +100,7 @@ class Material:
 
     Attributes:
         found: of the generated images, and, on a copy descriptor, of the previews in order.
+        views: further views of the training images.
     """
 
     config: RunConfig
@@ -110,6 +110,7 @@ class Material:
     found: Assessment
     strips: Strips
     device: torch.device
+    views: Sequence[Images] = ()
 
     def own(self, chosen: Sequence[Pair]) -> Pictures:
         """For the copy in the run's own prefix: all that `report.images` allows."""
@@ -150,8 +151,8 @@ class Material:
         """Previews by the number of rounds that the model had; a near-copy is None if it is to be withheld."""
         hidden = np.zeros(sum(len(images) for images in self.strips.values()), np.bool_)
         if withhold and (every := in_order(self.strips)):
-            allowed = stages(self.config.taa)
-            measured = closeness(every, self.training, allowed, self.config.evaluate, self.device)
+            allowed, evaluate = self.found.transforms, self.config.evaluate
+            measured = closeness(every, self.training, allowed, evaluate, self.device, views=self.views)
             hidden = self._copies(measured, self.found.likeness_also)
         shown, first = {}, 0
         for number, images in self.strips.items():

@@ -1,9 +1,10 @@
 """The report in a few lines of Markdown: what a UI shows beside the page, without a picture."""
 
+from ..measures.verdict import cited
 from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
 from .tables import beside_table, figure_table, markdown, round_table, similarity_table, watch_table
-from .wording import asked_for, pixels_alone, sampled_by, what_trained
+from .wording import asked_for, ceiling_sentence, pixels_alone, sampled_by, what_trained
 
 
 def summary(run: Run, report: ReportRecord) -> str:
@@ -16,6 +17,8 @@ def summary(run: Run, report: ReportRecord) -> str:
     lines += markdown(figure_table(figures))
     if beside := beside_table(figures):
         lines += ["", *markdown(beside)]
+    if ceiling := ceiling_sentence(cited(figures.memorization)):
+        lines += ["", ceiling]
     if figures.descriptor:
         lines += ["", *markdown(similarity_table(figures.descriptor))]
     if alone := pixels_alone(figures.config, figures.resolution):

@@ -115,6 +115,27 @@ def images_of(quality: Quality) -> str:
     return f"images of {CAPTIONS[quality.captions]}" if quality.captions else "generated images"
 
 
+def ceiling_sentence(figure: Memorization) -> str | None:
+    """What a latent model that copies perfectly would be found at; None where it is not known.
+
+    Args:
+        figure: that speaks for the run.
+    """
+    ceiling, pixels = figure.ceiling, figure.ceiling_pixels
+    if ceiling is None:
+        return None
+    of = (
+        f"Of {ceiling.of:,} training images as the model's VAE gives them back, which is the best copy that it can make"
+    )
+    found = f"{of}, this measure finds {percent(ceiling.share)} ({measure_name(figure)})"
+    if pixels is None:
+        return f"{found}."
+    return (
+        f"{found}; among the training images alone it would find {percent(pixels.share)}, so copies are sought among "
+        "such reconstructions too. Read the share of near-copies against this one, and not against 100 %."
+    )
+
+
 def measure_name(figure: Memorization) -> str:
     """The measure and its threshold, such as 'MQ < 0.1, augmentation-aware'."""
     kind = "augmentation-aware" if figure.aware else "plain"

@@ -75,6 +75,10 @@ def show(config: RunConfig, plan: Forecast) -> None:
     if plan.companions:
         sets = f"{plan.companion_images:,} images each of {', '.join(plan.companions)}"
         table.add_row("companions", f"{sets}: {plan.companion_cost:.0%} of sampling (sample.companions)")
+    if plan.reconstructions:
+        when = f"for the report and each of {plan.looks} looks" if plan.looks else "for the report"
+        through = f"{plan.samples:,} images through the VAE {when}, {size(plan.reconstructions)} on its disk"
+        table.add_row("reconstructions", f"{through} (evaluate.reconstructions)")
     table.add_row("watched", _watched(config, plan))
     table.add_row("the verdict is by", ", ".join(config.evaluate.deciding))
     if plan.verdict:

@@ -8,7 +8,6 @@ from unecho.components.assess.assessment import Assessment, assess
 from unecho.components.assess.beside import Beside
 from unecho.components.assess.instruments import Instruments
 from unecho.components.assess.reference import Reference
-from unecho.components.measures.features import features_of
 from unecho.components.measures.images import Images, InMemory
 from unecho.components.measures.verdict import Memorization
 from unecho.components.progress import Silent
@@ -23,8 +22,9 @@ def noise(seed: int, count: int) -> np.ndarray:
 
 def assessed(generated: np.ndarray, reference: Reference, beside: Beside) -> Assessment:
     config = tiny("evaluate.neighbours=10")
-    instruments = Instruments(features=features_of(config.evaluate, CPU, lambda address: None))
-    return assess(InMemory(generated), reference, instruments, config, CPU, Silent(), beside=beside, attack=False)
+    return assess(
+        InMemory(generated), reference, Instruments(features=()), config, CPU, Silent(), beside=beside, attack=False
+    )
 
 
 def named(found: Assessment, name: str) -> Memorization:

@@ -140,3 +140,21 @@ def test_a_kept_floor_gives_what_measuring_it_anew_gives_and_one_without_a_descr
 def test_further_images_are_measured_in_the_same_pass(model: str) -> None:
     found = assessed(model, with_copies(3, 20, exact=5, mirrored=0), also=InMemory(with_copies(5, 6, 1, 1)))
     assert found.likeness_also.copies(0.9, 1 / 3).tolist() == [True, True, False, False, False, False]
+
+
+def test_copies_of_reconstructions_are_found_and_the_ceiling_says_what_training_images_alone_would_find(
+    model: str,
+) -> None:
+    others = noise(9, 60)  # as of a VAE that changes everything
+    images = with_copies(3, 20, exact=2, mirrored=0)
+    images[5:9] = others[:4]
+    ceiling = InMemory(others[np.arange(20) * 3])
+    reference = replace(REFERENCE, views=(InMemory(others),))
+    found = assessed(model, images, reference, beside=Beside(ceiling=ceiling))
+    figure = named(found, "descriptor")
+    assert (figure.generated.count, figure.floor.count) == (6, 0)
+    assert (figure.ceiling.share, figure.ceiling_pixels.share, figure.ceiling.of) == (1, 0, 20)
+    whole = named(found, "descriptor_whole")
+    assert (whole.generated.count, whole.ceiling.count) == (2, 0), "the extent is sought in training images themselves"
+    alike = assessed(model, images, REFERENCE, beside=Beside(ceiling=InMemory(TRAINING[np.arange(20) * 3])))
+    assert named(alike, "descriptor").ceiling_pixels.share == 1

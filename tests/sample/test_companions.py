@@ -13,6 +13,7 @@ from unecho.components.config import RunConfig, frozen_difference
 from unecho.components.config.counts import companion_count
 from unecho.components.diffusion.sampling import image_generator
 from unecho.components.failure import Fatal
+from unecho.components.measures.transforms import stages
 from unecho.components.progress import Silent
 from unecho.components.report.figures import load_figures
 from unecho.components.report.summary import summary
@@ -171,3 +172,17 @@ def test_the_report_shows_the_base_models_images_beside_the_floor() -> None:
     assert report.headline["mq_aware_0.1_base"] == next(
         f.base.share for f in figures.memorization if f.name == "mq_aware_0.1"
     )
+
+
+def test_the_report_says_what_a_perfect_copier_would_be_found_at() -> None:
+    run, config = done()
+    report = run.load(ReportRecord, 1)
+    figures = load_figures(run, report)
+    aware = next(figure for figure in figures.memorization if figure.name == "mq_aware_0.1")
+    assert aware.ceiling is not None
+    assert aware.ceiling.of == figures.provenance.train_images
+    page = run.store.get(report.objects["shared.html"].key).decode()
+    assert "What a perfect copier would be found at" in page
+    assert "the best copy that it can make" in summary(run, report)
+    assert report.headline["mq_aware_0.1_ceiling"] == aware.ceiling.share
+    assert figures.transforms == 2 * sum(map(len, stages(config.taa)))

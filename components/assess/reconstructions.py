@@ -1,0 +1,97 @@
+"""Reconstructions of training images by the model's VAE: what a latent model that copies perfectly would make.
+
+A VAE loses something, so that a copy of a training image that a latent model makes is near to the image's
+reconstruction, and need not be near to the image itself. A copy is therefore sought among both.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..diffusion import given_of
+from ..diffusion.reconstruction import Reconstructor
+from ..measures.images import Images, InMemory
+from ..measures.quality import spread
+from ..method.streams import generator_of
+from ..progress import Progress
+from ..run import Plan
+from ..run.base_model import BaseModel, pretrained_of
+from .reference import Reference
+
+CEILING: Final = 512
+"""Training images at most of which the ceiling is measured."""
+_IN_MEMORY_BYTES: Final = 256 << 20
+
+
+def with_reconstructions(plan: Plan, reference: Reference, device: torch.device, progress: Progress) -> Reference:
+    """The reference with the training images' reconstructions, from mean latents, as a further view of these.
+
+    As it is for a model of pixels, for one whose VAE is not known here, and where they are not asked for.
+
+    Raises:
+        Fatal: the VAE does not load, or holds something else than when the run was planned; names it.
+    """
+    pretrained = _vae_of(plan, reference)
+    if pretrained is None:
+        return reference
+    reconstructor, at_once = Reconstructor(pretrained, device), plan.config.encode.batch_size
+    every = _every(reconstructor, reference.training, at_once, progress)
+    return replace(reference, views=(_kept(every, len(reference.training)),))
+
+
+def perfect_copies(plan: Plan, reference: Reference, device: torch.device) -> Images | None:
+    """Reconstructions of some training images, evenly spaced, from drawn latents: what a model that copies perfectly
+    would generate. None where `with_reconstructions` adds nothing; its errors.
+    """
+    pretrained = _vae_of(plan, reference)
+    if pretrained is None:
+        return None
+    reconstructor, seed, training = Reconstructor(pretrained, device), plan.config.seed, reference.training
+    some = spread(len(training), min(len(training), CEILING))
+    drawn = [
+        reconstructor.drawn(training.take(part), [generator_of("ceiling", seed, one) for one in part.tolist()])
+        for part in _batches(some, plan.config.encode.batch_size)
+    ]
+    return InMemory(np.concatenate(drawn))
+
+
+def _vae_of(plan: Plan, reference: Reference) -> BaseModel | None:
+    """The pipeline whose VAE it is: the images of a given one must have its own shape, as trained ones have."""
+    config, pretrained = plan.config, pretrained_of(plan)
+    if pretrained is None or not config.evaluate.reconstructions:
+        return None
+    if config.audit.model is None:
+        return pretrained if config.model.family == "latents" else None
+    given, dataset = given_of(config, pretrained), reference.dataset
+    return pretrained if given.has_vae and given.shape() == (dataset.channels, dataset.resolution) else None
+
+
+def _every(
+    reconstructor: Reconstructor, training: Images, at_once: int, progress: Progress
+) -> Iterator[NDArray[np.uint8]]:
+    for part in _batches(np.arange(len(training), dtype=np.int64), at_once):
+        yield reconstructor.mean(training.take(part))
+        progress.update(int(part[-1]) + 1, len(training), "training images through the VAE")
+
+
+def _batches(positions: NDArray[np.int64], at_once: int) -> list[NDArray[np.int64]]:
+    return [positions[first : first + at_once] for first in range(0, len(positions), at_once)]
+
+
+def _kept(batches: Iterator[NDArray[np.uint8]], count: int) -> Images:
+    """In memory, or in a file without a name, which goes with the images."""
+    first = next(batches)
+    if first[0].nbytes * count <= _IN_MEMORY_BYTES:
+        return InMemory(np.concatenate([first, *batches]))
+    # written, not mapped for writing: a disk that is full is an error then, and no signal that ends the process
+    with tempfile.TemporaryFile(prefix="unecho-reconstructions-") as file:
+        for batch in chain([first], batches):
+            file.write(batch.tobytes())
+        file.flush()
+        return InMemory(np.asarray(np.memmap(file, np.uint8, "r", shape=(count, *first.shape[1:]))))
