@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..config import RunConfig
-from ..config.fields import flat_fields
+from ..config.fields import DECIDING, flat_fields
 from ..config.resolve import check, given_fields, merge, resolve
 from ..diffusion.base_folder import INDEX, RANDOM_TINY
 from ..failure import Fatal
@@ -135,7 +135,10 @@ def _of_run(store: Store, run: Run, given: dict[str, Any]) -> RunConfig:
             raise Fatal(
                 f"{field}: {value}: an audit of a run may change {', '.join(_OF_A_RUN)} and nothing else: leave it out"
             )
-    tree = merge(config.model_dump(mode="json"), given)
+    own = config.model_dump(mode="json")
+    if given.get("evaluate", {}).get("descriptor") and config.evaluate.deciding == DECIDING:
+        del own["evaluate"]["deciding"]  # nothing was said about it, so what a descriptor adds is added
+    tree = merge(own, given)
     return check(tree | {"audit": {"run": run.url}})
 
 

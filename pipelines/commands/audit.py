@@ -110,6 +110,7 @@ def summary_of(run: Run, report: ReportRecord, figures: Figures) -> dict[str, An
         "smoke": figures.headline.smoke,
         "headline": f"{figures.headline.title}. {figures.headline.sentence}",
         "figures": [figure.model_dump(mode="json") | {"name": figure.name} for figure in figures.memorization],
+        "descriptor": figures.descriptor.model_dump(mode="json") if figures.descriptor else None,
         "quality": [quality.model_dump(mode="json") for quality in figures.qualities],
         "against_training": [against.model_dump(mode="json") for against in figures.against_training],
         "held_out_near_copies": figures.held_out_near_copies,

@@ -11,7 +11,8 @@ from ...components.config import RunConfig
 from ...components.failure import Stopped
 from ...components.log import configure_logging, emit, is_json
 from ...components.report.figures import load_figures
-from ...components.report.tables import aligned, beside_table, figure_table
+from ...components.report.tables import aligned, beside_table, figure_table, similarity_table
+from ...components.report.wording import pixels_alone
 from ...components.run import DatasetRecord, ReportRecord, Run
 from ...components.store.directory import DirectoryStore
 from ..display import Display
@@ -76,7 +77,8 @@ class _Warns:
         if name == "prepare":
             dataset = self._run.load(DatasetRecord)
             counts = dataset.train_samples, dataset.held_out_samples, dataset.generated_samples
-            for warning in warnings_of(self._config, *counts):
+            alone = pixels_alone(self._config.model_dump(mode="json"), dataset.resolution)
+            for warning in [*warnings_of(self._config, *counts), *([alone] if alone else [])]:
                 self._display.warn(warning)
 
 
@@ -94,7 +96,8 @@ def show(console: Console, run: Run, report: ReportRecord) -> None:
     figures = load_figures(run, report)
     model = _place(run, report.model_folder) if report.model_folder else None
     console.print()
-    for table in (figure_table(figures), beside_table(figures)):
+    on_descriptor = similarity_table(figures.descriptor) if figures.descriptor else None
+    for table in (figure_table(figures), beside_table(figures), on_descriptor):
         if table is not None:
             for line in aligned(table):
                 console.print(line)

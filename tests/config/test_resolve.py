@@ -248,6 +248,33 @@ def test_a_file_may_move_and_whether_it_may_come_or_go_is_method() -> None:
     assert frozen_difference(resolve("tiny"), pretrained) == "model.pretrained: was None, now x"
 
 
+def test_a_descriptor_decides_where_nothing_else_is_said_and_numbers_are_for_the_transform_of_that_name() -> None:
+    given = "evaluate.descriptor=sscd.pt"
+    assert resolve("tiny", settings=(given,)).evaluate.deciding == (
+        "mq_aware_0.1",
+        "second_nearest_aware",
+        "descriptor",
+    )
+    chosen = resolve("tiny", settings=(given, "evaluate.deciding=mq_0.1,descriptor_template"))
+    assert chosen.evaluate.deciding == ("mq_0.1", "descriptor_template")
+    assert resolve("tiny").evaluate.deciding == ("mq_aware_0.1", "second_nearest_aware")
+    planned = resolve("tiny", settings=(given,))
+    assert type(planned).model_validate_json(planned.model_dump_json()) == planned
+    assert wrong("evaluate.deciding=descriptor") == (
+        "evaluate.descriptor: needed by evaluate.deciding descriptor: give the file's path"
+    )
+    assert "'descriptor_own' is not one of" in wrong(given, "evaluate.deciding=descriptor_own")
+    assert wrong(given, "evaluate.descriptor_mean=0.5") == (
+        "evaluate.descriptor_mean: 0.5 beside descriptor_transform sscd: set evaluate.descriptor_transform=numbers, or "
+        "leave it out"
+    )
+
+
+@pytest.mark.parametrize("typed", ["0.5", "[0.5]", "'0.5'"])
+def test_one_number_may_stand_for_a_list(typed: str) -> None:
+    assert resolve("tiny", settings=(f"evaluate.onnx_mean={typed}",)).evaluate.onnx_mean == (0.5,)
+
+
 @pytest.mark.parametrize(
     ("preset", "settings", "says"),
     [

@@ -1,5 +1,6 @@
 """Files that later steps need: opened by the plan, frozen by what they hold."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.measures.test_onnx import flatten
 from tests.runs import tiny
 from unecho.components.config import RunConfig
 from unecho.components.failure import Fatal
@@ -54,6 +56,9 @@ def run(tmp_path: Path) -> Run:
         ("evaluate.features=onnx evaluate.onnx_model=/nowhere/m.onnx", "'/nowhere/m.onnx': no such file"),
         ("evaluate.features=onnx evaluate.onnx_model=/tmp", "'/tmp': a directory, a file is needed"),
         ("evaluate.features=onnx evaluate.onnx_model=/dev/null", "'/dev/null': file:///dev/null: a pipe or a device"),
+        ("evaluate.descriptor=/nowhere/sscd.pt", "'/nowhere/sscd.pt': no such file"),
+        ("evaluate.descriptor=/tmp", "'/tmp': a directory, a file is needed"),
+        ("evaluate.descriptor=/etc/passwd", "'/etc/passwd': not a model that onnxruntime loads: "),
         ("model.pretrained=/nowhere", "file:///nowhere/unet/config.json: no such object: give a diffusers folder"),
     ],
 )
@@ -68,6 +73,33 @@ def test_a_file_that_is_not_there_is_one_line_before_anything_is_done(
     field = settings.split()[-1].partition("=")[0]
     assert lines[-1].startswith(f"unecho: {field}: {says}")
     assert not (tmp_path / "root").exists()
+
+
+def test_a_descriptor_that_does_not_go_with_its_transform_is_one_line_before_anything_is_done(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = flatten(tmp_path / "fixed.onnx", ["n", 3, 32, 32])
+    for command in ("plan", f"step plan --run {tmp_path / 'root'}/runs/a"):
+        assert main([*command.split(), "--preset", "tiny", "--set", f"evaluate.descriptor={path}"]) == 2
+        line = capfd.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"unecho: evaluate.descriptor: '{path}': takes images of 32 x 32, ")
+        assert "gives 288 x 288" in line
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_descriptor_is_read_by_its_address_and_frozen_by_what_it_holds(run: Run, tmp_path: Path) -> None:
+    path = Path(flatten(tmp_path / "own.onnx", ["n", 1, 8, 8]))
+    numbers = "evaluate.descriptor_transform=numbers"
+    planned = plan(run, tiny(f"evaluate.descriptor={path.as_uri()}", numbers))
+    assert planned.files == {"evaluate.descriptor": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert planned.config.evaluate.deciding[-1] == "descriptor"
+    moved = path.rename(tmp_path / "moved.onnx")
+    assert plan(run, tiny(f"evaluate.descriptor={moved}", numbers)).files == planned.files
+    with pytest.raises(Fatal, match=r"another method: evaluate\.deciding: was .*'descriptor'\], now "):
+        plan(run, tiny())
+    flatten(moved, ["n", 1, "h", "w"])
+    with pytest.raises(Fatal, match=r"another method: evaluate\.descriptor: was a file with SHA-256"):
+        plan(run, tiny(f"evaluate.descriptor={moved}", numbers))
 
 
 def test_a_file_that_nothing_reads_is_not_asked_for(run: Run) -> None:
