@@ -94,7 +94,7 @@ def captioned(*settings: str, variant: str = "iet-agc+") -> RunConfig:
             "guidance_scale": 3.0,
             "companions": 4,
         },
-        "evaluate": {"neighbours": 5},
+        "evaluate": {"neighbours": 5, "prompts": 6, "prompt_seeds": 2},
         "report": {"preview": 2},
         "threads": 1,
         "execution": {"device": "cpu"},

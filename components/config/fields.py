@@ -495,6 +495,11 @@ class Evaluate(Section):
     """Latent models: seek copies among the VAE's reconstructions of the training images too, and report which share of
     such is found (the ceiling). Each report and look passes all training images through the VAE and keeps them on the
     machine's disk meanwhile, as 8 bits a value."""
+    prompts: Annotated[int, Field(ge=0, le=4096)] = 128
+    """Captions of the training images, and as many of held-out images and general prompts, at which a text-to-image
+    model's predictions are measured; 0 for none."""
+    prompt_seeds: Annotated[int, Field(ge=1, le=64)] = 4
+    """Noises on which each of them is measured."""
     precision_recall_neighbours: Positive = 3
     """k of the k-nearest-neighbour manifolds of precision and recall."""
     kid_subsets: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -782,7 +787,7 @@ FILE_FIELDS: Final = (
 """Fields that say where a file lies: the plan freezes what it holds."""
 
 
-_NEWER_FIELDS: Final = ("sample.companions", "evaluate.reconstructions")
+_NEWER_FIELDS: Final = ("sample.companions", "evaluate.reconstructions", "evaluate.prompts", "evaluate.prompt_seeds")
 """Of steps that come last: a plan that is older than they are has not decided them."""
 
 
@@ -791,7 +796,8 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
 
     `iet.rounds` may grow, unless the learning rate was planned over all of them. The preset's name
     says nothing by itself and is left out. A file may move; whether it is the same is for its digest to say.
-    A run that was planned before there was a watch, or companions or reconstructions, may be given them.
+    A run that was planned before there was a watch, or companions, reconstructions or measures of prompts, may be given
+    them.
 
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.

@@ -28,11 +28,6 @@ class Embedded:
     states: Tensor
     pooled: Tensor | None = None
 
-    def of(self, count: int) -> "Embedded":
-        """One text so many times."""
-        pooled = None if self.pooled is None else self.pooled.expand(count, -1)
-        return Embedded(self.states.expand(count, -1, -1), pooled)
-
 
 class Guidance:
     """A pipeline of Stable Diffusion's classes, asked for predictions and not for images."""
@@ -40,10 +35,10 @@ class Guidance:
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         """
         Args:
-            pipeline: one that `not_guided` has nothing to say of, on its device.
+            pipeline: one that `not_guided` has nothing to say of, on its device; none of its network trains any more.
         """
         self._pipeline: Any = pipeline
-        self._unet: Any = pipeline.unet
+        self._unet: Any = pipeline.unet.requires_grad_(False)
         schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
         self._alphas, self._predicts = schedule.alphas_cumprod, schedule.config.prediction_type
         self.first, self.low = timesteps(len(self._alphas))

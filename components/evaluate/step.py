@@ -13,6 +13,7 @@ from ..assess.beside import Beside
 from ..assess.compared import compared, own_images
 from ..assess.instruments import planned_instruments
 from ..assess.prompted import prompted, quality_images
+from ..assess.prompts import prompt_figures
 from ..assess.reconstructions import perfect_copies, with_reconstructions
 from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_device, choose_exact_device, device_name, set_numerics
@@ -99,6 +100,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         alignment=aligned,
         drift=drift,
         attack=_attack(found.attack) if found.attack else None,
+        prompts=prompt_figures(run, config, model),
         held_out_near_copies=int(found.floor.near.sum()),
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in found.transforms),
@@ -114,7 +116,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     shown = selection.Material(config, generated, training, dataset, found, strips, computes, reference.views)
     files = {
         "report.json": figures.model_dump_json(indent=1).encode(),
-        "report.html": page(figures, shown.own(figures.pairs)),
+        "report.html": page(figures, shown.own(figures.pairs, figures.prompts.worst if figures.prompts else ())),
         "shared.html": page(figures, shown.shared()),
     }
     objects = {name: run.put(ReportRecord, (last.round,), name, data) for name, data in files.items()}

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..measures.alignment_figures import Alignment, Drift
 from ..measures.descriptor_figures import DescriptorFigures
 from ..measures.metrics import metrics_of
+from ..measures.prompt_figures import PromptFigures
 from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import Memorization, Verdict
 from ..run import ReportRecord, Run
@@ -193,6 +194,8 @@ class Figures(_Figures):
     drift: list[Drift] = Field(default_factory=list)
     """From the base model on `sample.general_prompts`: on each of `evaluate.features`."""
     attack: Attack | None = None
+    prompts: PromptFigures | None = None
+    """Of a text-to-image model; None for others, and in older reports."""
     held_out_near_copies: int | None = None
     """Held-out images with a near duplicate in the training set, by the rule of the split: they raise the floor."""
     neighbours: int
@@ -237,6 +240,7 @@ class Figures(_Figures):
         metrics |= self.alignment.metrics() if self.alignment else {}
         for drift in self.drift:
             metrics |= drift.metrics()
+        metrics |= self.prompts.metrics() if self.prompts else {}
         skipped = self.provenance.skipped_share
         return metrics if skipped is None else metrics | {"skipped_share": skipped}
 

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..measures.captions import CAPTIONS
+from ..measures.prompt_figures import WorstPrompt
 from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line, watched
 from .figures import Figures, Histogram, Pair
+from .prompt_tables import counted, told_apart, values_by_kind
 from .tables import figure_groups, round_table, similarity_rows, watch_table, watched_figure
 from .wording import (
     WORDS,
@@ -45,6 +47,7 @@ class Pictures:
 
     Attributes:
         pairs: a generated image, its nearest and its second nearest training image.
+        prompts: a caption, its own image, and images that were generated for it.
         samples: random generated images.
         previews: by the number of rounds that the model had, images from the same noise; None for one that
             is not shown.
@@ -53,6 +56,7 @@ class Pictures:
     """
 
     pairs: Sequence[tuple[Pair, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]] = ()
+    prompts: Sequence[tuple[WorstPrompt, NDArray[np.uint8], Sequence[NDArray[np.uint8]]]] = ()
     samples: Sequence[NDArray[np.uint8]] = ()
     previews: Mapping[int, Sequence[NDArray[np.uint8] | None]] = field(default_factory=dict)
     withheld: int | None = None
@@ -104,6 +108,12 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         round_table=round_table(figures),
         curves=[(name, line(values, name, share)) for name, values, share in curves if values],
         pairs=[(pair, *(data_uri(image, side) for image in images)) for pair, *images in pictures.pairs],
+        prompt_count=counted(figures.prompts) if figures.prompts else "",
+        prompt_tables=[of(figures.prompts) for of in (told_apart, values_by_kind)] if figures.prompts else [],
+        worst_prompts=[
+            (worst, data_uri(own, side), [data_uri(image, side) for image in generated])
+            for worst, own, generated in pictures.prompts
+        ],
         samples=[data_uri(image, side) for image in pictures.samples],
         previews=[
             (number, [None if image is None else data_uri(image, side) for image in images])
@@ -153,8 +163,13 @@ def _template() -> Template:
     environment.filters["measure"] = measure_name
     environment.filters["images_of"] = images_of
     environment.filters["tied"] = _tied
-    environment.globals |= {"words": WORDS, "captions": CAPTIONS}
+    environment.globals |= {"words": WORDS, "captions": CAPTIONS, "top_share": _top_share}
     return environment.get_template("report.html.j2")
+
+
+def _top_share(worst: WorstPrompt) -> float:
+    """The largest share of a token."""
+    return max((share for _, share in worst.tokens), default=0.0) or 1.0
 
 
 def page_environment() -> Environment:

@@ -13,6 +13,7 @@ from ..data import Dataset
 from ..measures.images import Images, InMemory, Rows
 from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness, closeness
+from ..measures.prompt_figures import WorstPrompt
 from ..measures.verdict import copy_threshold
 from ..run import ModelRecord, Run
 from ..run.prompts import Prompts
@@ -112,7 +113,7 @@ class Material:
     device: torch.device
     views: Sequence[Images] = ()
 
-    def own(self, chosen: Sequence[Pair]) -> Pictures:
+    def own(self, chosen: Sequence[Pair], worst: Sequence[WorstPrompt] = ()) -> Pictures:
         """For the copy in the run's own prefix: all that `report.images` allows."""
         if self.config.report.images == "none":
             return Pictures()
@@ -125,6 +126,14 @@ class Material:
                     *self.dataset.rows(np.array([pair.nearest, pair.second])),
                 )
                 for pair in chosen
+            ],
+            prompts=[
+                (
+                    one,
+                    self.dataset.rows(np.array([one.row]))[0],
+                    list(self.generated.take(np.array(one.images, np.int64))),
+                )
+                for one in worst
             ],
             samples=self._samples(everything),
             previews=self._previews(withhold=False),

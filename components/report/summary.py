@@ -3,6 +3,7 @@
 from ..measures.verdict import cited
 from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
+from .prompt_tables import counted, told_apart
 from .tables import beside_table, figure_table, markdown, round_table, similarity_table, watch_table
 from .wording import asked_for, ceiling_sentence, pixels_alone, sampled_by, what_trained
 
@@ -23,6 +24,7 @@ def summary(run: Run, report: ReportRecord) -> str:
         lines += ["", *markdown(similarity_table(figures.descriptor))]
     if alone := pixels_alone(figures.config, figures.resolution):
         lines += ["", f"{alone[:1].upper()}{alone[1:]}."]
+    lines += _prompts(figures)
     source = figures.provenance
     lines += ["", *([f"- audit of {source.subject}"] if source.subject else _trained(figures))]
     if asked := asked_for(figures.config):
@@ -48,6 +50,16 @@ def _trained(figures: Figures) -> list[str]:
     if trained := what_trained(figures.config, figures.rounds):
         lines += [f"- base model: `{source.base_model}`; trained: {trained}"]
     return lines
+
+
+def _prompts(figures: Figures) -> list[str]:
+    """What prompts give away, with no text of one."""
+    found = figures.prompts
+    if found is None:
+        return []
+    if found.unmeasured:
+        return ["", f"Prompts are not measured: {found.unmeasured}."]
+    return ["", *markdown(told_apart(found)), "", f"Prompts: {counted(found)}."]
 
 
 def _planned(config: dict[str, dict[str, object]]) -> object:

@@ -32,6 +32,14 @@ class Prompts:
         """The prompts of these images."""
         return [self._text(index) for index in indices]
 
+    def __len__(self) -> int:
+        """How many sources: as many images have one each before any has its second turn."""
+        return len(self._order)
+
+    def texts(self) -> list[str]:
+        """All prompts of all sources."""
+        return [text for of_source in self._texts for text in of_source]
+
     def row(self, index: int) -> int:
         """The row whose caption image `index` was asked for, -1 for none."""
         return self._rows[self._order[index % len(self._order)]]
@@ -49,7 +57,7 @@ def prompts_of(run: Run, config: RunConfig) -> Prompts | None:
         Fatal: there is none: no caption, or an empty file; or the file holds something else than when the run was
             planned; names the field.
     """
-    if not _takes_prompts(run, config):
+    if not takes_prompts(run, config):
         return None
     if config.sample.prompts == "file":
         return _of_file(run, config, "sample.prompts_file")
@@ -62,6 +70,12 @@ def prompts_of(run: Run, config: RunConfig) -> Prompts | None:
             "give prompts in a file (sample.prompts=file, sample.prompts_file)"
         )
     return _in_turn(own, config)
+
+
+def training_prompts(run: Run, config: RunConfig) -> Prompts | None:
+    """The captions of the training images; None where none of them has one."""
+    own = _captions(run, config, None, training=True)
+    return _in_turn(own, config) if own else None
 
 
 def held_out_prompts(run: Run, config: RunConfig) -> Prompts | None:
@@ -79,7 +93,7 @@ def general_prompts(run: Run, config: RunConfig) -> Prompts | None:
     return None if config.sample.general_prompts is None else _of_file(run, config, "sample.general_prompts")
 
 
-def _takes_prompts(run: Run, config: RunConfig) -> bool:
+def takes_prompts(run: Run, config: RunConfig) -> bool:
     """Whether the model makes images from a text; of a pipeline that is given, its description says so."""
     if config.audit.model is not None:
         return bool(load_json(run.store, run.load(ModelRecord, 0).objects["network.json"])["prompted"])

@@ -267,6 +267,9 @@ class SamplesRecord(Record):
         prompts.json (text-to-image): what each image was asked for, and the row whose caption it is, -1 for a file's.
         companions/NAME.safetensors, companions/NAME.json (text-to-image): the same two of this part of each set that is
         made for comparison, see `companions`; absent where the part has none of it, and in older records.
+        prompt_measures.safetensors, prompt_measures.json (text-to-image): what is measured of this part of the prompts:
+        `magnitude`, `anisotropy` float32 [n, seeds], `base_...` of the base model; and the prompts, see
+        `measured_prompts`.
     """
 
     address = "samples/{}/{}.json"

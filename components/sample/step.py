@@ -17,6 +17,7 @@ from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
 from .fitted import Fitted
 from .making import Making
+from .prompt_measures import PromptMeasures
 
 
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
@@ -37,17 +38,24 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     family, prompts = _family(run, plan), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
     making, companions = Making(config, family, index, progress), _companions_of(run, config, index)
+    measures = PromptMeasures(run, config, index, progress)
 
     # one pipeline at a time: the base model's takes as much memory as the released one's
     pipeline = family.pipeline(base, weights, config.sample.sampler).to(device)
     files = making.own(pipeline, prompts) | making.companions(pipeline, [one for one in companions if not one.of_base])
+    measures.released(pipeline)
     del pipeline
     if index == 0 and config.report.preview and not config.is_audit:  # there are no rounds to be compared
         files["preview.png"] = preview_strip(family, config, base, weights, prompts, device)
     del weights
-    if of_base := [one for one in companions if one.of_base]:
+    of_base = [one for one in companions if one.of_base]
+    if of_base or measures.of_base:
         first = trainable_family_of(config, pretrained_of(plan)).initial(base, config.seed)
-        files |= making.companions(family.pipeline(base, first, config.sample.sampler).to(device), of_base)
+        pipeline = family.pipeline(base, first, config.sample.sampler).to(device)
+        files |= making.companions(pipeline, of_base)
+        if measures.of_base:
+            measures.base(pipeline)
+    files |= measures.files()
 
     address = (model.round, index)
     record = SamplesRecord(

@@ -12,6 +12,7 @@ from unecho.components.run.records import processor
 NAMES = (
     "training_step",
     "encoded_step",
+    "prompt_measures",
     "neighbours",
     "audit",
     "aggregation",
