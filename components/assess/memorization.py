@@ -77,8 +77,9 @@ def copies_of(
     for measure, limit, copies in found:
         figure = _beside_floors(measure, True, limit, [_counted(copies(of)) for of in sets])
         beside = {name: _counted(copies(measured[name])) for name in ("base", "ceiling") if name in measured}
-        if "ceiling" in beside and measure in ("descriptor_whole", "descriptor_template"):  # views have no part in it
-            beside["ceiling_pixels"] = beside["ceiling"]
+        extent = ("descriptor_whole", "descriptor_template")
+        if measure in extent and "ceiling" in measured and (originals := measured["ceiling"].by_originals):
+            beside["ceiling_pixels"] = _counted(originals[extent.index(measure)])
         elif by_originals and measure == "descriptor":
             beside["ceiling_pixels"] = by_originals
         figures.append(figure.model_copy(update=beside))

@@ -26,12 +26,15 @@ class Likeness:
         whole: images that are nearly all of one of these, bool [M].
         template: those that keep a part of one of these and are not whole copies, bool [M].
         extent: whether both are told: of images below 16 pixels they are not.
+        by_originals: `whole` and `template` by the first view of the training images alone; None where it is the only
+            one.
     """
 
     similar: Similar
     whole: NDArray[np.bool_]
     template: NDArray[np.bool_]
     extent: bool = True
+    by_originals: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -67,21 +70,32 @@ def likeness(
 ) -> dict[str, Likeness]:
     """Measure all sets of images in one pass over the training images; the arguments are those of `most_similar`.
 
-    What an image keeps is sought in its most similar training images, in the first view of these.
+    What an image keeps is sought in its most similar training images, in all views of these.
     """
     found = most_similar(sets, training, descriptor, device, own, on_progress)
-    return {name: _with_extent(images, training[0], found[name]) for name, images in sets.items()}
+    return {name: _with_extent(images, training, found[name]) for name, images in sets.items()}
 
 
-def _with_extent(images: Images, training: Images, similar: Similar) -> Likeness:
-    whole, template = np.zeros(len(images), np.bool_), np.zeros(len(images), np.bool_)
+def _with_extent(images: Images, training: Sequence[Images], similar: Similar) -> Likeness:
+    nothing = np.zeros(len(images), np.bool_)
     if len(images) and min(images.take(np.arange(1)).shape[2:]) < _SMALLEST:
-        return Likeness(similar, whole, template, extent=False)
+        return Likeness(similar, nothing, nothing, extent=False)
+    views = [_extent(images, view, similar.index) for view in training]
+    whole, template = (np.logical_or.reduce([view[kind] for view in views]) for kind in (0, 1))
+    first = None if len(views) == 1 else (views[0][0], views[0][1] & ~views[0][0])
+    return Likeness(similar, whole, template & ~whole, by_originals=first)
+
+
+def _extent(
+    images: Images, training: Images, candidates: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images are nearly all, and which a part, of one of their candidates, int64 [M, k]; bool [M] each."""
+    whole, template = np.zeros(len(images), np.bool_), np.zeros(len(images), np.bool_)
     for first in range(0, len(images), _AT_ONCE):
         some = np.arange(first, min(first + _AT_ONCE, len(images)))
         generated = images.take(some)
-        for candidates in similar.index[some].T:
-            extent = copied_extent(generated, training.take(candidates))
+        for positions in candidates[some].T:
+            extent = copied_extent(generated, training.take(positions))
             whole[some] |= extent.whole
             template[some] |= extent.template
-    return Likeness(similar, whole, template & ~whole)
+    return whole, template

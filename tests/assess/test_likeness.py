@@ -84,6 +84,19 @@ def test_whole_copies_and_template_copies_are_counted_apart(model: str) -> None:
     assert (template.generated.count, template.floor.count) == (4, 0)
 
 
+def test_what_is_kept_of_a_further_view_counts_and_what_the_originals_alone_would_show_is_known(model: str) -> None:
+    view = noise(9, 60)
+    images = noise(3, 20)
+    images[:2] = TRAINING[:2]
+    images[2:5] = view[2:5]
+    images[5:7, :, :10] = view[5:7, :, :10]
+    found = assessed(model, images, replace(REFERENCE, views=(InMemory(view),))).likeness
+    assert found.whole.nonzero()[0].tolist() == [0, 1, 2, 3, 4]
+    assert found.template.nonzero()[0].tolist() == [5, 6]
+    whole, template = found.by_originals
+    assert (whole.nonzero()[0].tolist(), template.any()) == ([0, 1], False)
+
+
 def test_of_very_small_images_no_extent_is_told(tmp_path: Path) -> None:
     model = flatten(tmp_path / "small.onnx", ["n", 1, 8, 8])
     small = Reference(None, InMemory(TRAINING[:, :, :8, :8]), InMemory(noise(2, 30)[:, :, :8, :8]))  # type: ignore[arg-type]
@@ -155,6 +168,6 @@ def test_copies_of_reconstructions_are_found_and_the_ceiling_says_what_training_
     assert (figure.generated.count, figure.floor.count) == (6, 0)
     assert (figure.ceiling.share, figure.ceiling_pixels.share, figure.ceiling.of) == (1, 0, 20)
     whole = named(found, "descriptor_whole")
-    assert (whole.generated.count, whole.ceiling.count) == (2, 0), "the extent is sought in training images themselves"
+    assert (whole.generated.count, whole.ceiling.count, whole.ceiling_pixels.count) == (6, 20, 0)
     alike = assessed(model, images, REFERENCE, beside=Beside(ceiling=InMemory(TRAINING[np.arange(20) * 3])))
     assert named(alike, "descriptor").ceiling_pixels.share == 1
