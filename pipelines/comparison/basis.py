@@ -6,6 +6,8 @@ Each function gives what one kind of figure rests on, in words, by a name in wor
 from collections.abc import Mapping
 from typing import Any
 
+from ...components.measures.alignment_figures import Aligned, Alignment, Drift
+from ...components.measures.captions import CAPTIONS
 from ...components.measures.quality_figures import AgainstTraining, Quality
 from ...components.measures.verdict import Memorization
 from ...components.report.figures import Figures
@@ -59,7 +61,8 @@ def of_frechet_of_all(figures: Figures, quality: Quality) -> Basis:
 
 def of_kernel(figures: Figures, quality: Quality) -> Basis:
     """The kernel distance to the held-out images, which does not depend on how many there are."""
-    return {**_training(figures), **_held_out(figures), **_features(quality.features, quality.digest)}
+    named = _features(quality.features, quality.digest)
+    return {**_training(figures), **_held_out(figures), **named, **_asked_for(figures, quality)}
 
 
 def of_manifolds(figures: Figures, quality: Quality) -> Basis:
@@ -71,6 +74,32 @@ def of_manifolds(figures: Figures, quality: Quality) -> Basis:
 def of_distance_to_training(figures: Figures, against: AgainstTraining) -> Basis:
     """The distance of all generated images to all training images."""
     return {**_training(figures), **_features(against.features, against.digest), **_generated(figures)}
+
+
+def of_alignment(figures: Figures, aligned: Aligned) -> Basis:
+    """How well images of one kind of prompts fit them: the prompts of a file are not known here, its address is."""
+    fields = {"file": "prompts_file", "general": "general_prompts"}
+    prompts = figures.config["sample"].get(fields.get(aligned.captions, ""), None)
+    return {
+        **(_training(figures) if prompts is None else {"file of prompts": str(prompts)}),
+        **_text_image_model(figures),
+    }
+
+
+def of_alignment_of_base(figures: Figures, aligned: Aligned) -> Basis:
+    """The same of the base model."""
+    return {**of_alignment(figures, aligned), **_base(figures)}
+
+
+def of_alignment_of_real(figures: Figures, alignment: Alignment) -> Basis:
+    """The same of held-out images and their own captions."""
+    return {**_training(figures), **_held_out(figures), **_text_image_model(figures)}
+
+
+def of_drift(figures: Figures, drift: Drift) -> Basis:
+    """How far images of general prompts are from the base model's."""
+    prompts = str(figures.config["sample"].get("general_prompts"))
+    return {**_base(figures), **_features(drift.features, drift.digest), "file of prompts": prompts}
 
 
 def _training(figures: Figures) -> dict[str, str]:
@@ -92,6 +121,22 @@ def _descriptor(figures: Figures) -> dict[str, str]:
     numbers = [f"{value:g}" for value in (*found.mean, *found.std)]
     transform = ", ".join([found.transform, *([str(found.size)] if found.size else []), *numbers])
     return {"file of the copy descriptor": found.digest[:12], "evaluate.descriptor_transform": transform}
+
+
+def _base(figures: Figures) -> Basis:
+    return {"base model": (figures.provenance.base_sha256 or "not told")[:12]}
+
+
+def _text_image_model(figures: Figures) -> Basis:
+    return {"file of the text-image model": figures.alignment.digest[:12]} if figures.alignment else {}
+
+
+def _asked_for(figures: Figures, quality: Quality) -> Basis:
+    """Older reports are of what the run's own images were asked for."""
+    config = figures.config
+    if config["model"].get("family", "pixels") != "latents" or (config.get("audit") or {}).get("images"):
+        return {}
+    return {"images of quality": CAPTIONS[quality.captions or config["sample"].get("prompts", "training")]}
 
 
 def _features(name: str, digest: str | None) -> Basis:

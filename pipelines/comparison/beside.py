@@ -8,7 +8,16 @@ from typing import Any, Final
 from ...components.config.fields import flat_fields
 from ...components.report.figures import Figures
 from ...components.report.wording import asked_for, sampled_by
-from .lines import Block, Line, features_of, measures_of, memorization_block, quality_blocks
+from .lines import (
+    Block,
+    Line,
+    alignment_blocks,
+    drift_blocks,
+    features_of,
+    measures_of,
+    memorization_block,
+    quality_blocks,
+)
 
 Labels = dict[str, list[str]]
 """Letters of runs by a value that they have."""
@@ -78,7 +87,9 @@ def sections(runs: Sequence[Finished]) -> list[Section]:
     ]
     for features in _shared_features(runs):
         found += _apart(f"Quality on {features}", quality_blocks(figures, features))
-    return found
+    found += _apart("Text alignment", alignment_blocks(figures))
+    drifts = [block for features in _shared_features(runs) for block in drift_blocks(figures, features)]
+    return [*found, *_apart("Drift from the base model on general prompts", drifts)]
 
 
 def remarks(runs: Sequence[Finished], of: Sequence[Section]) -> list[str]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ...components.measures.intervals import Share
+from ...components.measures.captions import CAPTIONS
+from ...components.measures.intervals import Mean, Share
 from ...components.measures.quality_figures import AgainstTraining, Quality
 from ...components.measures.verdict import Memorization, rank
 from ...components.report.figures import Figures
 from ...components.report.tables import SHORT_WORDS, short_distance, short_measure, with_bounds, with_deviation
-from ...components.report.wording import percent
+from ...components.report.wording import cosine, percent
 from . import basis
 from .basis import Basis
 
@@ -121,6 +122,30 @@ def quality_blocks(runs: Sequence[Figures], features: str) -> list[Block]:
     return [block for block in blocks if any(rests_on is not None for rests_on in block[0].bases)]
 
 
+def alignment_blocks(runs: Sequence[Figures]) -> list[Block]:
+    """How well images of each kind of prompts fit them, beside the base model's and, the first, real images."""
+    kinds = dict.fromkeys(of.captions for run in runs if run.alignment for of in run.alignment.sets)
+    blocks: list[Block] = []
+    for number, kind in enumerate(kinds):
+        sets = [run.alignment.sets if run.alignment else [] for run in runs]
+        found = [next((of for of in some if of.captions == kind), None) for some in sets]
+        beside = [_line("base model", runs, found, lambda of: _mean(of.base), basis.of_alignment_of_base)]
+        if not number:
+            aligned = [run.alignment for run in runs]
+            beside.append(_line("real images", runs, aligned, lambda of: _mean(of.real), basis.of_alignment_of_real))
+        lines = [_line(CAPTIONS[kind], runs, found, lambda of: _mean(of.generated), basis.of_alignment), *beside]
+        blocks.append([line for line in lines if any(rests_on is not None for rests_on in line.bases)])
+    return blocks
+
+
+def drift_blocks(runs: Sequence[Figures], features: str) -> list[Block]:
+    """How far images of general prompts are from the base model's; none where no run has it."""
+    found = [next((drift for drift in run.drift if drift.features == features), None) for run in runs]
+    if not any(found):
+        return []
+    return [[_line(f"on {features}", runs, found, lambda drift: _mean(drift.pairs), basis.of_drift)]]
+
+
 def _line(
     name: str,
     runs: Sequence[Figures],
@@ -165,6 +190,10 @@ def _word(figure: Memorization) -> str | None:
 
 def _share(share: Share) -> str:
     return with_bounds(_percent(share), share).replace("100.0", "100")
+
+
+def _mean(mean: Mean | None) -> str | None:
+    return None if mean is None else with_bounds(cosine(mean), mean)
 
 
 def _percent(share: Share) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...components.config.fields import frozen_difference
 from ...components.failure import Fatal
+from ...components.measures.captions import Captions
 from ...components.measures.quality_figures import Quality
 from ...components.measures.verdict import Measure, Memorization, Verdict, cited, rank
 from ...components.report.figures import Figures, load_figures
@@ -91,6 +92,19 @@ class QualityOn(BaseModel):
     recall_real: Spread
 
 
+class AlignedOver(BaseModel):
+    """How well images fit their prompts, over an arm's seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    captions: Captions
+    generated: Spread
+    real: Spread | None
+    """Held-out images with their own captions."""
+    beyond_base: Spread | None
+    """Of the run's own prompts: by how much its images fit better than the base model's."""
+
+
 class Summary(BaseModel):
     """An arm over its seeds: shares from 0 to 1."""
 
@@ -103,6 +117,8 @@ class Summary(BaseModel):
     memorization: list[Measured]
     quality: list[QualityOn]
     """Empty without held-out images."""
+    alignment: AlignedOver | None = None
+    """None where not every run has it, of the same prompts."""
     visits: Spread
     """Sample visits of training."""
     skipped: Spread
@@ -185,6 +201,7 @@ def _summary(name: str, found: Sequence[Result], reference: dict[int, Result], i
             for first, same in _grouped(figures)
         ],
         quality=[_quality(number, figures, paired) for number in range(len(figures[0].qualities))],
+        alignment=_alignment(figures),
         visits=Spread.of([f.provenance.visits or 0 for f in training]),
         skipped=Spread.of([_dropped(r) for r in found]),
         lost=Spread.of([f.provenance.lost_share for f in training]),
@@ -223,6 +240,20 @@ def _quality(number: int, figures: Sequence[Figures], paired: Sequence[tuple[Res
         precision_real=Spread.of([q.precision_real.share for q in on]),
         recall=Spread.of([q.recall.share for q in on]),
         recall_real=Spread.of([q.recall_real.share for q in on]),
+    )
+
+
+def _alignment(figures: Sequence[Figures]) -> AlignedOver | None:
+    found = [f.alignment for f in figures if f.alignment]
+    if len(found) < len(figures) or len({of.sets[0].captions for of in found}) > 1:
+        return None
+    real = [of.real.mean for of in found if of.real]
+    beyond = [one.beyond_base.mean for of in found for one in of.sets if one.beyond_base and one.captions != "general"]
+    return AlignedOver(
+        captions=found[0].sets[0].captions,
+        generated=Spread.of([of.sets[0].generated.mean for of in found]),
+        real=Spread.of(real) if len(real) == len(found) else None,
+        beyond_base=Spread.of(beyond) if len(beyond) == len(found) else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...components.measures.captions import CAPTIONS
 from ...components.measures.verdict import KINDS
 from ...components.report.tables import Table, short_distance
 from .arms import REFERENCE
@@ -17,7 +18,7 @@ def comparison_tables(summaries: Sequence[Summary]) -> list[Table]:
         summaries, True, "Memorization, augmentation-aware, in %; at floor: how many runs, ? some unclear"
     )
     plain = _memorization(summaries, False, "Memorization, plain, in %")
-    return [aware, plain, *_quality(summaries), _cost(summaries)]
+    return [aware, plain, *_quality(summaries), *_alignment(summaries), _cost(summaries)]
 
 
 def spread(value: Spread) -> str:
@@ -98,6 +99,18 @@ def _quality(summaries: Sequence[Summary]) -> list[Table]:
             )
         )
     return found
+
+
+def _alignment(summaries: Sequence[Summary]) -> list[Table]:
+    """None where not every arm has it, of the same prompts."""
+    on = [(s.arm, s.alignment) for s in summaries if s.alignment]
+    if len(on) < len(summaries) or len({a.captions for _, a in on}) > 1:
+        return []
+    rows = [[arm, spread(a.generated), spread(a.beyond_base) if a.beyond_base else "-"] for arm, a in on]
+    if real := on[0][1].real:
+        rows.append([REAL, spread(real), "-"])
+    title = f"Text alignment of images of {CAPTIONS[on[0][1].captions]}; over the base model's of the run's own prompts"
+    return [Table(title, ["", "alignment", "over base"], rows)]
 
 
 def _of_reference(arm: str, ratio: Spread | None) -> str:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from tests.report.kept import kept, without_floor
-from unecho.components.measures.intervals import Share
+from unecho.components.measures.alignment_figures import Aligned, Alignment, Drift
+from unecho.components.measures.captions import Captions
+from unecho.components.measures.intervals import Mean, Share
 from unecho.components.measures.verdict import beside_floor, judged
 from unecho.components.report.figures import Figures
 from unecho.components.report.tables import aligned
@@ -166,6 +168,46 @@ def test_features_that_some_run_lacks_are_left_out_by_name() -> None:
     runs, every = beside(REPORT.model_copy(update={"further_quality": [onnx]}), REPORT)
     assert [section.title for section in every if section.title.startswith("Quality")] == ["Quality on pixels"]
     assert remarks(runs, every) == ["quality on onnx is left out: not every report has it (A)"]
+
+
+def asked(digest: str = "f" * 64, captions: Captions = "held_out", base: str = "b" * 64) -> Figures:
+    """A report on a text-to-image model, with quality on images of `captions`."""
+    near = Mean(mean=0.3, low=0.28, high=0.32, of=100)
+    sets = [Aligned(captions=captions, generated=near), Aligned(captions="general", generated=near, base=near)]
+    assert REPORT.quality is not None
+    found = changed(provenance={"base_sha256": base}, model={"family": "latents"}, sample={"general_prompts": "/g.txt"})
+    return found.model_copy(
+        update={
+            "alignment": Alignment(model="clip", digest=digest, sets=sets, real=near),
+            "drift": [Drift(features="pixels", frechet_name="Frechet distance (pixels)", frechet=1, pairs=near)],
+            "quality": REPORT.quality.model_copy(update={"captions": captions}),
+        }
+    )
+
+
+def test_alignment_stands_beside_the_base_models_and_real_images_and_drift_below_it() -> None:
+    runs, every = beside(asked(), asked(), changed(model={"family": "latents"}))
+    assert cells(every, "Text alignment") == [
+        ("held-out captions", "0.300 ± 0.020", "0.300 ± 0.020", "-"),
+        ("real images", "0.300 ± 0.020", "0.300 ± 0.020", "-"),
+        ("general prompts", "0.300 ± 0.020", "0.300 ± 0.020", "-"),
+        ("base model", "0.300 ± 0.020", "0.300 ± 0.020", "-"),
+    ]
+    assert cells(every, "Drift from the base model on general prompts") == [
+        ("on pixels", "0.300 ± 0.020", "0.300 ± 0.020", "-")
+    ]
+    assert max(len(line) for table in narrow_tables(runs, every) for line in aligned(table)) <= 80
+
+
+def test_quality_on_other_captions_and_alignment_by_another_model_do_not_compare() -> None:
+    # an older report is of what the run's own images were asked for
+    runs, every = beside(asked(), changed(model={"family": "latents"}))
+    assert "Quality on pixels; not comparable (images of quality)" in [section.title for section in every]
+    assert remarks(runs, every)[0].startswith("images of quality differ: held-out captions (A); training captions (B)")
+    _, every = beside(asked(), asked(digest="e" * 64, base="c" * 64))
+    titles = [section.title for section in every]
+    assert "Text alignment; not comparable (file of the text-image model)" in titles
+    assert "Drift from the base model on general prompts; not comparable (base model)" in titles
 
 
 def test_reports_of_version_1_have_no_say_in_what_decides_beside_later_ones() -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.pipelines.comparison.made import result
+from unecho.components.measures.alignment_figures import Aligned, Alignment
+from unecho.components.measures.intervals import Mean
 from unecho.components.report.tables import aligned, markdown
 from unecho.pipelines.comparison.arms import Arm
 from unecho.pipelines.comparison.plot import Point, scatter
@@ -107,3 +109,28 @@ def test_the_plot_has_a_point_a_run_the_floor_and_what_real_images_reach() -> No
     assert re.search(r'<line class="mark"[^>]*y1="184.0" y2="184.0"', svg)
     assert "a&lt;b" in svg
     assert "a<b" not in svg
+
+
+def mean(value: float) -> Mean:
+    return Mean(mean=value, low=value - 0.01, high=value + 0.01, of=100)
+
+
+def aligned_result(result: Result, of: float) -> Result:
+    """A text-to-image run whose images of held-out captions fit them by `of`, real ones by 0.3."""
+    own = Aligned(captions="training", generated=mean(of), base=mean(0.2), beyond_base=mean(of - 0.2))
+    sets = [Aligned(captions="held_out", generated=mean(of)), own]
+    found = Alignment(model="clip", digest="f" * 64, sets=sets, real=mean(0.3))
+    return replace(result, figures=result.figures.model_copy(update={"alignment": found}))
+
+
+def test_text_alignment_is_a_table_where_every_run_has_it() -> None:
+    results = [aligned_result(r, of) for r, of in zip(RESULTS, (0.22, 0.25, 0.24, 0.27), strict=True)]
+    table = comparison_tables(summaries(ARMS, results))[-2]
+    assert table.title.startswith("Text alignment of images of held-out captions")
+    assert table.rows == [
+        ["default", "0.230 ±0.014", "0.030 ±0.014"],  # of two values: their distance over the root of 2
+        ["iet-agc+", "0.260 ±0.014", "0.060 ±0.014"],
+        ["real images", "0.300 ±0.000", "-"],
+    ]
+    lacking = [*results[:3], RESULTS[3]]
+    assert not [t for t in comparison_tables(summaries(ARMS, lacking)) if t.title.startswith("Text alignment")]
