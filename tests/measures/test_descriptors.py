@@ -69,6 +69,13 @@ def test_a_torchscript_file_of_sscds_shape_gives_unit_vectors_of_images_of_any_s
         torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
 
 
+def test_a_torchscript_file_gives_the_same_bytes_at_every_call(tmp_path: Path) -> None:
+    sscd = descriptor(scripted(of_sscds_shape(), tmp_path / "sscd.pt"))
+    first, *others = (sscd(GREY) for _ in range(4))  # its executor rewrites a program that it has seen run
+    for other in others:
+        assert torch.equal(first, other)
+
+
 def test_what_enters_an_sscd_file_is_288_pixels_with_imagenets_mean_and_deviation(tmp_path: Path) -> None:
     class Corner(nn.Module):
         def forward(self, images: Tensor) -> Tensor:

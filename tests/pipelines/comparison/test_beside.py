@@ -7,8 +7,9 @@ import pytest
 from tests.report.kept import kept, without_floor
 from unecho.components.measures.alignment_figures import Aligned, Alignment, Drift
 from unecho.components.measures.captions import Captions
+from unecho.components.measures.descriptor_figures import DescriptorFigures, Similarities
 from unecho.components.measures.intervals import Mean, Share
-from unecho.components.measures.verdict import beside_floor, judged
+from unecho.components.measures.verdict import Measure, beside_floor, judged
 from unecho.components.report.figures import Figures
 from unecho.components.report.tables import aligned
 from unecho.pipelines.comparison.beside import Finished, Section, differences, labelled, remarks, sections
@@ -113,6 +114,44 @@ def test_measures_that_were_taken_otherwise_do_not_compare(
         for block in section.blocks:
             concerned = any(word in block[0].name for word in measures)
             assert concerned == (section in apart), block[0].name
+
+
+def described(digest: str, transform: str = "sscd") -> Figures:
+    """The report with figures on a copy descriptor."""
+    largest = Similarities(
+        images=400, median=0.3, high=0.6, high_low=0.55, high_high=0.7, above=Share.counted(100, 400)
+    )
+    descriptor = DescriptorFigures(
+        file="sscd",
+        digest=digest,
+        transform=transform,
+        size=288,
+        mean=[0.5],
+        std=[0.5],
+        threshold=0.5,
+        generated=largest,
+    )
+    kinds: list[Measure] = ["descriptor", "descriptor_second", "descriptor_whole", "descriptor_template"]
+    own = [beside_floor(kind, True, 0.5, Share.counted(100, 400), Share.counted(4, 400)) for kind in kinds]
+    memorization = judged([*own, *REPORT.memorization], (*DECIDING, "descriptor"), 0.02)
+    return REPORT.model_copy(update={"memorization": memorization, "descriptor": descriptor})
+
+
+def test_figures_on_a_descriptor_compare_where_its_file_and_its_transform_are_the_same() -> None:
+    first = described("a" * 64)
+    for other, apart in ((first, False), (described("b" * 64), True), (described("a" * 64, "dcr"), True)):
+        _, every = beside(first, other)
+        section = next(s for s in every for block in s.blocks if block[0].name == "similarity > 0.5")
+        assert ("not comparable" in section.title) is apart
+    _, every = beside(first, REPORT)
+    assert ("similarity > 0.5", "25.0 [21.0, 29.5]", "-") in {row for s in every for row in cells(every, s.title)}
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_descriptors_figures_fit_80_columns(count: int) -> None:
+    runs, every = beside(*(described(str(number) * 64) for number in range(count)))
+    for table in narrow_tables(runs, every):
+        assert max(len(line) for line in aligned(table)) <= 80
 
 
 def test_quality_compares_by_what_each_figure_depends_on() -> None:

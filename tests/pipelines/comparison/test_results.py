@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.pipelines.comparison.made import result
+from tests.pipelines.comparison.made import result, share
 from unecho.components.measures.alignment_figures import Aligned, Alignment
 from unecho.components.measures.intervals import Mean
+from unecho.components.measures.verdict import beside_floor
 from unecho.components.report.tables import aligned, markdown
 from unecho.pipelines.comparison.arms import Arm
 from unecho.pipelines.comparison.plot import Point, scatter
@@ -98,6 +99,21 @@ def test_the_tables_fit_80_columns_and_stand_in_markdown() -> None:
     assert "| floor | 2.0 ±0.0 | 0.0 ±0.0 |  |" in [line for table in found for line in markdown(table)]
     plain = next(table for table in found if table.title.startswith("Memorization, plain"))
     assert plain.rows[0] == ["default", "45.5 ±7.1"]
+
+
+def test_of_a_descriptors_figures_the_first_has_a_column_in_front() -> None:
+    def described(found: Result) -> Result:
+        own = [
+            beside_floor("descriptor", True, 0.5, share(300), share(20)),
+            beside_floor("descriptor_template", True, 0.5, share(10), share(10)),
+        ]
+        figures = found.figures.model_copy(update={"memorization": [*own, *found.figures.memorization]})
+        return replace(found, figures=figures)
+
+    table = comparison_tables(summaries(ARMS, [described(found) for found in RESULTS]))[0]
+    assert table.header == ["", "similarity>0.5", "MQ<0.1", "extracted", "at floor"]
+    assert table.rows[0][1] == "30.0 ±0.0"
+    assert max(len(line) for line in aligned(table)) <= 80
 
 
 def test_the_plot_has_a_point_a_run_the_floor_and_what_real_images_reach() -> None:
