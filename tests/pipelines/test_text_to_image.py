@@ -19,6 +19,8 @@ from tests.captioned import captioned, kept, put_base, tiny_base
 from tests.runs import fingerprint, finish, start
 from unecho.components.config import RunConfig
 from unecho.components.diffusion.sampling import image_generator
+from unecho.components.report.figures import load_figures
+from unecho.components.report.summary import summary
 from unecho.components.run import EncodingRecord, ModelRecord, ProxyRecord, ReportRecord, Run, SamplesRecord
 from unecho.components.run.base_model import BaseModel
 from unecho.components.run.prompts import prompts_of
@@ -121,6 +123,26 @@ def test_the_released_folder_makes_the_reports_images_to_the_byte(name: str) -> 
     dataset = run.dataset(config)
     assert all(one["prompt"] in dataset.captions(one["row"]) for one in asked)
     assert {one["row"] for one in asked} <= set(dataset.train_rows.tolist())
+
+
+@pytest.mark.parametrize("name", ["sdxl", "v"])
+def test_captions_are_measured_beside_the_base_and_stand_in_the_runs_own_copy_alone(name: str) -> None:
+    run, config = done(name)
+    report = run.load(ReportRecord, 2)
+    prompts = load_figures(run, report).prompts
+    assert prompts is not None
+    assert (prompts.training, prompts.held_out, prompts.seeds) == (6, 6, 2)
+    assert [one.name for one in prompts.measures] == [one.name for one in prompts.base]
+    assert prompts.measures[0].training != prompts.base[0].training, "another model on the same noise"
+    assert report.headline["prompt_magnitude_auc_base"] == prompts.base[0].auc.value  # type: ignore[union-attr]
+    own, shared = (run.store.get(report.objects[page].key).decode() for page in ("report.html", "shared.html"))
+    dataset = run.dataset(config)
+    for worst in prompts.worst:
+        assert worst.text in dataset.captions(worst.row)
+        assert worst.text in own
+        assert worst.text not in shared
+        assert worst.text not in summary(run, report)
+        assert sum(share for _, share in worst.tokens) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", RUNS)
