@@ -19,6 +19,7 @@ _WEIGHTS: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
 _PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
 _TOKENIZERS: Final = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+_ADAPTERS: Final = "adapter_config.json"
 _OPTIONAL: Final = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Beside what a tokenizer is made of."""
 
@@ -79,6 +80,8 @@ def _wanted(address: str, names: Collection[str], read: Callable[[str], bytes]) 
         raise Fatal(f"{where}: no such folder, or nothing in it: give a folder of transformers' CLIPModel")
     if _CONFIG not in here:
         raise Fatal(f"{where}: no {_CONFIG} there, so it is no model of transformers; it has {', '.join(here[:3])}")
+    if _ADAPTERS in here:  # transformers would load them, and the model that they name, of which nothing is frozen
+        raise Fatal(f"{where}: it holds adapters ({_ADAPTERS}): merge them into the model, and save that alone")
     _check_class(where, read(_CONFIG))
     wanted = [_CONFIG, *_weights(where, here, read)]
     if not (processors := [name for name in _PROCESSORS if name in here]):

@@ -36,6 +36,10 @@ def another_class(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["SiglipModel"], "model_type": "siglip"}))
 
 
+def adapters(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/another"}')
+
+
 def gone(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
@@ -46,6 +50,7 @@ def gone(name: str) -> Callable[[Path], None]:
         (shutil.rmtree, "no such folder, or nothing in it: give a folder of transformers' CLIPModel"),
         (gone("config.json"), "no config.json there, so it is no model of transformers; it has model.safetensors"),
         (another_class, "config.json says SiglipModel: only transformers' CLIPModel is supported"),
+        (adapters, "it holds adapters (adapter_config.json): merge them into the model"),
         (pickled, "no weights as safetensors, in another form it has pytorch_model.bin: load it once"),
         (gone("preprocessor_config.json"), "no preprocessor_config.json there: save the model's CLIPImageProcessor"),
         (gone("tokenizer.json"), "neither tokenizer.json nor vocab.json and merges.txt there"),
