@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "report": "finished reports beside each other: before and after, a run and its audits",
     "compare": "variants beside each other: memorization against quality, over seeds",
     "classifier": "features for the quality figures, learned from the labels of the data",
+    "descriptor": "a copy descriptor, learned from the data, and what it finds beside pixels",
     "base": "a small text-to-image base model, from captioned images and nothing else",
     "pull": "the model and the report of a finished run, into a directory",
     "gc": "what killed steps have left over; with --delete it goes",
