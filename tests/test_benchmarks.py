@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from tests.benchmarks import audit
+from tests.benchmarks import audit, descriptor
 from tests.benchmarks.__main__ import NAMES
 
 
@@ -21,3 +21,10 @@ def test_the_audit_s_is_run_with_few_images(capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     assert "beside the 1 MiB of the images" in said
     assert "the 27.0 products of 18 ways and the floor" in said  # each of 180 images for 120; 9 shifts, mirrored or not
+
+
+def test_the_descriptor_s_is_run_with_few_vectors(capsys: pytest.CaptureFixture[str]):
+    descriptor.benchmark(queries=300, training=5000, dimensions=8)
+    said = capsys.readouterr().out
+    assert "300 in 5,000 of 8 numbers" in said
+    assert "x by cpu" in said

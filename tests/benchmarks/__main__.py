@@ -15,6 +15,7 @@ NAMES = (
     "prompt_measures",
     "neighbours",
     "audit",
+    "descriptor",
     "aggregation",
     "assignments",
     "prepare_rate",
