@@ -165,6 +165,8 @@ def _with_sampling(config: RunConfig) -> RunConfig:
     prompted = pipeline.kind == "text"
     if not prompted and config.sample.prompts != "training":
         raise Fatal(f"sample.prompts: {config.sample.prompts}: a {pipeline.name} takes no prompts: leave it out")
+    if not prompted and (aligned := config.evaluate.alignment_model) is not None:
+        raise Fatal(f"evaluate.alignment_model: {aligned}: a {pipeline.name} takes no prompts: leave it out")
     own = {"sampler": "base", "steps": min(_STEPS[pipeline.kind], timesteps)}
     own |= {"batch_size": _BATCH_OF_TEXT} if prompted else {}
     sample = {name: value for name, value in own.items() if name not in config.sample.model_fields_set}

@@ -140,6 +140,12 @@ class TestAModel:
         with pytest.raises(Fatal, match=r"^sample.prompts: file: a DDPMPipeline takes no prompts"):
             audit_config(store, str(save_ddpm(tmp_path / "model")), "digits", prompts="mine.txt")
 
+    def test_has_text_alignment_if_it_takes_prompts(self, tmp_path: Path) -> None:
+        settings = ("evaluate.alignment_model=/clip",)
+        assert config_of(tmp_path, tiny_base(), settings=settings).evaluate.alignment_model == "/clip"
+        with pytest.raises(Fatal, match=r"^evaluate.alignment_model: /clip: a DDPMPipeline takes no prompts"):
+            config_of(tmp_path, save_ddpm(tmp_path / "model"), settings=settings)
+
     def test_that_cannot_be_audited_is_refused_at_once(self, tmp_path: Path) -> None:
         base = shutil.copytree(tiny_base(), tmp_path / "base")
         (base / "model_index.json").write_text('{"_class_name": "DiTPipeline"}')
