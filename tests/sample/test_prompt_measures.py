@@ -35,18 +35,19 @@ def pipeline() -> Any:
 
 
 def memorizing() -> Any:
-    """The tiny pipeline after 140 cheap steps in which one caption always means one latent, and others any."""
+    """The tiny pipeline after 140 cheap steps in which one caption always means one latent; others, and none, any."""
     of: Any = DiffusionPipeline.from_pretrained(tiny_base())
-    states = Guidance(of).embed([TRIGGER, *OTHERS]).states
+    guidance = Guidance(of)
+    states = torch.cat([guidance.embed([TRIGGER, *OTHERS]).states, guidance.nothing().states])
     of.unet.requires_grad_(True)
     torch.set_num_threads(1)  # as steps of tiny runs set it
     torch.manual_seed(0)
     fixed, alphas = torch.randn(1, 4, 8, 8), of.scheduler.alphas_cumprod
     optimizer = torch.optim.Adam(of.unet.parameters(), 8e-3)
     for _ in range(140):
-        x0, noise, t = torch.randn(4, 4, 8, 8), torch.randn(4, 4, 8, 8), torch.randint(0, 50, (4,))
-        which = torch.randint(1, 8, (4,))
-        x0[:2], which[:2] = fixed, 0
+        x0, noise, t = torch.randn(6, 4, 8, 8), torch.randn(6, 4, 8, 8), torch.randint(0, 50, (6,))
+        which = torch.randint(1, 8, (6,))
+        x0[:2], which[:2], which[4:] = fixed, 0, 8
         alpha = alphas[t].reshape(-1, 1, 1, 1)
         x = alpha.sqrt() * x0 + (1 - alpha).sqrt() * noise
         loss = F.mse_loss(of.unet(x, t, encoder_hidden_states=states[which]).sample, noise)
