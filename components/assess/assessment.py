@@ -115,7 +115,7 @@ def assess(
     likenesses: dict[str, Likeness] = {}
     if descriptor := instruments.descriptor:
         sets = {"generated": generated, "base": beside.base, "ceiling": beside.ceiling, "also": also}
-        sets |= {} if floor.likeness else {"held_out": held_out}
+        sets |= {} if floor.likeness else {"held_out": reference.floor}
         likenesses = likenesses_of(sets, reference, descriptor, device, progress, own)
         floor = replace(floor, likeness=floor.likeness or likenesses.get("held_out"))
         threshold, ceiling = config.evaluate.descriptor_threshold, beside.ceiling
@@ -144,10 +144,10 @@ def assess(
 
 
 def floor_of(reference: Reference, config: RunConfig, device: torch.device, progress: Progress) -> Floor:
-    """Measure the held-out images, on pixels."""
+    """Measure the held-out images, on pixels: of a latent model as its VAE gives them back."""
     held_out, training = reference.held_out, reference.training
     near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
-    return Floor(_closeness(held_out, reference, config, device, progress), near, views=1 + len(reference.views))
+    return Floor(_closeness(reference.floor, reference, config, device, progress), near, views=1 + len(reference.views))
 
 
 def _beside(

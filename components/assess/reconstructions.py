@@ -1,7 +1,9 @@
 """Reconstructions of training images by the model's VAE: what a latent model that copies perfectly would make.
 
 A VAE loses something, so that a copy of a training image that a latent model makes is near to the image's
-reconstruction, and need not be near to the image itself. A copy is therefore sought among both.
+reconstruction, and need not be near to the image itself. A copy is therefore sought among both. All that a model makes
+has gone through its VAE, and images that have done so are nearer to each other's reconstructions than others are: so
+the held-out images of the floor go through it, too.
 """
 
 import tempfile
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..config import RunConfig
 from ..diffusion import given_of
 from ..diffusion.reconstruction import Reconstructor
 from ..measures.images import Images, InMemory
@@ -30,7 +33,8 @@ _IN_MEMORY_BYTES: Final = 256 << 20
 
 
 def with_reconstructions(plan: Plan, reference: Reference, device: torch.device, progress: Progress) -> Reference:
-    """The reference with the training images' reconstructions, from mean latents, as a further view of these.
+    """The reference with the training images' reconstructions, from mean latents, as a further view of these; and with
+    held-out images that were given back from drawn latents.
 
     As it is for a model of pixels, for one whose VAE is not known here, and where they are not asked for.
 
@@ -40,9 +44,13 @@ def with_reconstructions(plan: Plan, reference: Reference, device: torch.device,
     pretrained = _vae_of(plan, reference)
     if pretrained is None:
         return reference
-    reconstructor, at_once = Reconstructor(pretrained, device), plan.config.encode.batch_size
-    every = _every(reconstructor, reference.training, at_once, progress)
-    return replace(reference, views=(_kept(every, len(reference.training)),))
+    vae, config = Reconstructor(pretrained, device), plan.config
+    training, held_out = reference.training, reference.held_out
+    every = _batches(np.arange(len(training), dtype=np.int64), config.encode.batch_size)
+    means = (vae.mean(training.take(part)) for part in _told(every, progress, "training images through the VAE"))
+    drawn = _drawn(vae, held_out, np.arange(len(held_out)), config, "floor")
+    given_back = _kept(drawn, len(held_out)) if len(held_out) else held_out
+    return replace(reference, views=(_kept(means, len(training)),), given_back=given_back)
 
 
 def perfect_copies(plan: Plan, reference: Reference, device: torch.device) -> Images | None:
@@ -52,13 +60,9 @@ def perfect_copies(plan: Plan, reference: Reference, device: torch.device) -> Im
     pretrained = _vae_of(plan, reference)
     if pretrained is None:
         return None
-    reconstructor, seed, training = Reconstructor(pretrained, device), plan.config.seed, reference.training
+    vae, training = Reconstructor(pretrained, device), reference.training
     some = spread(len(training), min(len(training), CEILING))
-    drawn = [
-        reconstructor.drawn(training.take(part), [generator_of("ceiling", seed, one) for one in part.tolist()])
-        for part in _batches(some, plan.config.encode.batch_size)
-    ]
-    return InMemory(np.concatenate(drawn))
+    return InMemory(np.concatenate(list(_drawn(vae, training, some, plan.config, "ceiling"))))
 
 
 def _vae_of(plan: Plan, reference: Reference) -> BaseModel | None:
@@ -72,12 +76,21 @@ def _vae_of(plan: Plan, reference: Reference) -> BaseModel | None:
     return pretrained if given.has_vae and given.shape() == (dataset.channels, dataset.resolution) else None
 
 
-def _every(
-    reconstructor: Reconstructor, training: Images, at_once: int, progress: Progress
+def _drawn(
+    vae: Reconstructor, images: Images, positions: NDArray[np.int64], config: RunConfig, stream: str
 ) -> Iterator[NDArray[np.uint8]]:
-    for part in _batches(np.arange(len(training), dtype=np.int64), at_once):
-        yield reconstructor.mean(training.take(part))
-        progress.update(int(part[-1]) + 1, len(training), "training images through the VAE")
+    """Each from a latent that is drawn by the run's seed and the image's position."""
+    for part in _batches(positions, config.encode.batch_size):
+        generators = [generator_of(stream, config.seed, position) for position in part.tolist()]
+        yield vae.drawn(images.take(part), generators)
+
+
+def _told(batches: list[NDArray[np.int64]], progress: Progress, unit: str) -> Iterator[NDArray[np.int64]]:
+    """The batches; each is told of when the next one is asked for."""
+    total = int(batches[-1][-1]) + 1
+    for part in batches:
+        yield part
+        progress.update(int(part[-1]) + 1, total, unit)
 
 
 def _batches(positions: NDArray[np.int64], at_once: int) -> list[NDArray[np.int64]]:

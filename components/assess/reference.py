@@ -18,12 +18,19 @@ class Reference:
         held_out: that it was not: the floor, and the quality reference.
         views: further views of the training images, among which copies are sought too: their reconstructions by a
             latent model's VAE.
+        given_back: the held-out images as such a VAE gives them back; None where there is none.
     """
 
     dataset: Dataset
     training: Rows
     held_out: Images
     views: tuple[Images, ...] = ()
+    given_back: Images | None = None
+
+    @property
+    def floor(self) -> Images:
+        """What the floor is measured on: the held-out images, as the model would make them if it made just these."""
+        return self.held_out if self.given_back is None else self.given_back
 
 
 def reference_of(dataset: Dataset, apart: Dataset | None = None) -> Reference:

@@ -18,6 +18,8 @@ Basis = Mapping[str, str]
 def of_memorization(figures: Figures, figure: Memorization) -> Basis:
     """A share of near-copies."""
     basis = _training(figures)
+    if figure.ceiling and (figure.aware or figure.on_descriptor):
+        basis["reconstructions"] = "sought among"
     if figure.on_descriptor:
         return basis | _descriptor(figures)
     if figure.measure != "second_nearest":

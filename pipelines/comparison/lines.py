@@ -55,7 +55,8 @@ def measures_of(runs: Sequence[Figures]) -> list[Key]:
 
 
 def memorization_block(runs: Sequence[Figures], key: Key) -> tuple[Block, bool]:
-    """A share with its floor, and its verdict where it decides; and whether it decides in some run.
+    """A share with its floor and that of the base model, and its verdict where it decides; and whether it decides in
+    some run.
 
     Reports of version 1 had no choice of what decides; beside a later one they have no say in that.
     """
@@ -66,6 +67,10 @@ def memorization_block(runs: Sequence[Figures], key: Key) -> tuple[Block, bool]:
     block = [_line(short_measure(there[0]), runs, found, lambda m: _share(m.generated), basis.of_memorization)]
     if any(figure.floor for figure in there):
         block.append(_line("floor", runs, found, lambda m: _share(m.floor) if m.floor else None, basis.of_floor))
+    if any(figure.base for figure in there):
+        block.append(
+            _line("base model", runs, found, lambda m: _share(m.base) if m.base else None, basis.of_memorization)
+        )
     if decides:
         block.append(_line("verdict", runs, found, _word, basis.of_verdict))
     return block, decides
