@@ -79,7 +79,7 @@ def likeness(
 def _with_extent(images: Images, training: Sequence[Images], similar: Similar) -> Likeness:
     nothing = np.zeros(len(images), np.bool_)
     if len(images) and min(images.take(np.arange(1)).shape[2:]) < _SMALLEST:
-        return Likeness(similar, nothing, nothing, extent=False)
+        return Likeness(similar, nothing, nothing.copy(), extent=False)
     views = [_extent(images, view, similar.index) for view in training]
     whole, template = (np.logical_or.reduce([view[kind] for view in views]) for kind in (0, 1))
     first = None if len(views) == 1 else (views[0][0], views[0][1] & ~views[0][0])
