@@ -29,6 +29,8 @@ _MOST_BYTES = 1 << 30
 """Training images in memory; of larger data sets evenly spaced ones are taken."""
 _LEARNING_RATE = 2e-3
 _TEMPERATURE = 0.05
+_ENTROPY = 2.0
+"""Weight of `crowding`; SSCD's is 30."""
 _FLAT = 0.02
 """A deviation, of values in [0, 1], below which a channel counts as flat."""
 _FEWEST = 8
@@ -90,7 +92,7 @@ def train_copy_descriptor(
     for step, some in enumerate(_batches(len(images), steps, generator), start=1):
         values = images[some].float() / 255
         vectors = network(torch.cat([view(values, generator), view(values, generator)]))
-        torch.autograd.backward(nt_xent(vectors, _TEMPERATURE))
+        torch.autograd.backward(nt_xent(vectors, _TEMPERATURE) + _ENTROPY * crowding(vectors))
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -119,6 +121,21 @@ def nt_xent(vectors: Tensor, temperature: float) -> Tensor:
     similarity = similarity.masked_fill(torch.eye(2 * count, dtype=torch.bool, device=vectors.device), -torch.inf)
     other = torch.arange(2 * count, device=vectors.device).roll(count)
     return F.cross_entropy(similarity, other)
+
+
+def crowding(vectors: Tensor) -> Tensor:
+    """Mean over all views of -log(distance to the nearest view of another image).
+
+    It spreads images evenly, so that one threshold does for those in a crowd and those apart (SSCD, section 4.2; A.
+    Sablayrolles et al., "Spreading vectors for similarity search", arXiv 1806.03198, eq. 2).
+
+    Args:
+        vectors: as in `nt_xent`.
+    """
+    count = len(vectors) // 2
+    same = torch.eye(count, dtype=torch.bool, device=vectors.device).repeat(2, 2)
+    nearest = (vectors @ vectors.T).masked_fill(same, -1.0).amax(dim=1)
+    return -(2 - 2 * nearest).clamp(min=1e-6).log().mean() / 2
 
 
 def view(images: Tensor, generator: torch.Generator) -> Tensor:

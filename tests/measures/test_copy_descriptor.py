@@ -16,6 +16,7 @@ from unecho.components.measures import copy_descriptor
 from unecho.components.measures.copy_descriptor import (
     DIMENSIONS,
     CopyDescriptor,
+    crowding,
     nt_xent,
     train_copy_descriptor,
     view,
@@ -46,6 +47,16 @@ def test_the_loss_is_that_of_nt_xent_worked_out_by_hand() -> None:
     one, other = [1.0, 0.0], [0.0, 1.0]
     found = nt_xent(torch.tensor([one, other, one, other]), temperature=0.5)
     assert found.item() == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 2)), abs=1e-6)
+
+
+def test_crowding_is_that_of_the_nearest_other_image_and_no_matter_of_its_own_views() -> None:
+    one, other, between = [1.0, 0.0], [0.0, 1.0], [math.sqrt(0.5), math.sqrt(0.5)]
+    apart = crowding(torch.tensor([one, other, one, other]))
+    assert apart.item() == pytest.approx(-math.log(math.sqrt(2)), abs=1e-6)
+    # the second view of the first image comes nearer: to it and to the other image's views it is the nearest
+    nearer = math.sqrt(2 - 2 * math.sqrt(0.5))
+    found = crowding(torch.tensor([one, other, between, other]))
+    assert found.item() == pytest.approx(-(math.log(math.sqrt(2)) + 3 * math.log(nearer)) / 4, abs=1e-6)
 
 
 def test_it_brings_views_of_one_held_out_image_together(digits: Dataset, trained: CopyDescriptor) -> None:
