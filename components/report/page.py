@@ -22,7 +22,7 @@ from ..measures.verdict import cited, copy_threshold, rank
 from .charts import histogram, line, watched
 from .figures import Figures, Histogram, Pair
 from .prompt_tables import counted, told_apart, values_by_kind
-from .tables import figure_groups, round_table, similarity_rows, watch_table, watched_figure
+from .tables import copy_groups, quality_groups, round_table, similarity_rows, watch_table, watched_figure
 from .wording import (
     WORDS,
     asked_for,
@@ -91,7 +91,8 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         quality=figures.quality,
         cited=cited(figures.memorization),
         attack=next((m for m in figures.memorization if m.measure == "extraction"), None),
-        groups=figure_groups(figures),
+        copy_groups=copy_groups(figures),
+        quality_groups=quality_groups(figures),
         ceiling=ceiling_sentence(cited(figures.memorization)),
         ceiling_figures=[f for f in sorted(figures.memorization, key=rank) if f.ceiling and f.aware],
         deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],

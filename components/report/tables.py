@@ -83,9 +83,12 @@ class Group:
 
 
 def figure_groups(figures: Figures) -> list[Group]:
-    """All rows of a report: memorization on the descriptor, augmentation-aware and plain, then quality on each kind of
-    features, text alignment and drift.
-    """
+    """All rows of a report, in the order that decides: copies, then quality."""
+    return [*copy_groups(figures), *quality_groups(figures)]
+
+
+def copy_groups(figures: Figures) -> list[Group]:
+    """Memorization beside its floors: on the descriptor, augmentation-aware and plain."""
     ordered = sorted(figures.memorization, key=rank)
     on_descriptor, on_pixels = ([f for f in ordered if f.on_descriptor is kind] for kind in (True, False))
     groups = [
@@ -98,6 +101,12 @@ def figure_groups(figures: Figures) -> list[Group]:
     if figures.descriptor:
         title = f"Copies on the descriptor {figures.descriptor.file}: a mirrored copy counts"
         groups.insert(0, Group(title, [_memorization(figure) for figure in on_descriptor]))
+    return groups
+
+
+def quality_groups(figures: Figures) -> list[Group]:
+    """Quality on each kind of features, text alignment and drift."""
+    groups = []
     for q in figures.qualities:
         rows = [
             Row(
