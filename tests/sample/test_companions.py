@@ -18,9 +18,12 @@ from unecho.components.progress import Silent
 from unecho.components.report.figures import load_figures
 from unecho.components.report.summary import summary
 from unecho.components.run import ReportRecord, Run, SamplesRecord
+from unecho.components.run.base_model import BaseModel, base_digests
 from unecho.components.run.companions import Companion, companion_images, companion_prompts, planned_companions
 from unecho.components.run.generated import generated_images
 from unecho.components.sample.step import sample
+from unecho.pipelines.commands.plan import show
+from unecho.pipelines.forecast import forecast
 
 NAMES: tuple[Companion, ...] = ("held_out", "general", "base", "general_base")
 COUNT = 7
@@ -186,3 +189,17 @@ def test_the_report_says_what_a_perfect_copier_would_be_found_at() -> None:
     assert "the best copy that it can make" in summary(run, report)
     assert report.headline["mq_aware_0.1_ceiling"] == aware.ceiling.share
     assert figures.transforms == 2 * sum(map(len, stages(config.taa)))
+
+
+def test_a_plan_says_what_companions_and_reconstructions_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    config = companied()
+    planned = forecast(config, 24, 12, 3, 16, BaseModel(config, base_digests(config)))
+    assert (planned.companions, planned.companion_images) == (list(NAMES), COUNT)
+    assert planned.companion_cost == pytest.approx(4 * COUNT / 12)
+    assert planned.images == (24 + 12 + 12 + 4 * COUNT) * 3 * 16 * 16
+    assert planned.reconstructions == 24 * 3 * 16 * 16
+    show(config, planned)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "7 images each of held_out, general, base, general_base: 233% of sampling (sample.companions)" in told
+    assert "24 images through the VAE for the report" in told
+    assert forecast(tiny(), 96, 48, 1, 8).reconstructions == 0
