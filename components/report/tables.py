@@ -217,7 +217,7 @@ def beside_table(figures: Figures) -> Table | None:
     columns = [
         ("base model", [_bounded(figure.base) for figure in shown]),
         ("of perfect copies", [_bounded(figure.ceiling) for figure in shown]),
-        ("by pixels", [percent(c.share) if (c := figure.ceiling_pixels) else "" for figure in shown]),
+        ("originals alone", [percent(c.share) if (c := figure.ceiling_pixels) else "" for figure in shown]),
     ]
     columns = [(name, cells) for name, cells in columns if any(cells)]
     if not columns:
