@@ -1,6 +1,6 @@
 """Text alignment, beside that of real images and of the base model; and drift from the base on general prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
 import torch
@@ -24,11 +24,26 @@ def planned_alignment(plan: Plan, device: torch.device) -> TextImageModel | None
     Raises:
         Fatal: its folder is missing, holds something else, or does not load; names it.
     """
-    address = plan.config.evaluate.alignment_model
+    return _model_of(plan.config, plan.files or {}, device)
+
+
+def check_alignment(config: RunConfig, files: Mapping[str, str]) -> None:
+    """Whether the text-image model, where there is one, can be used: said by a plan, not after all training.
+
+    Args:
+        files: of `file_digests`.
+
+    Raises:
+        Fatal: of `planned_alignment`.
+    """
+    _model_of(config, files, torch.device("cpu"))
+
+
+def _model_of(config: RunConfig, files: Mapping[str, str], device: torch.device) -> TextImageModel | None:
+    address = config.evaluate.alignment_model
     if address is None:
         return None
-    folder = alignment_folder(plan.config, plan.files)
-    return TextImageModel(f"{FIELD}: '{address}'", folder, (plan.files or {})[FIELD], device)
+    return TextImageModel(f"{FIELD}: '{address}'", alignment_folder(config, files), files[FIELD], device)
 
 
 def alignment_of(

@@ -26,6 +26,10 @@ def plan(run: Run, config: RunConfig) -> Plan:
         from ..assess.instruments import check_descriptor  # torch, for a run that has one only
 
         check_descriptor(config)
+    if config.evaluate.alignment_model is not None:
+        from ..assess.alignment import check_alignment  # likewise
+
+        check_alignment(config, files)
     while True:
         before = run.find(Plan, 0) and run.plan()
         if before is None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from ..config import RunConfig
 from ..config.fields import FILE_FIELDS
@@ -15,6 +16,9 @@ from .base_model import named_base
 from .copies import whole_digest
 from .onnx_external import with_external_data
 
+PROMPT_FILES: Final = ("sample.prompts_file", "sample.general_prompts")
+"""Fields of text files that hold a prompt a line."""
+
 
 def file_digests(config: RunConfig, base: Mapping[str, str] | None) -> dict[str, str]:
     """SHA-256 of the content of each file that the run will need, by its field; so each is read once, to its end.
@@ -25,9 +29,13 @@ def file_digests(config: RunConfig, base: Mapping[str, str] | None) -> dict[str,
         base: of `base_digests`.
 
     Raises:
-        Fatal: one is missing, cannot be read or is not whole; names field and file.
+        Fatal: one is missing, cannot be read, is not whole, or holds no prompts where it should; names field and file.
     """
-    digests = {field: _digest(field, address) for field, address in _needed(config)} | source_fingerprints(config)
+    needed = dict(_needed(config))
+    digests = {field: _digest(field, address) for field, address in needed.items()} | source_fingerprints(config)
+    for field in PROMPT_FILES:
+        if field in needed:
+            read_prompts(field, needed[field])
     if (aligned := alignment_digest(config)) is not None:
         digests[ALIGNMENT] = aligned
     named = named_base(config)
@@ -61,6 +69,23 @@ def check_file(config: RunConfig, files: Mapping[str, str] | None, field: str) -
             f"{field}: {address}: holds something else than when the run was planned: SHA-256 {now[:16]}..., "
             f"not {files[field][:16]}...: put the old file there, or start another run"
         )
+
+
+def read_prompts(field: str, address: str) -> list[str]:
+    """The prompts of a text file, one a line; blank lines are none.
+
+    Raises:
+        Fatal: there is none, or it is not UTF-8; names field and file.
+    """
+    store, key = locate_object(address)
+    try:
+        lines = store.get(key).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise Fatal(f"{field}: {address}: not UTF-8 text: {error.reason}") from None
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise Fatal(f"{field}: {address}: no prompt in it: write one a line")
+    return prompts
 
 
 def read_extractor(address: str) -> bytes | None:

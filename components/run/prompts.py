@@ -8,9 +8,8 @@ import torch
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.streams import generator_of
-from ..store import locate_object
 from .address import Run
-from .given_files import check_file
+from .given_files import check_file, read_prompts
 from .records import DatasetRecord, ModelRecord, Plan
 from .tensors import load_json
 
@@ -121,12 +120,5 @@ def _of_file(run: Run, config: RunConfig, field: Literal["sample.prompts_file", 
         check_file(config, planned.files, field)
     address = config.sample.prompts_file if field == "sample.prompts_file" else config.sample.general_prompts
     assert address is not None
-    store, key = locate_object(address)
-    try:
-        lines = store.get(key).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise Fatal(f"{field}: {address}: not UTF-8 text: {error.reason}") from None
-    texts = [(line.strip(),) for line in lines if line.strip()]
-    if not texts:
-        raise Fatal(f"{field}: {address}: no prompt in it: write one a line")
+    texts = [(prompt,) for prompt in read_prompts(field, address)]
     return Prompts(texts, [-1] * len(texts), config.seed)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ...components.assess.alignment import check_alignment
 from ...components.assess.instruments import check_descriptor
 from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
@@ -24,8 +25,9 @@ def main(argv: Sequence[str]) -> None:
     config = config_from(parser().parse_args(argv))
     refuse_audit(config)
     base = base_digests(config)
-    file_digests(config, base)  # what is missing is said now, not after all training
+    files = file_digests(config, base)  # what is missing is said now, not after all training
     check_descriptor(config)
+    check_alignment(config, files)
     source = survey(config.data)
     check_counts(config, source.train_samples, source.held_out_samples)
     pretrained = None if base is None else BaseModel(config, base)

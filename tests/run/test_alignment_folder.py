@@ -16,6 +16,7 @@ from unecho.components.failure import Fatal
 from unecho.components.run.alignment_folder import FIELD, alignment_digest, alignment_folder
 from unecho.components.run.given_files import changed_file, file_digests
 from unecho.components.store import open_store
+from unecho.pipelines.commands import main
 
 
 def named(address: Path | str, *settings: str) -> RunConfig:
@@ -62,6 +63,28 @@ def test_a_folder_that_cannot_be_used_is_one_line(folder: Path, spoil: Callable[
         alignment_digest(named(folder))
     assert str(error.value).startswith(f"evaluate.alignment_model: '{folder}': {says}")
     assert "\n" not in str(error.value)
+
+
+def cut_short(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:3000])
+
+
+def no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+@pytest.mark.parametrize("spoil", [cut_short, no_tokenizer])
+def test_a_model_that_does_not_load_is_said_by_the_plan(
+    folder: Path, spoil: Callable[[Path], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spoil(folder)
+    chosen = ["--preset", "tiny-text-to-image", "--set", f"evaluate.alignment_model={folder}"]
+    for command in (["plan"], ["step", "plan", "--run", f"{tmp_path}/root/runs/a"]):
+        assert main([*command, *chosen]) == 2
+        line = capfd.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"unecho: evaluate.alignment_model: '{folder}': transformers cannot use it: ")
+    assert not (tmp_path / "root").exists()
 
 
 def test_the_name_of_a_hub_is_one_line_where_the_machine_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.captioned import captioned
 from unecho.components.failure import Fatal
 from unecho.components.plan.step import plan
-from unecho.components.run import Run
+from unecho.components.run import Plan, Run
 from unecho.components.run.prompts import Prompts, prompts_of
 
 TEXTS = [("a",), ("b0", "b1", "b2"), ("c0", "c1"), ("d",)]
@@ -72,11 +72,23 @@ def test_a_file_that_changes_after_the_plan_asks_for_nothing(tmp_path: Path) -> 
         prompts_of(run, config)
 
 
-@pytest.mark.parametrize(("exists", "says"), [(True, "an empty file"), (False, "no such file")])
-def test_a_file_that_is_empty_or_missing_is_said_by_the_plan(exists: bool, says: str, tmp_path: Path) -> None:
-    file = tmp_path / "prompts.txt"
-    if exists:
-        file.touch()
-    config = captioned("sample.prompts=file", f"sample.prompts_file={file}")
-    with pytest.raises(Fatal, match=f"^sample.prompts_file: '{file}': .*{says}"):
-        plan(Run.at(str(tmp_path), "a"), config)
+@pytest.mark.parametrize("field", ["prompts_file", "general_prompts"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "no such file"),
+        (b"", "an empty file"),
+        (b"\n  \n", "no prompt in it: write one a line"),
+        (b"a prompt\n\xff", "not UTF-8 text"),
+    ],
+)
+def test_a_file_without_prompts_is_said_by_the_plan(
+    content: bytes | None, says: str, field: str, tmp_path: Path
+) -> None:
+    file, run = tmp_path / "prompts.txt", Run.at(str(tmp_path), "a")
+    if content is not None:
+        file.write_bytes(content)
+    asked = ["sample.prompts=file"] if field == "prompts_file" else []
+    with pytest.raises(Fatal, match=f"^sample.{field}: '?{file}'?: .*{says}"):
+        plan(run, captioned(*asked, f"sample.{field}={file}"))
+    assert run.find(Plan, 0) is None
