@@ -73,7 +73,8 @@ def alignment_of(
     sets = []
     if judged is not own:
         sets.append(_beside(judged, look(judged)))
-    if base := companion(run, config, round, "base", own.captions):
+    base = companion(run, config, round, "base", own.captions)
+    if base and len(base.images) > 1:
         sets.append(_beside(own, look(own, len(base.images)), look(base)))
     elif judged is own:
         sets.append(_beside(own, look(own)))

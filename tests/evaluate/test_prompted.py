@@ -8,7 +8,8 @@ import torch
 
 from tests.runs import finish
 from tests.tiny_clip import tiny_clip
-from unecho.components.assess.prompted import captioned, prompted, quality_images
+from unecho.components.assess import alignment
+from unecho.components.assess.prompted import Prompted, captioned, prompted, quality_images
 from unecho.components.assess.reference import reference_of
 from unecho.components.config import RunConfig, resolve
 from unecho.components.measures.alignment import fit
@@ -16,6 +17,7 @@ from unecho.components.measures.features import Pixels
 from unecho.components.measures.images import InMemory, Rows
 from unecho.components.measures.quality import frechet_distance, moments
 from unecho.components.measures.text_image import TextImageModel
+from unecho.components.progress import Silent
 from unecho.components.report.figures import Figures, load_figures
 from unecho.components.report.summary import summary
 from unecho.components.report.tables import aligned, figure_groups, figure_table
@@ -123,6 +125,20 @@ def test_alignment_stands_beside_real_images_and_the_base_model(run: Run, figure
     assert figures.alignment.real is not None
     own_captions = list(held_out.texts(range(len(held_out.images))))
     assert figures.alignment.real.mean == pytest.approx(mean(everything(held_out.images), own_captions), abs=1e-6)
+
+
+def test_one_image_of_the_base_model_is_too_few_to_stand_beside_and_the_runs_own_are_measured_all_the_same(
+    run: Run, own: Generated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, model = run.config(), TextImageModel("test", tiny_clip(), "", torch.device("cpu"))
+    mine = prompted(config, own, prompts_of(run, config))
+    assert mine is not None
+    one = Prompted(mine.captions, InMemory(everything(own)[:1]), mine.texts)
+    monkeypatch.setattr(alignment, "companion", lambda *asked: one if asked[3] == "base" else None)
+    reference = reference_of(run.dataset(config))
+    found = alignment.alignment_of(run, config, ROUND, model, mine, mine, reference, Silent())
+    assert found is not None
+    assert [(of.captions, of.generated.of, of.base) for of in found.sets] == [("training", len(own), None)]
 
 
 def test_metrics_have_alignment_and_drift_by_name(figures: Figures) -> None:
