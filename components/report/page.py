@@ -39,6 +39,8 @@ from .wording import (
 LIMIT_BYTES = 1_900_000
 """A page stays below this: what a Kubeflow artifact, a mail or a CI summary takes, with room to spare."""
 _SIDES = (128, 96, 64, 48, 32, 24, 16, 8)
+_MOST_CHARACTERS = 300
+"""Of a caption that is shown."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def _template() -> Template:
     environment.filters["measure"] = measure_name
     environment.filters["images_of"] = images_of
     environment.filters["tied"] = _tied
+    environment.filters["shortened"] = _shortened
     environment.globals |= {"words": WORDS, "captions": CAPTIONS, "top_share": _top_share}
     return environment.get_template("report.html.j2")
 
@@ -195,6 +198,11 @@ def _file(name: str) -> str:
 def _tied(text: str) -> str:
     """A number and its per cent sign stay on one line."""
     return text.replace(" %", "\u00a0%")
+
+
+def _shortened(text: str) -> str:
+    """A caption, of a long one the beginning: a model reads some 75 tokens, and the page is to be read by people."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS].rstrip()}…"
 
 
 def _config_lines(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

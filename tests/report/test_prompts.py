@@ -85,6 +85,13 @@ def test_texts_tokens_and_pictures_stand_in_the_runs_own_copy_alone() -> None:
     assert "fox" not in "\n".join(markdown(told_apart(figures.prompts or found())))
 
 
+def test_of_a_caption_of_many_words_the_beginning_is_shown() -> None:
+    long = WORST.model_copy(update={"text": "word " * 500})
+    html = page(reported(found()), Pictures(prompts=[(long, IMAGE, [])])).decode()
+    assert f"“{'word ' * 59}word…”" in html
+    assert html.count("word ") < 100
+
+
 def test_why_prompts_were_not_measured_is_told_and_pixels_have_no_section() -> None:
     unmeasured = page(reported(PromptFigures(unmeasured="the model is a FluxPipeline")), Pictures()).decode()
     assert "Not measured: the model is a FluxPipeline." in unmeasured
