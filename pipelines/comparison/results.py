@@ -77,6 +77,8 @@ class QualityOn(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     features: str
+    captions: Captions | None = None
+    """That the images were asked for; None for a model without prompts, and where runs were asked for others."""
     frechet_name: str
     frechet: Spread
     frechet_real: Spread
@@ -230,6 +232,7 @@ def _quality(number: int, figures: Sequence[Figures], paired: Sequence[tuple[Res
     ratios_all = [all_together(mine) / all_together(its) for mine, its in beside]
     return QualityOn(
         features=on[0].features,
+        captions=on[0].captions if len({q.captions for q in on}) == 1 else None,
         frechet_name=on[0].frechet_name,
         frechet=Spread.of([q.frechet for q in on]),
         frechet_real=Spread.of([q.frechet_real for q in on]),

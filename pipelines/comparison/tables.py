@@ -91,9 +91,12 @@ def _quality(summaries: Sequence[Summary]) -> list[Table]:
         real = [spread(first.frechet_real), "-", "-", "-"]
         real += [f"{100 * first.precision_real.mean:.1f}", f"{100 * first.recall_real.mean:.1f}"]
         name = short_distance(first.frechet_name)
+        on_what = f"Quality: {name} of as many as trained on, of all"
+        if first.captions and {q.captions for _, q in on} == {first.captions}:
+            on_what = f"Quality of images of {CAPTIONS[first.captions]}: {name}"
         found.append(
             Table(
-                f"Quality: {name} of as many as trained on, of all; x: {REFERENCE}'s; %",
+                f"{on_what}; x: {REFERENCE}'s; %",
                 ["", "Frechet", "x", "all", "x", "precision", "recall"],
                 [*rows, [REAL, *real]],
             )
@@ -109,7 +112,7 @@ def _alignment(summaries: Sequence[Summary]) -> list[Table]:
     rows = [[arm, spread(a.generated), spread(a.beyond_base) if a.beyond_base else "-"] for arm, a in on]
     if real := on[0][1].real:
         rows.append([REAL, spread(real), "-"])
-    title = f"Text alignment of images of {CAPTIONS[on[0][1].captions]}; over the base model's of the run's own prompts"
+    title = f"Text alignment of images of {CAPTIONS[on[0][1].captions]}; over base: of own prompts"
     return [Table(title, ["", "alignment", "over base"], rows)]
 
 

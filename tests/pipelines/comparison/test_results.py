@@ -7,6 +7,7 @@ import pytest
 
 from tests.pipelines.comparison.made import result, share
 from unecho.components.measures.alignment_figures import Aligned, Alignment
+from unecho.components.measures.captions import Captions
 from unecho.components.measures.intervals import Mean
 from unecho.components.measures.verdict import beside_floor
 from unecho.components.report.tables import aligned, markdown
@@ -127,6 +128,23 @@ def test_the_plot_has_a_point_a_run_the_floor_and_what_real_images_reach() -> No
     assert "a<b" not in svg
 
 
+def test_quality_of_a_text_to_image_model_says_what_its_images_were_asked_for() -> None:
+    def asked(result: Result, captions: Captions) -> Result:
+        quality = result.figures.quality
+        assert quality is not None
+        update = {"quality": quality.model_copy(update={"captions": captions})}
+        return replace(result, figures=result.figures.model_copy(update=update))
+
+    def titles(results: list[Result]) -> list[str]:
+        tables = comparison_tables(summaries(ARMS, results))
+        return [table.title for table in tables if table.title.startswith("Quality")]
+
+    held_out = [asked(result, "held_out") for result in RESULTS]
+    assert titles(held_out)[0] == "Quality of images of held-out captions: Frechet (pixels); x: default's; %"
+    assert titles([*held_out[:3], asked(RESULTS[3], "training")])[0].startswith("Quality: Frechet (pixels) of as many")
+    assert max(map(len, titles(held_out))) <= 80
+
+
 def mean(value: float) -> Mean:
     return Mean(mean=value, low=value - 0.01, high=value + 0.01, of=100)
 
@@ -142,7 +160,7 @@ def aligned_result(result: Result, of: float) -> Result:
 def test_text_alignment_is_a_table_where_every_run_has_it() -> None:
     results = [aligned_result(r, of) for r, of in zip(RESULTS, (0.22, 0.25, 0.24, 0.27), strict=True)]
     table = comparison_tables(summaries(ARMS, results))[-2]
-    assert table.title.startswith("Text alignment of images of held-out captions")
+    assert table.title == "Text alignment of images of held-out captions; over base: of own prompts"
     assert table.rows == [
         ["default", "0.230 ±0.014", "0.030 ±0.014"],  # of two values: their distance over the root of 2
         ["iet-agc+", "0.260 ±0.014", "0.060 ±0.014"],
