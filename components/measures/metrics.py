@@ -30,8 +30,7 @@ def metrics_of(
                 metrics[f"{figure.name}_{beside}"] = share.share
     metrics |= descriptor.metrics() if descriptor else {}
     for number, quality in enumerate(qualities):
-        frechet = quality.frechet_metric
-        kernel = "kid" if quality.kernel_name == "KID" else f"kernel_{quality.features}"
+        frechet, kernel = quality.frechet_metric, quality.kernel_metric
         on = f"_{quality.features}" if number else ""
         metrics |= {
             frechet: quality.frechet,

@@ -60,6 +60,11 @@ class Quality(BaseModel):
         return _metric(self.frechet_name, self.features)
 
     @property
+    def kernel_metric(self) -> str:
+        """The kernel distance's name among the metrics."""
+        return "kid" if self.kernel_name == "KID" else f"kernel_{self.features}"
+
+    @property
     def frechet_training_name(self) -> str:
         return _against_training(self.frechet_name)
 

@@ -89,7 +89,7 @@ def quality_blocks(runs: Sequence[Figures], features: str) -> list[Block]:
         features: that all runs have.
     """
     found = [next((q for q in figures.qualities if q.features == features), None) for figures in runs]
-    against = [_against(figures, features) for figures in runs]
+    against = [against_training(figures, features) for figures in runs]
     frechet = _plain(next(a.name for a in against if a), features)
     kernel = next((_plain(q.kernel_name, features) for q in found if q and q.kernel_name), "kernel")
 
@@ -170,8 +170,8 @@ def _key(figure: Memorization) -> Key:
     return not figure.aware, rank(figure)
 
 
-def _against(figures: Figures, features: str) -> AgainstTraining | None:
-    """A report with a reference has the distance among its quality, an old one nowhere."""
+def against_training(figures: Figures, features: str) -> AgainstTraining | None:
+    """The distance that papers publish. A report with a reference has it among its quality, an old one nowhere."""
     for on in figures.qualities:
         if on.features == features and on.frechet_training is not None:
             return AgainstTraining(
