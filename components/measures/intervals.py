@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+_HALVINGS = 40
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
@@ -127,6 +128,36 @@ def p_beyond(count: ArrayLike, of: int, floor: ArrayLike, floor_of: int, margin:
     lower = np.clip(upper - margin, 0, 1)
     deviation = np.sqrt(upper * (1 - upper) / of + lower * (1 - lower) / floor_of)
     return np.asarray(ndtr((one - two - margin) / np.maximum(deviation, 1e-300)), np.float64)
+
+
+def highest_share(count: float, of: int, confidence: float) -> float:
+    """The upper bound of a share, one-sided and exact: it is below that in so many of all samples.
+
+    C. J. Clopper and E. S. Pearson, 1934.
+
+    Args:
+        count: of `of`; a part of one where a sample size is sought.
+        confidence: in (0, 1).
+    """
+    from scipy.stats import beta
+
+    return 1.0 if count >= of else float(beta.ppf(confidence, count + 1, of - count))
+
+
+def highest_excess(count: int, of: int, floor: int, floor_of: int, confidence: float) -> float:
+    """How far a share is above its floor at most, one-sided: the least margin that `p_beyond` rules out.
+
+    Returns:
+        From 0 to 1; 0 where it is shown to be below the floor.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if p_beyond(count, of, floor, floor_of, middle) < 1 - confidence:
+            high = middle
+        else:
+            low = middle
+    return high if low else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact, norm
 
-from unecho.components.measures.intervals import Share, difference, holm, p_above, p_beyond, wilson
+from unecho.components.measures.intervals import (
+    Share,
+    difference,
+    highest_excess,
+    highest_share,
+    holm,
+    p_above,
+    p_beyond,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,27 @@ def test_holm_multiplies_the_least_by_their_number_and_never_falls():
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([0.02]) == [0.02]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "high"),
+    # Newcombe 1998 (Stat Med 17:857-872), table I, method 5
+    [(81, 263, 0.3676), (15, 148, 0.1617), (0, 20, 0.1684), (1, 29, 0.1776)],
+)
+def test_the_upper_bound_of_a_share_is_clopper_and_pearsons(count: int, of: int, high: float):
+    assert highest_share(count, of, 0.975) == pytest.approx(high, abs=5e-5)
+    assert highest_share(of, of, 0.975) == 1.0
+
+
+def test_none_of_n_are_at_most_the_share_of_which_none_would_be_found_so_seldom():
+    assert highest_share(0, 299, 0.95) == pytest.approx(1 - 0.05 ** (1 / 299))
+
+
+def test_the_highest_excess_is_the_margin_that_is_just_ruled_out():
+    z2 = norm.ppf(0.95) ** 2
+    assert highest_excess(0, 300, 0, 50, 0.95) == pytest.approx(z2 / (300 + z2))  # margin^2 / variance = z^2, by hand
+    for counts in ((20, 2048, 5, 500), (60, 2048, 5, 500), (3, 10, 9, 10)):
+        bound = highest_excess(*counts, 0.9)
+        assert p_beyond(*counts, bound + 1e-6) < 0.1
+        assert bound == 0 or p_beyond(*counts, bound - 1e-6) > 0.1
+    assert highest_excess(0, 2048, 100, 500, 0.95) == 0.0
