@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -296,14 +296,21 @@ def _path(error: Any) -> list[str]:
 def _nearest(path: list[str], of: type[Section]) -> str:
     section: Any = of
     for part in path[:-1]:
-        section = section.model_fields[part].annotation if part in section.model_fields else None
-        if not (isinstance(section, type) and issubclass(section, Section)):
-            return ""
+        section = _below(section, part)
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        return ""
     fields = list(section.model_fields)
     close = get_close_matches(path[-1], fields, n=1)
     where = ".".join(path[:-1])
     return (
         f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
         if close
-        else f"; {where or 'a run'} has {', '.join(fields)}"
+        else f"; {where or ('a run' if of is RunConfig else 'it')} has {', '.join(fields)}"
     )
+
+
+def _below(kind: Any, name: str) -> Any:
+    """What a field of a section, or an entry of a table of sections, is to hold."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return kind.model_fields[name].annotation if name in kind.model_fields else None
+    return get_args(kind)[-1] if get_origin(kind) is dict else None
