@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "presets": "the presets, or every field of the configuration",
     "ls": "the runs and data sets of a root, or all that a run holds",
     "report": "finished reports beside each other: before and after, a run and its audits",
+    "gate": "may a model be released? its report beside the thresholds of a policy",
     "compare": "variants beside each other: memorization against quality, over seeds",
     "classifier": "features for the quality figures, learned from the labels of the data",
     "descriptor": "a copy descriptor, learned from the data, and what it finds beside pixels",
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint; of `audit` also 3
-        it echoes, 4 undecided; else 1.
+        it echoes, 4 undecided; of `gate` 1 not passed; else 1.
     """
     let_waiting_threads_sleep()
     argv = list(sys.argv[1:] if argv is None else argv)

@@ -1,0 +1,150 @@
+"""unecho gate: may a model be released?"""
+
+import os
+import secrets
+import textwrap
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from ...components.failure import DONE, Fatal
+from ...components.log import emit
+from ...components.report.figures import Figures, load_figures
+from ...components.run import ReportRecord, Run
+from ...components.store.directory import DirectoryStore
+from ..finished import finished_report
+from ..gate.judging import judge
+from ..gate.policy import PolicyFile, read_policy
+from ..gate.result import Gate
+from ..gate.showing import as_junit, as_markdown, notes, outcome, places, text
+
+REFUSED: Final = 1
+"""The exit status of a gate that is not passed."""
+_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Compare a report with a policy, and write the answer for people and for CI systems.
+
+    Returns:
+        The exit status: 0 passed, 1 not.
+    """
+    arguments = parser().parse_args(argv)
+    policy = read_policy(arguments.policy)
+    run = Run.parse(arguments.run)
+    against = Run.parse(arguments.against) if arguments.against else None
+    if against is None and (asked := policy.policy.compares):
+        raise Fatal(f"{arguments.policy}: {asked}: compared with which model? give --against RUN")
+    gate = gate_of(run, policy, against)
+    for name, content in (
+        ("gate.md", as_markdown(gate).encode()),
+        ("gate.xml", as_junit(gate)),
+        ("gate.json", f"{gate.model_dump_json(indent=1)}\n".encode()),  # last: who reads it finds the others
+    ):
+        _write(arguments.out / name, content)
+    if summary := os.environ.get(_SUMMARY):
+        _append(Path(summary), as_markdown(gate))
+    if arguments.json:
+        print(gate.model_dump_json(indent=1))
+    else:
+        _tell(Console(highlight=False, markup=False), gate)
+    return DONE if gate.passed else REFUSED
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
+        prog="unecho gate",
+        description="Compare the report of a finished run, or of an audit, with the thresholds of a policy: the "
+        "verdict, near-copies beside their floor, quality beside real images and beside the model now released.",
+        epilog="Exit status: 0 passed, 1 not passed, 2 a mistake, which one line names.",
+    )
+    options.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
+    options.add_argument("--policy", type=Path, required=True, metavar="FILE", help="YAML, such as docs/gate.yaml")
+    options.add_argument("--against", metavar="RUN", help="the run or audit of the model that is released now")
+    options.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where gate.json, gate.xml (JUnit) and gate.md are written (default: here)",
+    )
+    options.add_argument("--json", action="store_true", help="gate.json on standard output, and nothing else")
+    return options
+
+
+def gate_of(run: Run, policy: PolicyFile, against: Run | None) -> Gate:
+    """The answer of a policy on a run.
+
+    Args:
+        against: the run of the model now released; None where nothing is.
+
+    Raises:
+        Fatal: one of both has not ended, or its report cannot be read.
+    """
+    report, figures = _finished(run)
+    base, released = _finished(against) if against else (None, None)
+    checks = judge(figures, policy.policy, released)
+    return Gate(
+        passed=all(check.passed for check in checks),
+        run=run.url,
+        report=run.store.address(report.objects["report.json"].key),
+        report_sha256=report.objects["report.json"].sha256,
+        pictures=_pictures(run, report),
+        title=figures.headline.title,
+        dataset=figures.provenance.dataset,
+        against=against.url if against else None,
+        against_sha256=base.objects["report.json"].sha256 if base else None,
+        policy=policy.policy,
+        policy_sha256=policy.sha256,
+        checks=checks,
+    )
+
+
+def _finished(run: Run) -> tuple[ReportRecord, Figures]:
+    report = finished_report(run, "the gate")
+    return report, load_figures(run, report)
+
+
+def _pictures(run: Run, report: ReportRecord) -> str:
+    """A path that a browser opens, or an address."""
+    key = report.objects["report.html"].key
+    return str(run.store.path(key)) if isinstance(run.store, DirectoryStore) else run.store.address(key)
+
+
+def _tell(console: Console, gate: Gate) -> None:
+    for line in text(gate):
+        console.print(line, soft_wrap=True)
+    console.print()
+    for note in notes(gate):
+        console.print("\n".join(textwrap.wrap(note, console.width, subsequent_indent="  ", break_on_hyphens=False)))
+    console.print(*([""] if notes(gate) else []), outcome(gate), sep="\n")
+    for heading, place in places(gate).items():
+        console.print(f"{heading:<8} {place}", soft_wrap=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A file that is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Fatal(f"--out: {path}: {error.strerror}: choose another directory") from None
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _append(path: Path, summary: str) -> None:
+    """The answer stands without it."""
+    try:
+        with path.open("a") as file:
+            file.write(f"{summary}\n")
+    except OSError as error:
+        line = f"{_SUMMARY}: {path}: {error.strerror}: no summary is written"
+        emit(line, shown=f"unecho: {line}", level="warning")

@@ -1,0 +1,1 @@
+"""The gate of a release: a report beside the thresholds of a policy."""
