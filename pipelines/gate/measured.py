@@ -33,7 +33,9 @@ class Measured:
 
     def text(self, value: float) -> str:
         """A value of this kind."""
-        return percent(value) if isinstance(self.interval, Share) else f"{value:.3g}"
+        if isinstance(self.interval, Share):
+            return percent(value)
+        return f"{value:.3g}" if self.interval is None else f"{value:z.3f}"
 
 
 def quality_of(figures: Figures) -> dict[str, Measured]:

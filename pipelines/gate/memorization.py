@@ -26,9 +26,11 @@ def memorization_checks(figures: Figures, name: str, limits: MemorizationLimits)
             checks.append(
                 _without(asked, "a report of version 1 misses copies that are mirrored or shifted: audit the run anew")
             )
+        elif not found.generated.of:
+            checks.append(_without(asked, f"the report counts no {_kind(found)} for it"))
         elif limit == "share_at_most":
             checks.append(_share(asked, found, allowed, limits.confidence))
-        elif found.floor is None:
+        elif found.floor is None or not found.floor.of:
             checks.append(_without(asked, "no floor without held-out images: audit it with --held-out SOURCE"))
         else:
             checks.append(_above_floor(asked, found, found.floor, allowed, limits.confidence))

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from ...components.config.fields import Section
@@ -74,10 +75,14 @@ class Policy(Section):
     @field_validator("memorization")
     @classmethod
     def _known_memorization(cls, limits: dict[str, MemorizationLimits]) -> dict[str, MemorizationLimits]:
-        for name in limits:
+        found: dict[str, MemorizationLimits] = {}
+        for name, limit in limits.items():
             if not _MQ.fullmatch(name):
                 _check_known(name, MEMORIZATION)
-        return {canonical(name): limit for name, limit in limits.items()}
+            if canonical(name) in found:
+                raise ValueError(f"{name}: given twice, {canonical(name)} being the same")
+            found[canonical(name)] = limit
+        return found
 
     @field_validator("quality")
     @classmethod
@@ -122,12 +127,27 @@ def read_policy(path: Path) -> PolicyFile:
     Raises:
         Fatal: it cannot be read, or is none; one line names the file and the field.
     """
-    tree = read_file(path)
+    tree, data = read_file(path), path.read_bytes()
+    if twice := _given_twice(yaml.compose(data, yaml.SafeLoader)):
+        raise Fatal(f"{path}: {twice}: given twice: YAML would take the last one alone")
     try:
         policy = check_as(Policy, tree)
     except Fatal as mistake:
         raise Fatal(f"{path}: {mistake}") from None
-    return PolicyFile(path, policy, hashlib.sha256(path.read_bytes()).hexdigest())
+    return PolicyFile(path, policy, hashlib.sha256(data).hexdigest())
+
+
+def _given_twice(node: yaml.Node | None) -> str | None:
+    """A name that a mapping of YAML has twice, at any depth: a limit would be lost without a word."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    names = [str(name.value) for name, _ in node.value]
+    for name, below in zip(names, (below for _, below in node.value), strict=True):
+        if names.count(name) > 1:
+            return name
+        if deeper := _given_twice(below):
+            return f"{name}.{deeper}"
+    return None
 
 
 _MQ: Final = re.compile(r"(mq|mq_aware)_(\d*\.?\d+(?:e-?\d+)?)")

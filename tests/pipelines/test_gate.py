@@ -175,3 +175,15 @@ def test_a_mistake_is_one_line(good: Run, tmp_path: Path, capsys: pytest.Capture
         assert err.startswith(f"unecho: {line}")
         assert err.count("\n") == 1
     assert not list(tmp_path.glob("gate.*"))
+
+
+def test_on_s3_a_run_is_judged_as_on_a_directory_and_the_pictures_have_an_address(
+    s3_root: str, good: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished(s3_root, "good", reported())
+    assert gate(run, "--against", run.url, "--out", tmp_path / "s3") == 0
+    assert f"report   {s3_root}/runs/good/reports/" in capsys.readouterr().out
+    assert gate(good, "--against", good.url, "--out", tmp_path / "here") == 0
+    there, here = (Gate.model_validate_json((tmp_path / at / "gate.json").read_bytes()) for at in ("s3", "here"))
+    assert there.checks == here.checks
+    assert there.report_sha256 == here.report_sha256

@@ -7,7 +7,8 @@ import pytest
 from tests.pipelines.gate.reports import reported, with_data
 from tests.report.kept import kept, without_floor
 from unecho.components.config.resolve import check_as
-from unecho.components.measures.intervals import Share
+from unecho.components.measures.alignment_figures import Aligned, Alignment, Drift
+from unecho.components.measures.intervals import Mean, Share
 from unecho.components.report.figures import Figures
 from unecho.pipelines.gate.judging import judge
 from unecho.pipelines.gate.policy import Policy
@@ -185,3 +186,32 @@ def test_figures_that_do_not_compare_fail_and_say_what_differs() -> None:
 def test_the_first_model_has_nothing_to_be_compared_with_and_passes_so() -> None:
     found = of_figure(reported(), "frechet_pixels", ratio_to_released_at_most=1.1)
     assert (found.passed, found.reason) == (True, "nothing is released yet to compare it with")
+
+
+def test_a_figure_of_no_images_shows_nothing() -> None:
+    figures = reported()
+    none = [f.model_copy(update={"generated": Share.counted(0, 0)}) for f in figures.memorization]
+    found = of_figure(figures.model_copy(update={"memorization": none}), "mq_0.1", share_at_most=0.5)
+    assert (found.passed, found.reason) == (False, "the report counts no generated images for it")
+
+
+def test_text_alignment_and_drift_of_a_text_to_image_model_are_limited_too() -> None:
+    def mean(value: float) -> Mean:
+        return Mean(mean=value, low=value - 0.01, high=value + 0.01, of=64)
+
+    def text_to_image(aligned: float, drifted: float, model: str = "d" * 64) -> Figures:
+        sets = [Aligned(captions="held_out", generated=mean(aligned)), Aligned(captions="general", generated=mean(0.2))]
+        drift = Drift(features="pixels", frechet_name="Frechet distance (pixels)", frechet=4, pairs=mean(drifted))
+        alignment = Alignment(model="clip", digest=model, sets=sets, real=mean(0.3))
+        return reported().model_copy(update={"alignment": alignment, "drift": [drift]})
+
+    figures, released = text_to_image(0.27, 0.6), text_to_image(0.30, 0.5)
+    assert of_figure(figures, "alignment", ratio_to_real_at_least=0.9).passed
+    assert not of_figure(figures, "alignment", ratio_to_real_at_least=0.91).passed
+    worse = of_figure(figures, "alignment", released, ratio_to_released_at_least=0.95)
+    assert (worse.passed, worse.bound, worse.shown[0]) == (False, pytest.approx(0.9), "0.270 (0.9 x)")
+    assert of_figure(figures, "alignment_general", at_least=0.2).shown[0] == "0.200 ± 0.010"
+    assert of_figure(figures, "drift_pixels", at_most=0.6).passed
+    assert not of_figure(figures, "drift_pixels", released, ratio_to_released_at_most=1.1).passed
+    other = of_figure(text_to_image(0.27, 0.6, "e" * 64), "alignment", released, ratio_to_released_at_least=0.5)
+    assert "file of the text-image model (eeeeeeeeeeee, released dddddddddddd)" in other.reason

@@ -51,6 +51,15 @@ def policy(folder: Path, text: str) -> Path:
             "quality: {fid: {ratio_to_released_at_least: 1}}",
             "quality.fid.ratio_to_released_at_least: less is better: use ratio_to_released_at_most",
         ),
+        (
+            "memorization: {mq_0.1: {share_at_most: 0.1}, mq_0.10: {share_at_most: 1e-2}}",
+            "memorization.mq_0.10: given twice",
+        ),
+        (
+            "quality: {fid: {at_most: 1, at_most: 2}}",
+            "quality.fid.at_most: given twice: YAML would take the last ",
+        ),
+        ("verdict: no_echo\nverdict: not_echo", "verdict: given twice: "),
         ("[1]", "must hold sections of fields, not a list"),
     ],
 )
