@@ -116,6 +116,17 @@ def test_measures_that_were_taken_otherwise_do_not_compare(
             assert concerned == (section in apart), block[0].name
 
 
+def test_reconstructions_move_every_floor_and_of_the_shares_the_augmentation_aware_ones() -> None:
+    ceiling = {"ceiling": Share.counted(40, 100)}
+    figures = [m.model_copy(update=ceiling if m.measure != "extraction" else {}) for m in REPORT.memorization]
+    _, every = beside(REPORT, REPORT.model_copy(update={"memorization": figures}))
+    unlike = {(b[0].name, line.name.partition(",")[0]): line.unlike for s in every for b in s.blocks for line in b}
+    assert unlike["MQ < 0.2 plain", "MQ < 0.2 plain"] == []
+    assert unlike["MQ < 0.2 plain", "floor"] == ["reconstructions"]
+    assert unlike["MQ < 0.2 aware", "MQ < 0.2 aware"] == unlike["MQ < 0.2 aware", "floor"] == ["reconstructions"]
+    assert unlike["extracted < 0.1 aware", "floor"] == []
+
+
 def described(digest: str, transform: str = "sscd") -> Figures:
     """The report with figures on a copy descriptor."""
     largest = Similarities(
