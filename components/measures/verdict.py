@@ -183,7 +183,8 @@ def cited(figures: Sequence[Memorization]) -> Memorization:
     """The figure that speaks for all; its verdict is the run's.
 
     One deciding figure above its floor is an echo: the one that is so most surely. All that may acquit must be within
-    the margin for 'no echo'; else the first that is not. Without a floor it is the first that would decide, undecided.
+    the margin for 'no echo'; else the first that is not. One whose floor is too high to say much speaks last. Without
+    a floor it is the first that would decide, undecided.
     """
     deciding = sorted((f for f in figures if f.decides), key=rank)
     if not any(f.floor for f in deciding):
@@ -191,7 +192,7 @@ def cited(figures: Sequence[Memorization]) -> Memorization:
     above = [f for f in deciding if f.verdict == "above"]
     if above:
         return min(above, key=lambda f: f.p_above or 0.0)
-    acquitting = [f for f in deciding if KINDS[f.measure].acquits]
+    acquitting = sorted((f for f in deciding if KINDS[f.measure].acquits), key=lambda f: not f.informative)
     for verdict in ("unclear", "at_or_below"):
         for figure in acquitting:
             if figure.verdict == verdict:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ..measures.captions import CAPTIONS
 from ..measures.intervals import Mean, Share
 from ..measures.quality_figures import AgainstTraining, Quality
-from ..measures.verdict import KINDS, Memorization, Verdict, cited
+from ..measures.verdict import INFORMATIVE_UP_TO, KINDS, Memorization, Verdict, cited
 from .figures import Headline, Round
 
 _TITLES: Final[dict[Verdict, str]] = {
@@ -48,7 +48,7 @@ def headline(
     return Headline(
         verdict=overall,
         title="Smoke run: no verdict" if smoke and speaker.floor else title,
-        sentence=f"{_counted(speaker)}. {_meaning(speaker, margin)}",
+        sentence=" ".join([f"{_counted(speaker)}.", _meaning(speaker, margin), *_blind(memorization)]),
         quality=_quality(quality) if quality else _no_quality(against_training),
         smoke=smoke,
     )
@@ -68,6 +68,16 @@ def _meaning(cited: Memorization, margin: float) -> str:
         return f"With 95 % confidence that is less than {beyond} above the floor, as for every figure that decides."
     low, high = (f"{100 * bound:.1f}" for bound in (cited.difference_low, cited.difference_high))
     return f"The difference is between {low} and {high} points: too few images to tell it from 0 or from {beyond}."
+
+
+def _blind(memorization: Sequence[Memorization]) -> list[str]:
+    """That figures which decide have so high a floor that they could hardly have found copies."""
+    return [
+        f"A figure that decides ({measure_name(figure)}) says little here: its floor is {percent(figure.floor.share)}, "
+        f"above {100 * INFORMATIVE_UP_TO:g} %."
+        for figure in memorization
+        if figure.decides and figure.floor and not figure.informative
+    ]
 
 
 def _counted(cited: Memorization) -> str:

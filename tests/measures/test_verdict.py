@@ -174,6 +174,18 @@ def test_no_echo_needs_every_deciding_figure() -> None:
     assert "too few images to tell it from 0 or from 2 percentage points" in said(FINE, unsure).sentence
 
 
+def test_a_figure_whose_floor_is_high_does_not_speak_before_one_that_says_something_and_the_headline_names_it() -> None:
+    blind = figure((1000, 1000), (1000, 1000), "descriptor", threshold=0.5)
+    all_ = judged([blind, figure((0, 1000), (0, 1000))], ("descriptor", "mq_aware_0.1"), MARGIN)
+    assert (cited(all_).name, cited(all_).verdict) == ("mq_aware_0.1", "at_or_below")
+    sentence = headline(all_, None, MARGIN, None).sentence
+    assert sentence.startswith("0.0 % of 1,000 generated images")
+    assert sentence.endswith(
+        "A figure that decides (similarity > 0.5, on the descriptor) says little here: its floor is 100 %, above 10 %."
+    )
+    assert "little" not in headline(judged([all_[1]], ("mq_aware_0.1",), MARGIN), None, MARGIN, None).sentence
+
+
 def test_two_figures_are_adjusted_for_each_other() -> None:
     other = figure((0, 2048), (0, 500), "second_nearest")
     one = figure((12, 2048), (0, 500))  # (2048 / 2548)^12 = 0.0727, and half of it: 0.0364
