@@ -120,7 +120,7 @@ class Descriptor:
             self._model = onnx
         self.preparation = self._prepared(config, fixed)
         if self._channels is not None and self.preparation.size is not None:  # what does not run is said before a run
-            self(np.zeros((1, self._channels, self.preparation.size, self.preparation.size), np.uint8))
+            self._try((1, self._channels, self.preparation.size, self.preparation.size))
 
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [n, C, H, W] to float32 [n, F] of length 1 on the CPU; a vector of zeros stays one.
@@ -130,6 +130,11 @@ class Descriptor:
         """
         some = (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE))
         return torch.cat([self._described(batch) for batch in some])
+
+    def _try(self, shape: tuple[int, int, int, int]) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        if torch.equal(self(np.zeros(shape, np.uint8)), self(noise)):
+            raise self._wrong("gives the same vector for a black image as for noise: it tells no images apart")
 
     def _described(self, images: NDArray[np.uint8]) -> Tensor:
         values = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).float() / 255
@@ -169,10 +174,11 @@ class Descriptor:
         else:
             wanted = _NAMED[config.descriptor_transform]
         if any(side not in (None, wanted.size) for side in fixed):
+            numbers = "set evaluate.descriptor_transform=numbers with the file's own mean and deviation"
+            remedy = "leave descriptor_size out" if config.descriptor_size else numbers
             raise self._wrong(
                 f"takes images of {height} x {width}, {self._transform(config)} gives {wanted.size} x {wanted.size}: "
-                "set evaluate.descriptor_transform=numbers with the file's own mean and deviation, or export it for "
-                "any size"
+                f"{remedy}, or export it for any size"
             )
         return wanted
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..failure import Fatal
 from .descriptors import Descriptor
 from .images import Images
 
@@ -74,6 +75,9 @@ def most_similar(
         training: views of the training images, two of these at least, position by position.
         own: for some sets the position of one training image of each image, -1 for none.
         on_progress: called with how many images of how many are described.
+
+    Raises:
+        Fatal: the descriptor gives zeros for every training image, to which then nothing would be similar.
     """
     count = len(training[0])
     total, done = sum(len(images) for images in sets.values()) + count, 0
@@ -87,13 +91,17 @@ def most_similar(
     nobody = [np.full(len(images), -1, np.int64) for images in sets.values()]
     named = np.concatenate([(own or {}).get(name, none) for name, none in zip(sets, nobody, strict=True)])
     search = Search(queries.to(device), min(CANDIDATES, count), torch.from_numpy(named).to(device))
+    told = False
     for positions in _blocks(training[0], _TRAINING):
         views = []
         for images in training:
             block = images.take(positions)
             views += [descriptor(block).to(device), descriptor(block[:, :, :, ::-1]).to(device)]
         search.see(views, int(positions[0]))
+        told = told or any(bool(view.any()) for view in views)
         progressed(len(positions))
+    if not told:
+        raise Fatal(f"evaluate.descriptor: gives zeros for all {count:,} training images: it tells no images apart")
     return _apart(search.found(), {name: len(images) for name, images in sets.items()})
 
 

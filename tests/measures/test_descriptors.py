@@ -32,6 +32,13 @@ class NotFinite(nn.Module):
         return images.flatten(1)[:, :4] / 0.0
 
 
+class Blind(nn.Module):
+    """The same vector for every image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.ones(images.shape[0], 4)
+
+
 def scripted(module: nn.Module, path: Path) -> str:
     """A module as its TorchScript file."""
     with warnings.catch_warnings():
@@ -132,7 +139,7 @@ def test_a_file_of_another_size_than_the_transforms_is_refused_before_it_is_used
     assert str(told.value).startswith(f"evaluate.descriptor: '{fixed}': takes images of 224 x 224, ")
     assert "descriptor_transform sscd gives 288 x 288" in str(told.value)
     other = refused(fixed, descriptor_transform="numbers", descriptor_size=32)
-    assert "numbers of descriptor_size 32 gives 32 x 32" in other
+    assert "numbers of descriptor_size 32 gives 32 x 32: leave descriptor_size out" in other
     with pytest.raises(Fatal, match=r"fails on images of shape \[1, 3, 288, 288\]"):
         descriptor(scripted(nn.Linear(17, 2), tmp_path / "linear.pt"))
 
@@ -158,3 +165,9 @@ def test_what_is_no_descriptor_is_refused_by_name(tmp_path: Path) -> None:
 def test_of_several_outputs_the_first_counts(tmp_path: Path) -> None:
     path = scripted(First(), tmp_path / "first.pt")
     assert descriptor(path, descriptor_transform="numbers")(GREY).shape == (4, 6)
+
+
+def test_a_file_that_tells_no_images_apart_is_refused_before_a_run(tmp_path: Path) -> None:
+    path = scripted(Blind(), tmp_path / "blind.pt")
+    with pytest.raises(Fatal, match=r"evaluate.descriptor: .*blind.pt.*same vector for a black image as for noise"):
+        descriptor(path)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from unecho.components.failure import Fatal
 from unecho.components.measures import similarity
 from unecho.components.measures.images import InMemory
 from unecho.components.measures.similarity import Search, Similar, most_similar
@@ -107,3 +108,13 @@ def test_the_largest_similarity_over_views_of_the_training_images_counts() -> No
     found = most_similar({"x": InMemory(queries)}, [InMemory(training), InMemory(blurred)], AsTheyAre(), CPU)["x"]  # type: ignore[arg-type]
     assert found.index[:, 0].tolist() == [0, 1, 2, 5, 6, 7]
     np.testing.assert_allclose(found.largest, 1, atol=1e-6)
+
+
+def test_a_descriptor_of_zeros_alone_is_refused_since_it_would_clear_every_model() -> None:
+    with pytest.raises(Fatal, match=r"evaluate.descriptor: gives zeros for all 30 training images"):
+        most_similar(
+            {"x": InMemory(images(3, 9))},
+            [InMemory(images(30, 7))],
+            lambda given: torch.zeros(len(given), 4),  # type: ignore[arg-type]
+            CPU,
+        )
