@@ -217,7 +217,7 @@ def beside_table(figures: Figures) -> Table | None:
     columns = [
         ("base model", [_bounded(figure.base) for figure in shown]),
         ("of perfect copies", [_bounded(figure.ceiling) for figure in shown]),
-        ("originals alone", [percent(c.share) if (c := figure.ceiling_pixels) else "" for figure in shown]),
+        ("originals", [percent(c.share) if (c := figure.ceiling_pixels) else "" for figure in shown]),
     ]
     columns = [(name, cells) for name, cells in columns if any(cells)]
     if not columns:
@@ -329,7 +329,7 @@ def short_measure(figure: Memorization) -> str:
     kind = KINDS[figure.measure]
     limit = f"{kind.short} {kind.sign} {figure.threshold:.2g}" if kind.sign else kind.short
     if kind.on_descriptor:
-        return f"{limit} (descriptor)" if figure.measure == "descriptor_second" else limit
+        return f"{limit} descr" if figure.measure == "descriptor_second" else limit
     return f"{limit} {'aware' if figure.aware else 'plain'}"
 
 

@@ -5,12 +5,16 @@ import re
 from html.parser import HTMLParser
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from tests.report.kept import SUBJECT, kept, without_floor
+from unecho.components.measures.descriptor_figures import DescriptorFigures, similarities_of
+from unecho.components.measures.intervals import Share
+from unecho.components.measures.verdict import KINDS, beside_floor
 from unecho.components.report.figures import Figures
 from unecho.components.report.page import Pictures, page
-from unecho.components.report.tables import aligned, figure_table
+from unecho.components.report.tables import aligned, beside_table, figure_table, similarity_table
 from unecho.components.report.wording import sampled_by, what_trained
 
 FLOORLESS = without_floor(kept(2))
@@ -118,6 +122,27 @@ def test_reports_of_earlier_versions_are_read_and_shown(version: Literal[1, 2]) 
     assert "Sample visits" in shown.text
     assert "None" not in shown.text
     assert max(len(line) for line in aligned(figure_table(figures))) <= 80
+
+
+def test_tables_with_a_descriptor_and_every_set_beside_fit_80_columns() -> None:
+    wide = Share.counted(995, 1000)
+    found = [
+        beside_floor(measure, True, 1 / 3, wide, wide).model_copy(
+            update={"base": wide, "ceiling": wide, "ceiling_pixels": wide, "verdict": "unclear"}
+        )
+        for measure in KINDS
+    ]
+    similar = similarities_of(np.linspace(0, 1, 200, dtype=np.float32), 0.005)
+    assert similar is not None
+    described = DescriptorFigures(
+        file="own", digest="", transform="sscd", size=288, mean=[0], std=[1], threshold=0.005, generated=similar
+    ).model_copy(update=dict.fromkeys(("held_out", "base", "own", "own_base"), similar))
+    figures = kept(2).model_copy(update={"memorization": found, "descriptor": described})
+    beside = beside_table(figures)
+    assert beside is not None
+    lines = [*aligned(figure_table(figures)), *aligned(beside), *aligned(similarity_table(described))]
+    assert sum("99.5 % [98.8, 99.8]" in line for line in lines) == 2 * len(KINDS)
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_sampler_of_images_that_were_generated_elsewhere_is_not_known() -> None:
