@@ -45,6 +45,8 @@ class PromptPart(BaseModel):
     """Why nothing is measured."""
     on_both_sides: int = 0
     """Captions that stand on both sides of the split, and are left out."""
+    of: int | None = None
+    """Prompts of all parts: fewer are there where a part was sampled by a program that measured none."""
     prompts: list[MeasuredPrompt] = Field(default_factory=list)
 
 
@@ -75,7 +77,7 @@ def measured_prompts(run: Run, config: RunConfig) -> PromptPart | None:
         prompts += [MeasuredPrompt(kind="held_out", text=text) for _, text in _distinct(held_out, both, most)]
     if general := general_prompts(run, config):
         prompts += [MeasuredPrompt(kind="general", text=text) for _, text in _distinct(general, known, most)]
-    return PromptPart(on_both_sides=len(both), prompts=prompts)
+    return PromptPart(on_both_sides=len(both), of=len(prompts), prompts=prompts)
 
 
 def _distinct(prompts: Prompts, without: set[str], most: int) -> list[tuple[int, str]]:
@@ -108,7 +110,7 @@ def read_prompt_parts(
     """What the parts of `sample` have found together: prompts in order, and numbers [n, seeds] by name.
 
     Returns:
-        None where prompts were not measured, as before there was such a measure.
+        None where prompts were not measured, or some parts did not measure theirs, as before there was such a measure.
 
     Raises:
         Fatal: an object is missing or altered; names it.
@@ -131,5 +133,7 @@ def read_prompt_parts(
         return None
     reason = next((note.unmeasured for note in notes if note.unmeasured), None)
     prompts = [] if reason else [prompt for note in notes for prompt in note.prompts]
+    if not reason and notes[0].of not in (None, len(prompts)):
+        return None
     whole = notes[0].model_copy(update={"unmeasured": reason, "prompts": prompts})
     return whole, {} if reason else {name: np.concatenate(of) for name, of in numbers.items()}

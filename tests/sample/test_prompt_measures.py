@@ -264,6 +264,19 @@ def test_samples_of_an_older_run_have_no_figures_of_prompts(tmp_path: Path) -> N
     assert read_prompt_parts(run, committed(run, [{}, {}])) is None
 
 
+@pytest.mark.parametrize("older", [0, 1])
+def test_a_run_that_was_sampled_in_part_before_prompts_were_measured_has_no_figures_of_half_of_them(
+    older: int, tmp_path: Path
+) -> None:
+    """Of 4 training and 4 held-out captions in batches of 4: a part has those of one side alone."""
+    config, run = captioned_as(of_eight()[1], "sample.parts", 2), Run.at(str(tmp_path), "a")
+    files = [part(config, index) for index in range(2)]
+    files[older] = {}
+    for record in committed(run, files):
+        run.commit(record, 0, record.part)
+    assert prompt_figures(run, config, ModelRecord(round=0, objects={})) is None
+
+
 def test_a_run_that_was_planned_before_prompts_were_measured_goes_on() -> None:
     config = captioned()
     older = config.model_dump(mode="json")
