@@ -35,6 +35,13 @@ class Fatal(Exception):
     """
 
 
+class Beaten(Exception):
+    """Somebody else was first with what only one can do, and what they did stands.
+
+    The message is the one line that the user reads. It names what was done, by whom, and how to look at it.
+    """
+
+
 class Stopped(Exception):
     """The process was asked to stop (SIGTERM, SIGINT) and has kept its progress.
 
@@ -62,6 +69,8 @@ def status_of(work: Callable[[], Any]) -> int:
         ended = work()
     except Fatal as error:
         return _end(str(error), FATAL)
+    except Beaten as error:
+        return _end(str(error), RETRY)
     except Stopped as stopped:
         return _end(str(stopped), stopped.status)
     except KeyboardInterrupt:

@@ -27,17 +27,17 @@ from .records import (
 
 R = TypeVar("R", bound=Record)
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
-"""The name of a run."""
+"""The name of a run, and of a released model."""
 
 
-def check_name(name: str) -> None:
-    """Whether a run may be called so.
+def check_name(name: str, of: str = "run") -> None:
+    """Whether a run, or a released model, may be called so.
 
     Raises:
         Fatal: it may not.
     """
     if not NAME.fullmatch(name):
-        raise Fatal(f"run name: '{name}': use at most 48 lower-case letters, digits and inner dashes")
+        raise Fatal(f"{of} name: '{name}': use at most 48 lower-case letters, digits and inner dashes")
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     ReportRecord,
 )
 RUNS, DATASETS, PROGRESS, ENCODINGS = "runs/", "datasets/", "datasets/progress/", "encodings/"
+MODELS: Final = "models/"
 
 _RUN = rf"runs/(?P<run>{NAME.pattern})/"
 _FORMS = {kind: kind.address.removesuffix(".json").format(r"(?P<i0>\d+)", r"(?P<i1>\d+)") for kind in KINDS}
@@ -215,6 +216,7 @@ _ENCODED = re.compile(r"encodings/[0-9a-f]{64}/(?:latents|texts)/\d+/[0-9a-f]{16
 _ENCODED_BLOCK = re.compile(r"encodings/[0-9a-f]{64}/(?:latents|texts)/\d+\.json")
 _DATA_MANIFEST = re.compile(r"datasets/([0-9a-f]{64})\.json")
 _SOURCE = re.compile(r"datasets/sources/([0-9a-f]{64})\.json")
+_RELEASE = re.compile(rf"models/(?P<model>{NAME.pattern})/(?:history/(?P<number>\d{{6,}})|released)\.json")
 _PROGRESS = re.compile(r"(?P<whole>datasets/progress/[0-9a-f]{64}/)\d+/(?:parts/\d+\.json|chunks/[0-9a-f]{64})")
 
 
@@ -277,6 +279,25 @@ def source_of(key: str) -> str | None:
     """The source's hash where it says "already prepared"."""
     found = _SOURCE.fullmatch(key)
     return found[1] if found else None
+
+
+@dataclass(frozen=True)
+class ReleaseKey:
+    """Where a record of a released model is.
+
+    Attributes:
+        model: its name.
+        number: in its history; None for the one that says which is released now.
+    """
+
+    model: str
+    number: int | None
+
+
+def release_at(key: str) -> ReleaseKey | None:
+    """The record of a released model that a key is of."""
+    found = _RELEASE.fullmatch(key)
+    return ReleaseKey(found["model"], int(found["number"]) if found["number"] else None) if found else None
 
 
 def progress_of(key: str) -> str | None:

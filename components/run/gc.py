@@ -17,6 +17,7 @@ from ..store import Stat, Store, find_parsed
 from .address import (
     DATASETS,
     ENCODINGS,
+    MODELS,
     PROGRESS,
     RUNS,
     Run,
@@ -26,10 +27,12 @@ from .address import (
     is_object,
     progress_of,
     record_at,
+    release_at,
     source_of,
 )
 from .checkpoints import Checkpoint
 from .records import BeginRecord, ProxyRecord
+from .released import Release
 
 _THREADS = 16
 
@@ -39,9 +42,10 @@ class Contents:
     """What stands below a root, and what its manifests say of it.
 
     Attributes:
-        listing: every object below runs/, datasets/ and encodings/.
+        listing: every object below runs/, datasets/, encodings/ and models/.
         named: keys that a record or the manifest of a data set names.
         retired: keys that a begin has retired; they may be among the named ones.
+        released: keys that a released model or its history names: they stay, whatever else is said of them.
         in_progress: keys that unfinished work names, by the prefix of that work.
         ended: prefixes of work that was unfinished once: its result is committed.
     """
@@ -49,6 +53,7 @@ class Contents:
     listing: list[Stat] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
     retired: set[str] = field(default_factory=set)
+    released: set[str] = field(default_factory=set)
     in_progress: dict[str, set[str]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
 
@@ -65,6 +70,7 @@ class _Named:
 
     named: frozenset[str] = frozenset()
     retired: frozenset[str] = frozenset()
+    released: frozenset[str] = frozenset()
     ended: str | None = None
 
 
@@ -85,7 +91,7 @@ class Manifests:
             Fatal: a manifest cannot be read, so that nobody knows what it names; names it.
         """
         contents = Contents()
-        for prefix in (RUNS, PROGRESS, DATASETS, ENCODINGS):
+        for prefix in (RUNS, PROGRESS, DATASETS, ENCODINGS, MODELS):
             seen_before = PROGRESS if prefix == DATASETS else "\0"
             self._add(contents, (s for s in self._store.list(prefix) if not s.key.startswith(seen_before)))
         return contents
@@ -100,6 +106,7 @@ class Manifests:
                     contents.in_progress.setdefault(progress, set()).update(content.named)
                 contents.named |= content.named if progress is None else set()
                 contents.retired |= content.retired
+                contents.released |= content.released
                 contents.ended |= {content.ended} if content.ended else set()
 
     def _content(self, stat: Stat) -> _Named:
@@ -118,7 +125,10 @@ def _read(store: Store, key: str) -> _Named:
         for one in sorted(retired):
             if not Run(store, at.run).owns(one):
                 raise Fatal(f"{store.address(key)}: altered: it retires {one or 'an empty key'}, not of run {at.run}")
-        return _Named(frozenset(ref.key for ref in record.objects.values()), retired, ended)
+        return _Named(frozenset(ref.key for ref in record.objects.values()), retired, ended=ended)
+    if release_at(key):
+        release = find_parsed(store, key, Release)
+        return _Named(released=frozenset(ref.key for ref in release.objects.values()) if release else frozenset())
     if digest := data_manifest_of(key):
         manifest = find_manifest(store, digest)
         refs = [*(c.object for c in manifest.chunks), manifest.index, manifest.names] if manifest else []
@@ -176,7 +186,7 @@ def leftovers(contents: Contents, before: float, *, abandoned: bool = False) -> 
     """
     given_up = _idle(contents, before) - contents.ended if abandoned else set[str]()
     in_progress = {key for work, keys in contents.in_progress.items() if work not in given_up for key in keys}
-    named = (contents.named | in_progress) - contents.retired
+    named = (contents.named | in_progress) - contents.retired | contents.released
     decide = _decision(contents, named, given_up)
     old = (stat for stat in contents.listing if stat.modified <= before)
     found = [Leftover(stat, why) for stat in old if (why := decide(stat.key))]

@@ -46,8 +46,8 @@ def parser() -> ArgumentParser:
     options = ArgumentParser(
         prog="unecho gc",
         description="List what no manifest names: objects of killed steps and of losing attempts, checkpoints of "
-        "committed proxies, retired objects that were put back, chunks of no data set. What a manifest names "
-        "stays, and so does the progress of what has not ended.",
+        "committed proxies, retired objects that were put back, chunks of no data set. What a manifest names, "
+        "or a released model and its history, stays, and so does the progress of what has not ended.",
     )
     options.add_argument("root", metavar="ROOT", help="directory or s3://bucket/prefix")
     options.add_argument("--delete", action="store_true", help="remove them")
