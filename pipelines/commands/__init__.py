@@ -24,6 +24,9 @@ COMMANDS: Final = {
     "descriptor": "a copy descriptor, learned from the data, and what it finds beside pixels",
     "base": "a small text-to-image base model, from captioned images and nothing else",
     "pull": "the model and the report of a finished run, into a directory",
+    "promote": "release a finished run's model under a name, with a record of who and why",
+    "rollback": "what a name stood for before, released again",
+    "released": "what each name stands for, since when, by whom, and its history",
     "gc": "what killed steps have left over; with --delete it goes",
     "compile": "the pipeline for Kubeflow, as a file to upload",
     "submit": "start a run on Kubeflow, and wait for it if asked",
@@ -36,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint; of `audit` also 3
-        it echoes, 4 undecided; of `gate` 1 not passed; else 1.
+        it echoes, 4 undecided; of `gate` 1 not passed, of `promote` and `rollback` another job was first;
+        else 1.
     """
     let_waiting_threads_sleep()
     argv = list(sys.argv[1:] if argv is None else argv)
