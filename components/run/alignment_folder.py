@@ -31,7 +31,13 @@ def alignment_digest(config: RunConfig) -> str | None:
         Fatal: there is no such folder, it lacks a file, has no safetensors weights or is of another class; names it.
     """
     address = config.evaluate.alignment_model
-    return None if address is None else _digest(address, _store_of(address))
+    if address is None:
+        return None
+    try:
+        return _digest(address, _store_of(address))
+    except Fatal as error:
+        text = str(error)
+        raise Fatal(text if text.startswith(FIELD) else f"{FIELD}: '{address}': {text}") from None
 
 
 def alignment_folder(config: RunConfig, files: Mapping[str, str] | None) -> Path:

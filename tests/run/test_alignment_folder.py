@@ -65,6 +65,14 @@ def test_a_folder_that_cannot_be_used_is_one_line(folder: Path, spoil: Callable[
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("address", ["s3://", "gs://bucket/clip"])
+def test_an_address_that_is_none_is_one_line_that_names_the_field(address: str) -> None:
+    with pytest.raises(
+        Fatal, match=f"^evaluate.alignment_model: '{address}': .*: (no name of a bucket|a root is a dir)"
+    ):
+        alignment_digest(named(address))
+
+
 def cut_short(folder: Path) -> None:
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:3000])
