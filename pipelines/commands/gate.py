@@ -3,7 +3,7 @@
 import os
 import secrets
 import textwrap
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,15 @@ from rich.console import Console
 
 from ...components.failure import DONE, Fatal
 from ...components.log import emit
-from ...components.report.figures import Figures, load_figures
+from ...components.report.figures import load_figures
 from ...components.run import ReportRecord, Run
+from ...components.run.released import ReleasedModel
 from ...components.store.directory import DirectoryStore
 from ..finished import finished_report
 from ..gate.judging import judge
 from ..gate.policy import PolicyFile, read_policy
 from ..gate.result import Gate
+from ..gate.rival import Rival, of_run, released_as
 from ..gate.showing import as_junit, as_markdown, notes, outcome, places, text
 
 REFUSED: Final = 1
@@ -35,10 +37,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     policy = read_policy(arguments.policy)
     run = Run.parse(arguments.run)
-    against = Run.parse(arguments.against) if arguments.against else None
-    if against is None and (asked := policy.policy.compares):
-        raise Fatal(f"{arguments.policy}: {asked}: compared with which model? give --against RUN")
-    gate = gate_of(run, policy, against)
+    if (asked := policy.policy.compares) and not (arguments.model or arguments.against):
+        raise Fatal(f"{arguments.policy}: {asked}: beside which model? give --model NAME or --against RUN")
+    gate = gate_of(run, policy, _rival(run, arguments))
     for name, content in (
         ("gate.md", as_markdown(gate).encode()),
         ("gate.xml", as_junit(gate)),
@@ -64,7 +65,9 @@ def parser() -> ArgumentParser:
     )
     options.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
     options.add_argument("--policy", type=Path, required=True, metavar="FILE", help="YAML, such as docs/gate.yaml")
-    options.add_argument("--against", metavar="RUN", help="the run or audit of the model that is released now")
+    rival = options.add_mutually_exclusive_group()
+    rival.add_argument("--model", metavar="NAME", help="compared with what is released now as NAME, at RUN's root")
+    rival.add_argument("--against", metavar="RUN", help="compared with this run or audit")
     options.add_argument(
         "--out",
         type=Path,
@@ -76,18 +79,18 @@ def parser() -> ArgumentParser:
     return options
 
 
-def gate_of(run: Run, policy: PolicyFile, against: Run | None) -> Gate:
+def gate_of(run: Run, policy: PolicyFile, rival: Rival | None = None) -> Gate:
     """The answer of a policy on a run.
 
     Args:
-        against: the run of the model now released; None where nothing is.
+        rival: whom it is compared with, where the policy compares.
 
     Raises:
-        Fatal: one of both has not ended, or its report cannot be read.
+        Fatal: it has not ended, or its report cannot be read.
     """
-    report, figures = _finished(run)
-    base, released = _finished(against) if against else (None, None)
-    checks = judge(figures, policy.policy, released)
+    report, rival = finished_report(run, "the gate"), rival or Rival()
+    figures = load_figures(run, report)
+    checks = judge(figures, policy.policy, rival.figures)
     return Gate(
         passed=all(check.passed for check in checks),
         run=run.url,
@@ -96,17 +99,20 @@ def gate_of(run: Run, policy: PolicyFile, against: Run | None) -> Gate:
         pictures=_pictures(run, report),
         title=figures.headline.title,
         dataset=figures.provenance.dataset,
-        against=against.url if against else None,
-        against_sha256=base.objects["report.json"].sha256 if base else None,
+        model=rival.model,
+        number=rival.number,
+        against=rival.run,
+        against_sha256=rival.report_sha256,
         policy=policy.policy,
         policy_sha256=policy.sha256,
         checks=checks,
     )
 
 
-def _finished(run: Run) -> tuple[ReportRecord, Figures]:
-    report = finished_report(run, "the gate")
-    return report, load_figures(run, report)
+def _rival(run: Run, arguments: Namespace) -> Rival:
+    if arguments.model:
+        return released_as(ReleasedModel(run.store, arguments.model))
+    return of_run(Run.parse(arguments.against)) if arguments.against else Rival()
 
 
 def _pictures(run: Run, report: ReportRecord) -> str:

@@ -59,6 +59,8 @@ def _above_floor(asked: Check, figure: Memorization, floor: Share, allowed: floa
     counts = found.count, found.of, floor.count, floor.of
     bound = highest_excess(*counts, confidence)
     passed, images, reason = bool(p_beyond(*counts, allowed) < 1 - confidence), None, ""
+    if passed and not figure.informative:
+        reason = f"its floor is {percent(floor.share)}: so high that it says little about copies"
     if not passed:
         beside = floor.count, floor.of, allowed, confidence
         points, sure = f"{100 * allowed:g} points", f"with {100 * confidence:g} % confidence"

@@ -53,8 +53,13 @@ class Gate(_Kept):
     """The report's own headline."""
     dataset: str
     """Digest of the data set."""
+    model: str | None = None
+    """Address of the released model that it was compared with, ROOT/models/NAME; None where none was named."""
+    number: int | None = None
+    """What that was then, by its number in the history, for `unecho promote --replaces`; 0 where nothing was released
+    yet, None where no name was given."""
     against: str | None = None
-    """Address of the released model's run; None where there was none to compare with."""
+    """Address of the run that it was compared with; None where there was none."""
     against_sha256: str | None = None
     """Of its report.json."""
     policy: Policy

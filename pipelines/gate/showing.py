@@ -37,7 +37,12 @@ def notes(gate: Gate) -> list[str]:
 
 def places(gate: Gate) -> dict[str, str]:
     """Where the report is, with its pictures, and whose it is, by a heading."""
-    return {"run": gate.run, **({"against": gate.against} if gate.against else {}), "report": gate.pictures}
+    found = {"run": gate.run}
+    if gate.model:
+        found["released"] = f"{gate.model} {gate.number or '(nothing yet)'}"
+    if gate.against:
+        found["against"] = gate.against
+    return found | {"report": gate.pictures}
 
 
 def text(gate: Gate) -> list[str]:

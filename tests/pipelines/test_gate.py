@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.pipelines.gate.reports import reported
+from tests.releases import given
 from tests.report.kept import finished, kept, report_of, without_floor
 from unecho.components.config import resolve
 from unecho.components.plan.step import plan
-from unecho.components.run import Run
+from unecho.components.run import Plan, Run
+from unecho.components.run.released import ReleasedModel
 from unecho.pipelines.commands import main
 from unecho.pipelines.gate.result import Gate
 
@@ -165,7 +167,7 @@ def test_a_mistake_is_one_line(good: Run, tmp_path: Path, capsys: pytest.Capture
             good,
             [],
             SHIPPED,
-            f"{SHIPPED}: quality.frechet_pixels.ratio_to_released_at_most: compared with which model? ",
+            f"{SHIPPED}: quality.frechet_pixels.ratio_to_released_at_most: beside which model? ",
         ),
         (good, [], wrong, f"{wrong}: quality.fidd: no such figure; near ones are fid"),
         (good, [*against, "--out", tmp_path / "file"], SHIPPED, f"--out: {tmp_path / 'file' / 'gate.md'}: "),
@@ -187,3 +189,28 @@ def test_on_s3_a_run_is_judged_as_on_a_directory_and_the_pictures_have_an_addres
     there, here = (Gate.model_validate_json((tmp_path / at / "gate.json").read_bytes()) for at in ("s3", "here"))
     assert there.checks == here.checks
     assert there.report_sha256 == here.report_sha256
+
+
+def release(run: Run, number: int) -> None:
+    """As "dogs"."""
+    objects = report_of(run).objects
+    ReleasedModel(run.store, "dogs").append(given(run, number).model_copy(update={"objects": objects}))
+
+
+def test_what_is_released_as_a_name_is_compared_with_though_its_run_was_removed(
+    good: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = finished(tmp_path, "old", reported(frechet=1.0))
+    assert gate(good, "--model", "dogs") == 0, "nothing is released yet"
+    out = capsys.readouterr().out
+    assert "frechet_pixels: nothing is released yet to compare it with" in out
+    assert f"released {ReleasedModel(good.store, 'dogs').url} (nothing yet)" in out
+    assert json.loads((tmp_path / "gate.json").read_bytes())["number"] == 0
+    release(good, 1)
+    release(old, 2)
+    old.store.delete([old.key(Plan, 0)])
+    assert gate(good, "--model", "dogs") == 1
+    found = Gate.model_validate_json((tmp_path / "gate.json").read_bytes())
+    assert (found.number, found.against) == (2, old.url)
+    assert [(check.limit, check.bound) for check in found.failed] == [("ratio_to_released_at_most", 2.0)]
+    assert main(["gate", good.url, "--policy", str(SHIPPED), "--model", "A"]) == 2

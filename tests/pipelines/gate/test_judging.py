@@ -74,6 +74,12 @@ def test_a_share_beside_its_floor_goes_by_the_test_that_the_verdict_goes_by() ->
     assert not said[-1]
 
 
+def test_a_figure_whose_floor_is_high_passes_with_a_word_of_warning() -> None:
+    found = of_figure(reported(240, 2048, 60), "mq_aware_0.1", above_floor_at_most=0.05)
+    assert (found.passed, found.reason) == (True, "its floor is 12.0 %: so high that it says little about copies")
+    assert of_figure(reported(), "mq_aware_0.1", above_floor_at_most=0.02).reason == ""
+
+
 def test_a_share_above_its_limit_and_one_that_may_be_are_told_apart() -> None:
     above = of_figure(reported(100), "mq_aware_0.1", above_floor_at_most=0.02)
     assert above.reason == "4.5 points above the floor"  # 100 / 2048 - 2 / 500
