@@ -55,7 +55,7 @@ def promote_together(root: str, name: str, start: Barrier, told: str, environmen
     append = ReleasedModel.append
 
     def together(model: ReleasedModel, release: Release) -> Release:
-        start.wait(60)
+        start.wait(300)
         return append(model, release)
 
     ReleasedModel.append = together  # type: ignore[method-assign]

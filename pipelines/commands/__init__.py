@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "descriptor": "a copy descriptor, learned from the data, and what it finds beside pixels",
     "base": "a small text-to-image base model, from captioned images and nothing else",
     "pull": "the model and the report of a finished run, into a directory",
-    "promote": "release a finished run's model under a name, with a record of who and why",
+    "promote": "release a finished run's model under a name, on record",
     "rollback": "what a name stood for before, released again",
     "released": "what each name stands for, since when, by whom, and its history",
     "gc": "what killed steps have left over; with --delete it goes",

@@ -186,7 +186,7 @@ def test_of_two_jobs_that_promote_at_once_one_wins_and_the_other_says_so(root: s
     for job in jobs.values():
         job.start()
     for job in jobs.values():
-        job.join(120)
+        job.join()
     status = {name: job.exitcode for name, job in jobs.items()}
     assert sorted(map(str, status.values())) == ["0", "1"], {name: path.read_text() for name, path in told.items()}
     won, lost = sorted(status, key=lambda name: status[name] or 0)
@@ -214,7 +214,7 @@ def test_what_a_gate_has_compared_with_may_be_the_only_one_that_is_replaced(here
 def kill(root: str, work: str) -> None:
     job = SPAWN.Process(target=be_killed, args=(root, work, dict(os.environ)))
     job.start()
-    job.join(120)
+    job.join()
     assert job.exitcode == -signal.SIGKILL
 
 
