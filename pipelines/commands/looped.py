@@ -11,6 +11,7 @@ from ...components.config import RunConfig
 from ...components.failure import Stopped
 from ...components.log import configure_logging, emit, is_json
 from ...components.report.figures import load_figures
+from ...components.report.sampling import sampling_lines
 from ...components.report.tables import aligned, beside_table, figure_table, similarity_table
 from ...components.report.wording import pixels_alone
 from ...components.run import DatasetRecord, ReportRecord, Run
@@ -20,7 +21,6 @@ from ..forecast import warnings_of
 from ..local import Local
 from ..loop import Engine
 from .options import add_cluster_arguments
-from .pull import sampling_lines
 
 
 def add_engine_arguments(options: ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from rich.console import Console
 
-from ...components.config import RunConfig
 from ...components.failure import Fatal
+from ...components.report.sampling import sampling_lines
 from ...components.run import Run
 from ...components.run.address import tracking_prefix
 from ...components.store import ObjectRef, SequentialReader, Store
@@ -42,28 +42,6 @@ def main(argv: Sequence[str]) -> None:
         if path not in there:
             _write(run.store, ref, path)
     _show(run, folder, files)
-
-
-def sampling_lines(model: str, config: RunConfig) -> tuple[str, str, str]:
-    """The three lines of diffusers that sample from a released model as the images of its report were.
-
-    Args:
-        model: its folder.
-    """
-    sample = config.sample
-    if config.model.family == "latents":
-        guided = f"num_inference_steps={sample.steps}, guidance_scale={sample.guidance_scale:g}"
-        return (
-            "from diffusers import DiffusionPipeline",
-            f'pipeline = DiffusionPipeline.from_pretrained("{model}")',
-            f'pipeline("a prompt", {guided}).images[0].save("sample.png")',
-        )
-    pipeline = f"{sample.sampler.upper()}Pipeline"
-    return (
-        f"from diffusers import {pipeline}",
-        f'pipeline = {pipeline}.from_pretrained("{model}")',
-        f'pipeline(batch_size=4, num_inference_steps={sample.steps}).images[0].save("sample.png")',
-    )
 
 
 def parser() -> ArgumentParser:
