@@ -23,6 +23,7 @@ from ..measures.memorization import Closeness
 from ..measures.verdict import smoke_reason
 from ..progress import Progress
 from ..report import history, selection
+from ..report.card import CARD, model_card
 from ..report.figures import Attack, Figures, Histogram
 from ..report.page import page
 from ..report.wording import headline
@@ -123,7 +124,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     # the model that the figures are about
     if not config.is_audit:
-        objects |= {f"model/{name}": ref for name, ref in _released(run, plan, model).items()}
+        objects |= {f"model/{name}": ref for name, ref in _released(run, plan, model, figures).items()}
     record = ReportRecord(
         round=model.round,
         headline=figures.metrics(),
@@ -133,12 +134,13 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     return run.commit(record, last.round)
 
 
-def _released(run: Run, plan: Plan, model: ModelRecord) -> dict[str, ObjectRef]:
-    """The model as a diffusers folder in the store: its files by their path."""
+def _released(run: Run, plan: Plan, model: ModelRecord, figures: Figures) -> dict[str, ObjectRef]:
+    """The model as a diffusers folder in the store, its card with it: files by their path."""
     family = trainable_family_of(plan.config, pretrained_of(plan))
     with TemporaryDirectory(prefix="unecho-release-") as folder:
         saved = release_files(family, *sampled_weights(run, plan.config, model), Path(folder))
-        return put_folder(run.store, f"{run.prefix}/release", saved)
+        card = model_card(figures, plan.config).encode()
+        return put_folder(run.store, f"{run.prefix}/release", {**saved, CARD: card})
 
 
 def _attack(found: Extraction) -> Attack:

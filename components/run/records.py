@@ -286,7 +286,7 @@ class ReportRecord(Record):
     Objects:
         report.json: all figures. report.html: with what `report.images` allows in the run's own prefix.
         shared.html: the copy for a UI or a CI summary: generated images and figures at most.
-        model/...: the released model, a diffusers folder; an audit releases none.
+        model/...: the released model, a diffusers folder, README.md its card; an audit releases none.
     """
 
     address = "reports/{}.json"

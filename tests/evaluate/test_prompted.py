@@ -1,10 +1,13 @@
 """A text-to-image report: quality on held-out captions, alignment beside real images and the base, drift."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
+from PIL import Image
 
 from tests.runs import finish
 from tests.tiny_clip import tiny_clip
@@ -22,6 +25,7 @@ from unecho.components.report.figures import Figures, load_figures
 from unecho.components.report.summary import summary
 from unecho.components.report.tables import aligned, figure_groups, figure_table
 from unecho.components.run import ReportRecord, Run
+from unecho.components.run.base_model import base_digests
 from unecho.components.run.companions import companion_images, companion_prompts
 from unecho.components.run.generated import Generated, generated_images
 from unecho.components.run.prompts import prompts_of
@@ -55,6 +59,12 @@ def figures(run: Run) -> Figures:
 @pytest.fixture(scope="module")
 def own(run: Run) -> Generated:
     return generated_images(run, run.config(), ROUND, run.dataset(run.config()))
+
+
+def released(run: Run) -> Path:
+    folder = run.load(ReportRecord, ROUND).model_folder
+    assert folder is not None
+    return Path(run.store.path(folder))  # type: ignore[attr-defined]
 
 
 def everything(images: Generated | Rows) -> np.ndarray:
@@ -166,6 +176,36 @@ def test_pages_and_summary_show_them(run: Run, figures: Figures) -> None:
     for row in ("alignment", "alignment, training", "alignment, general", "drift from the base"):
         assert f"\n| {row} | " in text
     assert max(map(len, aligned(figure_table(figures)))) <= 80
+
+
+def test_the_releases_card_has_them_beside_the_base_model_and_repeats_no_prompt(run: Run, figures: Figures) -> None:
+    card = ModelCard.load(released(run) / "README.md")
+    assert card.data.to_dict()["pipeline_tag"] == "text-to-image"
+    assert figures.alignment is not None
+    training = next(of for of in figures.alignment.sets if of.captions == "training")
+    assert training.base is not None
+    reach = training.base.high - training.base.mean
+    assert f"| {training.base.mean:.3f} ± {reach:.3f} | base {training.base.mean:.3f} |" in card.text
+    assert "### Drift from the base model on general prompts, on pixels" in card.text
+    assert "| generated | real images | base model | meaning |" in card.text
+    assert "### Prompts\n" in card.text
+    assert "`lora/` holds them alone" in card.text
+    for prompt in ("a boat", "a cat", "the sea", "the moon"):
+        assert prompt not in card.text
+
+
+def test_the_cards_lines_sample_from_the_release_and_it_is_no_file_of_a_base(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").symlink_to(released(run))
+    monkeypatch.chdir(tmp_path)
+    (lines,) = re.findall(r"```python\n(.*?)```", ModelCard.load("model/README.md").text, re.DOTALL)
+    exec(lines, {})
+    assert Image.open("sample.png").size == (16, 16)
+    digests = base_digests(resolve("tiny-text-to-image", settings=("model.pretrained=model",)))
+    assert digests is not None
+    assert "unet/diffusion_pytorch_model.safetensors" in digests
+    assert not [path for path in digests if path.startswith(("README", "lora"))]
 
 
 def test_a_report_of_before_has_none_of_it() -> None:

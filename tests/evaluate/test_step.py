@@ -164,6 +164,26 @@ def test_the_released_model_is_among_the_objects_of_the_record(planted: Make):
     assert {"model/model_index.json", "model/unet/diffusion_pytorch_model.safetensors"} <= set(record.objects)
 
 
+def test_the_releases_card_has_the_reports_figures_and_no_name_of_a_training_image(planted: Make):
+    run = planted()
+    record, figures = evaluated(run)
+    card = text(run, record, "model/README.md")
+    assert record.objects["model/README.md"].key == f"{record.model_folder}/README.md"
+    assert f"**{figures.headline.title}.**" in card
+    assert f"`{run.load(DatasetRecord).digest}`" in card
+    near = next(m for m in figures.memorization if m.name == "mq_aware_0.1")
+    counted = f"| MQ &lt; 0.1 | {100 * near.generated.share:.1f} % [{100 * near.generated.low:.1f}, "
+    assert counted in card
+    assert "digits#" in text(run, record, "report.html")
+    assert "digits#" not in card
+
+
+def test_what_a_report_may_show_changes_nothing_of_the_release(planted: Make):
+    folders = [evaluated(planted(f"report.images={images}", name=images))[0].model_folder for images in ("all", "none")]
+    first, second = (str(folder).rpartition("/")[2] for folder in folders)
+    assert first == second, "the digest of all of its files"
+
+
 def test_a_committed_report_is_returned_as_it_is_and_another_try_gives_the_same_figures(planted: Make):
     run = planted()
     record, figures = evaluated(run)

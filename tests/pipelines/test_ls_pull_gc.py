@@ -1,11 +1,14 @@
 """ls, pull and gc: what a user needs no second tool for."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from diffusers import DDIMPipeline, DDPMPipeline
+from huggingface_hub import ModelCard
+from PIL import Image
 
 from tests.runs import finish, tiny
 from unecho.components.diffusion import trainable_family_of
@@ -90,6 +93,18 @@ def test_pull_writes_a_model_that_diffusers_loads_and_the_report(done: Run, said
     assert said("pull", done.url, tmp_path / "out")[0] == 0, "a second time there is nothing to do"
     assert said("pull", done.url, tmp_path / "page", "--what", "shared")[0] == 0
     assert [path.name for path in (tmp_path / "page").iterdir()] == ["shared.html"]
+
+
+def test_the_card_that_pull_brings_has_the_lines_that_sample_from_its_folder(
+    done: Run, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said("pull", done.url, tmp_path, "--what", "model")[0] == 0
+    card = ModelCard.load(tmp_path / "model/README.md")
+    assert card.data.library_name == "diffusers"
+    (lines,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(lines, {})
+    assert Image.open("sample.png").size == (8, 8)
 
 
 def test_pull_does_not_overwrite_a_file_that_differs_unless_told_to(done: Run, said: Said, tmp_path: Path) -> None:
