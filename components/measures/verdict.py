@@ -53,6 +53,10 @@ class Kind:
     sign: Literal["<", ">", ""] = "<"
     on_descriptor: bool = False
 
+    def limit(self, threshold: float, digits: int) -> str:
+        """A threshold as text; of similarities in full, since those of one's own descriptor crowd below 1."""
+        return f"{threshold:g}" if self.sign == ">" else f"{threshold:.{digits}g}"
+
 
 KINDS: Final[dict[Measure, Kind]] = {
     "descriptor": Kind("similarity", "similarity", sign=">", on_descriptor=True),

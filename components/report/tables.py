@@ -327,7 +327,7 @@ def _memorization(figure: Memorization) -> Row:
 def short_measure(figure: Memorization) -> str:
     """The measure where there is little room."""
     kind = KINDS[figure.measure]
-    limit = f"{kind.short} {kind.sign} {figure.threshold:.2g}" if kind.sign else kind.short
+    limit = f"{kind.short} {kind.sign} {kind.limit(figure.threshold, 2)}" if kind.sign else kind.short
     if kind.on_descriptor:
         return f"{limit} descr" if figure.measure == "descriptor_second" else limit
     return f"{limit} {'aware' if figure.aware else 'plain'}"

@@ -155,7 +155,7 @@ def measure_name(figure: Memorization) -> str:
 def short_name(figure: Memorization) -> str:
     """The same without its kind."""
     kind = KINDS[figure.measure]
-    return f"{kind.name} {kind.sign} {figure.threshold:.3g}" if kind.sign else kind.name
+    return f"{kind.name} {kind.sign} {kind.limit(figure.threshold, 3)}" if kind.sign else kind.name
 
 
 _LARGE: Final = 64

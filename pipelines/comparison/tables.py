@@ -38,7 +38,9 @@ def shares(value: Spread) -> str:
 def measure(figure: Measured) -> str:
     """A column's head."""
     kind = KINDS[figure.measure]
-    return kind.short + (f"{kind.sign}{figure.threshold:.2g}" if figure.measure in ("mq", "descriptor") else "")
+    return kind.short + (
+        f"{kind.sign}{kind.limit(figure.threshold, 2)}" if figure.measure in ("mq", "descriptor") else ""
+    )
 
 
 def verdicts(summary: Summary) -> str:

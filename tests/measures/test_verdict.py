@@ -11,7 +11,8 @@ from unecho.components.measures.intervals import Share
 from unecho.components.measures.quality_figures import Quality
 from unecho.components.measures.verdict import Memorization, beside_floor, cited, judged, power, smoke_reason
 from unecho.components.report.figures import Headline
-from unecho.components.report.wording import headline, interval, percent
+from unecho.components.report.tables import short_measure
+from unecho.components.report.wording import headline, interval, percent, short_name
 
 TINY = resolve("tiny")
 DIGITS = resolve("digits")
@@ -184,6 +185,13 @@ def test_a_figure_whose_floor_is_high_does_not_speak_before_one_that_says_someth
         "A figure that decides (similarity > 0.5, on the descriptor) says little here: its floor is 100 %, above 10 %."
     )
     assert "little" not in headline(judged([all_[1]], ("mq_aware_0.1",), MARGIN), None, MARGIN, None).sentence
+
+
+def test_a_threshold_of_similarities_is_shown_in_full() -> None:
+    near_one = figure((1, 1000), (0, 1000), "descriptor", threshold=0.9972)
+    assert (short_measure(near_one), short_name(near_one)) == ("similarity > 0.9972", "similarity > 0.9972")
+    third = figure((1, 1000), (0, 1000), "second_nearest")
+    assert (short_measure(third), short_name(third)) == ("near/2nd < 0.33 aware", "nearest / second < 0.333")
 
 
 def test_two_figures_are_adjusted_for_each_other() -> None:
