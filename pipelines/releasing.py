@@ -40,8 +40,8 @@ def promote(run: Run, name: str, by: str, gate: str | None = None, replaces: int
     Args:
         by: who decides, in a line.
         gate: address of the gate's result, a path or s3://bucket/key.
-        replaces: number of what may be replaced and nothing else, 0 where nothing may be there: what the gate compared
-            with may have been replaced while it looked.
+        replaces: number of what may be replaced and nothing else, 0 where nothing may be there. None: what the gate has
+            compared with under this name, which may have been replaced since; whatever is there where it has not.
 
     Raises:
         Fatal: the run has not ended or is an audit, its model is not there, or the gate failed or is of another report.
@@ -51,14 +51,16 @@ def promote(run: Run, name: str, by: str, gate: str | None = None, replaces: int
     if run.find(Plan, 0) and run.config().is_audit:
         raise Fatal(f"{run.url}: an audit releases no model: promote the run that trained it")
     report = finished_report(run, "promote")
-    judged = _judged(gate, run, report) if gate else {}
+    judged = _judged(gate, run, report) if gate else None
     if report.model_folder is None:
         raise Fatal(f"{run.url}: its report names no released model: start it anew under another name")
     _check_there(run.store, report.objects, f"{run.url}: its report")
     model.mend()
     before = model.current()
-    if before and before.objects == report.objects and (before.gate or not judged):
+    if before and before.objects == report.objects and (before.gate or judged is None):
         return Change(before, before, made=False)
+    if replaces is None and judged and judged.gate.model == model.url:
+        replaces = judged.gate.number
     if before and replaces is not None and replaces != before.number:
         raise model.beaten_by(before)
     plan, headline = run.plan(), load_figures(run, report).headline
@@ -75,7 +77,8 @@ def promote(run: Run, name: str, by: str, gate: str | None = None, replaces: int
         smoke=headline.smoke,
         headline=report.headline,
         objects=report.objects,
-        **judged,
+        gate=judged.sha256 if judged else None,
+        policy=judged.gate.policy_sha256 if judged else None,
     )
     return Change(model.append(release), before, made=True)
 
@@ -174,8 +177,15 @@ def _decided_now(model: ReleasedModel, before: Release | None, by: str) -> dict[
     }
 
 
-def _judged(address: str, run: Run, report: ReportRecord) -> dict[str, Any]:
-    """The digests of a gate's result, which lets this report pass.
+class _Judged(NamedTuple):
+    """A gate's result, and the SHA-256 of its file."""
+
+    gate: Gate
+    sha256: str
+
+
+def _judged(address: str, run: Run, report: ReportRecord) -> _Judged:
+    """The result of a gate that lets this report pass.
 
     Raises:
         Fatal: it does not, or it is no such result.
@@ -191,7 +201,7 @@ def _judged(address: str, run: Run, report: ReportRecord) -> dict[str, Any]:
         raise Fatal(
             f"--gate: {address}: of another report than that of {run.url}: unecho gate {run.url} judges this one"
         )
-    return {"gate": hashlib.sha256(data).hexdigest(), "policy": gate.policy_sha256}
+    return _Judged(gate, hashlib.sha256(data).hexdigest())
 
 
 def _check_there(store: Store, objects: Mapping[str, ObjectRef], of: str) -> None:

@@ -38,7 +38,8 @@ def parser() -> ArgumentParser:
         "--replaces",
         type=int,
         metavar="NUMBER",
-        help="only in place of this number of the history, 0: of none: what the gate has compared with",
+        help="only in place of this number of the history, 0: of none (default: what the gate has compared with as "
+        "NAME, else whatever is there)",
     )
     options.add_argument("--by", metavar="WHO", help="who decides (default: the CI system's actor, or your login name)")
     options.add_argument("--root", metavar="ROOT", help="refuse a run that lies at another root")

@@ -211,6 +211,23 @@ def test_what_a_gate_has_compared_with_may_be_the_only_one_that_is_replaced(here
     assert (standing(here).run, standing(here).number) == ("b", 2)
 
 
+def test_a_gate_that_has_compared_with_what_is_no_longer_released_has_to_judge_anew(
+    here: str, said: Said, tmp_path: Path
+) -> None:
+    run, name = Run.at(here, "b"), ReleasedModel(open_store(here), "dogs").url
+    words = ("promote", run.url, "--model", "dogs")
+    compared = gate(tmp_path, run, model=name, number=0)
+    promote(Run.at(here, "a"), "dogs", "ann")
+    status, _, err = said(*words, "--gate", compared)
+    assert status == 1
+    assert "somebody else was first: ann has promoted run a" in err
+    assert standing(here).run == "a"
+    assert said(*words, "--gate", gate(tmp_path, run, model=name, number=1))[0] == 0
+    assert said(*words, "--gate", compared)[0] == 0, "it is released already"
+    cats = ("promote", run.url, "--model", "cats", "--gate", compared)
+    assert said(*cats)[0] == 0, "what was compared under another name says nothing of this one"
+
+
 def kill(root: str, work: str) -> None:
     job = SPAWN.Process(target=be_killed, args=(root, work, dict(os.environ)))
     job.start()
