@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENOENT
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, Final
 
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
@@ -36,11 +37,20 @@ def pipeline_class(base: Base) -> Any:
     return StableDiffusionXLPipeline if base["pipeline"] == "StableDiffusionXLPipeline" else StableDiffusionPipeline
 
 
+_LOADING: Final = RLock()
+"""While diffusers loads weights, every module of the process is made without any: two threads that load at once would
+leave it so for good (accelerate's `init_empty_weights`)."""
+
+
 @contextmanager
 def one_line(where: str) -> Iterator[None]:
-    """A folder that does not load is a user's matter, no bug; a full disk or too little memory is not its fault."""
+    """A folder that does not load is a user's matter, no bug; a full disk or too little memory is not its fault.
+
+    One thread loads at a time.
+    """
     try:
-        yield
+        with _LOADING:
+            yield
     except (OSError, ValueError, KeyError, RuntimeError, ArithmeticError, ImportError, SafetensorError) as error:
         if memory_line(error) or (isinstance(error, OSError) and error.errno not in (None, ENOENT)):
             raise
