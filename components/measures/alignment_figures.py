@@ -42,13 +42,19 @@ class Alignment(_Kept):
             metrics["alignment_real"] = self.real.mean
         if self.unrelated:
             metrics["alignment_unrelated"] = self.unrelated.mean
-        for one in self.sets:
-            general = "_general" if one.captions == "general" else ""
-            if general or one is not self.sets[0]:
-                metrics[f"alignment{general or '_own'}"] = one.generated.mean
+        for name, one in self.named():
+            metrics[name] = one.generated.mean
             if one.base:
-                metrics[f"alignment{general}_base"] = one.base.mean
+                metrics[f"{name.removesuffix('_own')}_base"] = one.base.mean
         return metrics
+
+    def named(self) -> list[tuple[str, Aligned]]:
+        """Each set with the name of its mean among the metrics."""
+        first, *others = self.sets
+        return [
+            ("alignment", first),
+            *(("alignment_general" if one.captions == "general" else "alignment_own", one) for one in others),
+        ]
 
 
 class Drift(_Kept):

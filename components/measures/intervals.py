@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
-_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+QUANTILE = 1.959963984540054
+"""97.5 % of a normal distribution lie below so many deviations above its mean."""
 _HALVINGS = 40
 
 
@@ -16,9 +17,9 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share (E. B. Wilson, 1927); sound at 0, at 1 and for small numbers."""
     if of == 0:
         return 0.0, 1.0
-    share, z2 = count / of, _Z * _Z
+    share, z2 = count / of, QUANTILE * QUANTILE
     centre = (share + z2 / (2 * of)) / (1 + z2 / of)
-    reach = _Z * sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / (1 + z2 / of)
+    reach = QUANTILE * sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / (1 + z2 / of)
     # rounding must not push the interval off the share that it is about
     return max(0.0, min(centre - reach, share)), min(1.0, max(centre + reach, share))
 
@@ -72,7 +73,7 @@ class Mean(BaseModel):
             owner = list(range(len(found)))
         mean = float(found.mean())
         sums = np.bincount(owner, found - mean)
-        reach = _Z * sqrt(len(sums) / (len(sums) - 1) * float(sums @ sums)) / len(found)
+        reach = QUANTILE * sqrt(len(sums) / (len(sums) - 1) * float(sums @ sums)) / len(found)
         return cls(mean=mean, low=mean - reach, high=mean + reach, of=len(found))
 
 

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from .intervals import wilson
+from .intervals import QUANTILE, wilson
 
 Values = NDArray[np.float64]
-_Z: Final = 1.959963984540054
 _DRAWS: Final = 2000
 _HALVINGS: Final = 60
 
@@ -41,10 +40,15 @@ def area(positive: Values, negative: Values) -> Estimate | None:
     n, m = len(positive), len(negative)
     if not n or not m:
         return None
+    found = area_under(positive, negative)
+    return Estimate.of(found, (_bound(found, 0.0, n, m), _bound(found, 1.0, n, m)))
+
+
+def area_under(positive: Values, negative: Values) -> float:
+    """The area alone; neither may be empty."""
     ordered = np.sort(negative)
     below, at_most = (np.searchsorted(ordered, positive, side) for side in ("left", "right"))
-    found = float((below + at_most).sum()) / (2 * n * m)
-    return Estimate.of(found, (_bound(found, 0.0, n, m), _bound(found, 1.0, n, m)))
+    return float((below + at_most).sum()) / (2 * len(positive) * len(negative))
 
 
 def _bound(found: float, end: float, n: int, m: int) -> float:
@@ -52,7 +56,7 @@ def _bound(found: float, end: float, n: int, m: int) -> float:
     inside, outside = found, end
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        if abs(middle - found) <= _Z * _deviation(middle, n, m):
+        if abs(middle - found) <= QUANTILE * _deviation(middle, n, m):
             inside = middle
         else:
             outside = middle

@@ -17,6 +17,7 @@ from .intervals import Share
 from .memorization import closeness
 from .planting import KINDS, MEANING, planted
 from .quality import spread
+from .ranking import area_under
 from .similarity import most_similar
 from .transforms import stages
 
@@ -219,13 +220,6 @@ def _judged(
 def threshold_for(held_out: Scores, alarms: float) -> float:
     """The least threshold above which at most this share of held-out images lies; of few ones the highest score."""
     return float(np.sort(held_out)[::-1][int(alarms * len(held_out))])
-
-
-def area_under(copies: Scores, held_out: Scores) -> float:
-    """Area under the ROC curve: share of all pairs in which the copy scores higher, ties counting half."""
-    order = np.sort(held_out)
-    lower, up_to = (np.searchsorted(order, copies, side) for side in ("left", "right"))
-    return float((lower + up_to).sum() / (2 * len(copies) * len(held_out)))
 
 
 def _rounded(similarity: float) -> float:

@@ -1,7 +1,6 @@
 """unecho gate: may a model be released?"""
 
 import os
-import secrets
 import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from ..gate.policy import PolicyFile, read_policy
 from ..gate.result import Gate
 from ..gate.rival import Rival, of_run, released_as
 from ..gate.showing import as_junit, as_markdown, notes, outcome, places, text
+from ..whole_file import whole_file
 
 REFUSED: Final = 1
 """The exit status of a gate that is not passed."""
@@ -134,16 +134,11 @@ def _tell(console: Console, gate: Gate) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """A file that is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise Fatal(f"--out: {path}: {error.strerror}: choose another directory") from None
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 def _append(path: Path, summary: str) -> None:

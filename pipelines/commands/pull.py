@@ -1,8 +1,6 @@
 """unecho pull: the released model, the report and the event files for TensorBoard, out of the store."""
 
 import hashlib
-import os
-import secrets
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +15,7 @@ from ...components.run.address import tracking_prefix
 from ...components.store import ObjectRef, SequentialReader, Store
 from ..finished import finished_report
 from ..units import size
+from ..whole_file import whole_file
 
 _WHAT: Final[Mapping[str, Callable[[str], bool]]] = {
     "model": lambda name: name.startswith("model/"),
@@ -121,20 +120,14 @@ def _is_there(path: Path, ref: ObjectRef, force: bool) -> bool:
 
 def _write(store: Store, ref: ObjectRef, path: Path) -> None:
     """Write an object to a file, which is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             reader = SequentialReader.open(store, ref, _READ_AHEAD)
             for start in range(0, ref.size, _READ_AHEAD):
                 file.write(reader.read(min(_READ_AHEAD, ref.size - start)))
             reader.finish()
-        os.replace(temporary, path)
     except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise Fatal(f"{path}: {error.strerror}: choose another DIR") from None
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 def _show(run: Run, folder: Path, files: dict[Path, ObjectRef]) -> None:

@@ -66,8 +66,7 @@ def _on(figures: Figures, q: Quality, first: bool) -> Iterator[tuple[str, Measur
 def _alignment(figures: Figures) -> Iterator[tuple[str, Measured]]:
     if (found := figures.alignment) is None:
         return
-    for number, of in enumerate(found.sets):
-        name = f"alignment{'_general' if of.captions == 'general' else '_own'}" if number else "alignment"
+    for number, (name, of) in enumerate(found.named()):
         rests_on, real = basis.of_alignment(figures, of), None if number else found.real
         if real:
             yield name, Measured(of.generated.mean, _less_data(rests_on), real.mean, of.generated)

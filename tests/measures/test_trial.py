@@ -9,7 +9,8 @@ from unecho.components.config import RunConfig, resolve
 from unecho.components.failure import Fatal
 from unecho.components.measures.images import InMemory
 from unecho.components.measures.planting import KINDS
-from unecho.components.measures.trial import _judged, _rounded, area_under, threshold_for, tried
+from unecho.components.measures.ranking import area_under
+from unecho.components.measures.trial import _judged, _rounded, threshold_for, tried
 
 CPU = torch.device("cpu")
 CONFIG = resolve("tiny", settings=("taa.augmentations=shift",))
