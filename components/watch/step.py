@@ -37,6 +37,4 @@ _WORDS: Final = {"above": "it echoes", "at_or_below": "at the floor", "unclear":
 
 def _line(round: int, look: Look) -> str:
     beside = "" if look.floor is None else f" (floor {look.floor:.1%})"
-    return (
-        f"watch: model {round}: {look.speaks} {look.share:.1%} of {look.images} images{beside}: {_WORDS[look.verdict]}"
-    )
+    return f"model {round}: {look.speaks} {look.share:.1%} of {look.images} images{beside}: {_WORDS[look.verdict]}"
