@@ -200,7 +200,7 @@ STEPS: Final[dict[str, Step]] = {
             light=lambda run, config, r: config.releases_last,
         ),
         Step(sample, SamplesRecord, lambda r, k, last: (last, k), on_device=True, memory_field="sample.batch_size"),
-        Step(evaluate, ReportRecord, lambda r, k, last: (last,), memory_field="sample.count"),
+        Step(evaluate, ReportRecord, lambda r, k, last: (last,), on_device=True, memory_field="sample.count"),
     )
 }
 

@@ -572,7 +572,8 @@ class Execution(Section):
     """Where and how the run executes; free to change between tries."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device of encode, train and sample. `auto`: cuda, else mps, else cpu."""
+    """Device of encode, watch, train, select, sample and evaluate. `auto`: cuda, else mps, else cpu; what must be exact
+    is measured on cuda or cpu."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 120.0
     """Seconds between a training step's checkpoints."""
     keep_rounds: Annotated[int, Field(ge=2)] = 2

@@ -106,7 +106,7 @@ def add_pod_arguments(parser: ArgumentParser) -> None:
     pods.add_argument("--cpu", type=_cpu, default="1:4", metavar="REQUEST:LIMIT", help=_SIZE)
     pods.add_argument("--memory", type=_memory, default="2Gi:8Gi", metavar="REQUEST:LIMIT", help=_SIZE)
     pods.add_argument("--timeout", type=_seconds, default=0, metavar="SECONDS", help=_TIMEOUT)
-    device = parser.add_argument_group("pods that encode, train and sample")
+    device = parser.add_argument_group("pods that encode, train, sample and measure")
     device.add_argument("--accelerator", metavar="RESOURCE", help="such as nvidia.com/gpu (default: none)")
     device.add_argument("--accelerators-per-shard", type=_positive, default=1, metavar="N", help="(default: 1)")
     device.add_argument("--node-selector", type=_pair, action="append", default=[], metavar="KEY=VALUE", help=_AGAIN)

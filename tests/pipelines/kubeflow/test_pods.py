@@ -9,7 +9,7 @@ from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
 
 STEP_NAMES = sorted(STEPS)
-ON_DEVICE = ("encode", "watch", "train", "select", "sample")
+ON_DEVICE = ("encode", "watch", "train", "select", "sample", "evaluate")
 
 
 @pytest.fixture(scope="module")
