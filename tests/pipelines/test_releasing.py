@@ -19,7 +19,7 @@ from unecho.components.run.audited import audit_config
 from unecho.components.run.released import Release, ReleasedModel, config_digest
 from unecho.components.store import open_store
 from unecho.pipelines.commands import main
-from unecho.pipelines.commands.gate import gate_of
+from unecho.pipelines.gate.answer import gate_of
 from unecho.pipelines.gate.policy import read_policy
 from unecho.pipelines.releasing import promote, whoever
 
