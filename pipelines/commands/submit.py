@@ -2,9 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...components.config.command_line import add_config_arguments
@@ -15,44 +12,18 @@ from ...components.kubeflow_task.audit_form import filled as audit_filled
 from ...components.kubeflow_task.entry import ROOT, RUN_NAME
 from ...components.kubeflow_task.form import config_of, filled
 from ...components.run.address import check_name
-from ..kubeflow import needing_kfp
-from ..kubeflow.cautions import of_kubeflows_store, of_many_shards, warn
 from ..kubeflow.definition import AUDIT, DEFINITIONS, add_pipeline_argument
-from ..kubeflow.pods import add_pod_arguments, pods_from
+from ..kubeflow.pods import add_pod_arguments
+from ..kubeflow.submission import add_submission_arguments, submit
 
 
 def main(argv: Sequence[str]) -> None:
     """Compile, upload, start; wait if asked. What a wrong form says is said here, before anything is uploaded."""
     arguments = parser().parse_args(argv)
     definition = DEFINITIONS[arguments.pipeline]
-    pods, form = pods_from(arguments), form_from(arguments)
+    form = form_from(arguments)
     config = fields_of(form) if definition is AUDIT else config_of(form)
-    warn(
-        *of_kubeflows_store(pods, form[ROOT], arguments.namespace),
-        *of_many_shards(config.sizes()["shards"], config.rounds),
-    )
-    with needing_kfp():
-        from ..kubeflow.client import Kubeflow
-        from ..kubeflow.pipeline import compile_pipeline
-        from ..kubeflow.waiting import finish
-    kubeflow = Kubeflow(arguments.host, arguments.namespace, arguments.token_file, arguments.ca)
-    with TemporaryDirectory() as folder:
-        path = Path(folder, f"{definition.name}.yaml")
-        compile_pipeline(path, definition, pods, arguments.parallelism, {})  # no default makes a version of its own
-        version = kubeflow.upload(path, arguments.pipeline_name or definition.name, definition.description)
-
-        def start(before: int) -> str:
-            title = form[RUN_NAME] or _title(form)
-            title += f", start {before + 1}" if before else ""
-            run_id = kubeflow.start(version, arguments.experiment, title, form, arguments.service_account)
-            form[RUN_NAME] = form[RUN_NAME] or run_id  # a second start goes on with the first one's run
-            print(f"run  {form[ROOT]}/runs/{form[RUN_NAME]}\nlink {kubeflow.link(run_id)}", flush=True)
-            return run_id
-
-        if arguments.wait or arguments.resume:
-            finish(kubeflow, start, form, config, arguments.resume, path, _print_line)
-        else:
-            start(0)
+    submit(arguments, definition, form, config, _title(form))
 
 
 def form_from(arguments: Namespace) -> dict[str, Any]:
@@ -101,24 +72,7 @@ def parser() -> ArgumentParser:
         prog="unecho submit",
         description="Compile the pipeline, upload it to Kubeflow Pipelines where it is not there yet, and start a run.",
     )
-    kubeflow = options.add_argument_group("Kubeflow")
-    kubeflow.add_argument("--host", metavar="URL", help="(default: KF_PIPELINES_ENDPOINT, or as kfp's client finds it)")
-    kubeflow.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="bearer token (default: KF_PIPELINES_SA_TOKEN_PATH's)"
-    )
-    kubeflow.add_argument("--ca", type=Path, metavar="FILE", help="certificate authority of the host")
-    kubeflow.add_argument("--namespace", metavar="NAME", help="the user's, where Kubeflow has many users")
-    kubeflow.add_argument("--service-account", metavar="NAME", help="of the run's pods")
-    kubeflow.add_argument("--pipeline-name", metavar="NAME", help="(default: unecho, of an audit unecho-audit)")
-    kubeflow.add_argument("--experiment", default="unecho", metavar="NAME", help="(default: unecho)")
-    kubeflow.add_argument("--wait", action="store_true", help="until the run has ended; the exit status says how")
-    kubeflow.add_argument(
-        "--resume",
-        type=_count,
-        default=0,
-        metavar="N",
-        help="wait, and start a failed run again under its name, at most N times, if another try can help",
-    )
+    add_submission_arguments(options)
     add_pipeline_argument(options)
     options.add_argument("--name", help="name of the run (default: the id of the Kubeflow run)")
     audit = options.add_argument_group("audit", "what pods can reach, see unecho audit --help")
@@ -129,13 +83,3 @@ def parser() -> ArgumentParser:
     add_config_arguments(options)
     add_pod_arguments(options)
     return options
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise ValueError
-    return int(text)
-
-
-def _print_line(line: str) -> None:
-    print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
