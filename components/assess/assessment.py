@@ -12,6 +12,7 @@ from ..config import RunConfig
 from ..config.fields import Data
 from ..data.near_duplicates import near_copies
 from ..measures.descriptor_figures import DescriptorFigures
+from ..measures.exact import exact
 from ..measures.extraction import Extraction, extract
 from ..measures.features import Features
 from ..measures.images import Images
@@ -79,6 +80,7 @@ class Assessment:
 _NOTHING: Final = Beside()
 
 
+@exact()
 def assess(
     generated: Images,
     reference: Reference,

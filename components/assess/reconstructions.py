@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..diffusion import given_of
 from ..diffusion.reconstruction import Reconstructor
+from ..measures.exact import exact
 from ..measures.images import Images, InMemory
 from ..measures.quality import spread
 from ..method.streams import generator_of
@@ -32,6 +33,7 @@ CEILING: Final = 512
 _IN_MEMORY_BYTES: Final = 256 << 20
 
 
+@exact()
 def with_reconstructions(plan: Plan, reference: Reference, device: torch.device, progress: Progress) -> Reference:
     """The reference with the training images' reconstructions, from mean latents, as a further view of these; and with
     held-out images that were given back from drawn latents.
@@ -53,6 +55,7 @@ def with_reconstructions(plan: Plan, reference: Reference, device: torch.device,
     return replace(reference, views=(_kept(means, len(training)),), given_back=given_back)
 
 
+@exact()
 def perfect_copies(plan: Plan, reference: Reference, device: torch.device) -> Images | None:
     """Reconstructions of some training images, evenly spaced, from drawn latents: what a model that copies perfectly
     would generate. None where `with_reconstructions` adds nothing; its errors.

@@ -609,7 +609,8 @@ class Method(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """CPU threads of every step's arithmetic: part of the method, since sums depend on it."""
     deterministic: bool = True
-    """CUDA: only kernels that give the same bytes each time."""
+    """CUDA: only kernels that give the same bytes each time, without TF32; false: the fastest ones. Measures never use
+    TF32."""
     data: Data = Data()
     model: Model = Model()
     lora: LoRA = LoRA()

@@ -1,6 +1,7 @@
 """Where arithmetic happens, and how it is made to give the same bytes each time."""
 
 import os
+from typing import Final
 
 import torch
 
@@ -47,11 +48,26 @@ def device_name(device: torch.device) -> str | None:
 
 
 def set_numerics(config: RunConfig) -> None:
-    """Threads and kernels as the plan says: every step that computes calls this first."""
+    """Threads and kernels as the plan says: every step that computes calls this first.
+
+    Each is set both ways, since a process may run the steps of several plans. `deterministic` on CUDA: only kernels
+    that give the same bytes each time, and float32 that is float32. Without it: the fastest kernels, found by trying
+    them, and products and convolutions of float32 rounded to TF32. What is measured computes as with it in either case,
+    see `measures.exact`. On a CPU nothing of it changes anything.
+    """
     torch.set_num_threads(config.threads)
-    if config.deterministic and torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-        # it would also fill every new tensor with NaN, which takes time and changes nothing
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    on_cuda = torch.cuda.is_available()
+    same_bytes, fastest = config.deterministic and on_cuda, on_cuda and not config.deterministic
+    if same_bytes and os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in _SAME_BYTES:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = _SAME_BYTES[0]
+    torch.use_deterministic_algorithms(same_bytes)
+    # it would also fill every new tensor with NaN, which takes time and changes nothing
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = same_bytes
+    torch.backends.cudnn.benchmark = fastest
+    torch.backends.cudnn.allow_tf32 = fastest
+    torch.backends.cuda.matmul.allow_tf32 = fastest
+
+
+_SAME_BYTES: Final = (":4096:8", ":16:8")
+"""Workspaces with which cuBLAS gives the same bytes: NVIDIA, cuBLAS, results reproducibility."""

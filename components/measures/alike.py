@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from .exact import exact
 from .images import Images
 
 _SPAN = 1024
@@ -29,6 +30,7 @@ def mean_distance(images: Images) -> float:
     return 2 * (count * squares - between) / (count * (count - 1))
 
 
+@exact()
 def components(images: Images, limit: float, device: torch.device) -> NDArray[np.int64]:
     """Components of the graph of pairs whose squared distance is at most `limit`.
 

@@ -7,8 +7,7 @@ the user's, ONNX or TorchScript. **A TorchScript file is a program, and is run.*
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 from ..config.fields import Evaluate
 from ..failure import Fatal
+from .exact import exact
 from .features import Read
 from .onnx_model import OnnxModel
 
@@ -203,7 +203,8 @@ def _torch_script(data: bytes, device: torch.device, wrong: Callable[[str], Fata
 
     def vectors(values: Tensor) -> Tensor:
         try:
-            with torch.inference_mode(), _exact():
+            # no kernels that are fused later on: the same numbers at every call
+            with torch.inference_mode(), exact(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
                 found = module(values)
         except Exception as error:  # as above
             raise wrong(f"fails on images of shape {list(values.shape)}: {_last_line(error)}") from None
@@ -213,14 +214,6 @@ def _torch_script(data: bytes, device: torch.device, wrong: Callable[[str], Fata
         return found.flatten(1) if found.ndim > 1 else found[:, None]
 
     return vectors
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """The same numbers at every call: no TF32, no kernels that are chosen by time, none that are fused later on."""
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with exact, torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-        yield
 
 
 def _last_line(error: Exception) -> str:

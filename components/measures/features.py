@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..config.fields import Evaluate
 from ..failure import Fatal
+from .exact import exact
 from .onnx_model import OnnxModel
 
 _PIXELS = 32
@@ -105,7 +106,7 @@ class Inception:
             batch = torch.from_numpy(images[start : start + 64]).to(self._device)
             if batch.shape[1] == 1:
                 batch = batch.expand(-1, 3, -1, -1)
-            with torch.inference_mode():
+            with torch.inference_mode(), exact():
                 batches.append(self._network(batch)[0].float())
         return torch.cat(batches)
 

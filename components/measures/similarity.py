@@ -1,6 +1,6 @@
 """The most similar training images on a copy descriptor: an exact search in one pass, in blocks of bounded memory.
 
-Similarities are dot products of float32 unit vectors. The search must not run under TF32, torch's default being off.
+Similarities are dot products of float32 unit vectors. The search must not run under TF32: see `exact`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..failure import Fatal
 from .descriptors import Descriptor
+from .exact import exact
 from .images import Images
 
 CANDIDATES = 2
@@ -57,6 +58,7 @@ class Similar:
         return Similar(self.similarity[chosen], self.index[chosen], self.own[chosen])
 
 
+@exact()
 def most_similar(
     sets: Mapping[str, Images],
     training: Sequence[Images],
@@ -130,6 +132,7 @@ class Search:
         self._index = torch.full((count, neighbours), -1, device=device)
         self._own_similarity = torch.full((count,), torch.nan, device=device)
 
+    @exact()
     def see(self, views: Sequence[Tensor], start: int) -> None:
         """Search a block.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..failure import Fatal, memory_line
+from .exact import exact
 
 _IMAGES_AT_ONCE = 64
 _TEXTS_AT_ONCE = 256
@@ -67,6 +68,7 @@ class TextImageModel:
         starts = range(0, len(texts), _TEXTS_AT_ONCE)
         return torch.cat([self._texts(list(texts[start : start + _TEXTS_AT_ONCE])) for start in starts])
 
+    @exact()
     @torch.inference_mode()
     def _images(self, images: NDArray[np.uint8]) -> Tensor:
         some = torch.from_numpy(images)
@@ -74,6 +76,7 @@ class TextImageModel:
         values = self._processor(images=list(some), return_tensors="pt")["pixel_values"].to(self._device)
         return self._unit(self._model.get_image_features(pixel_values=values).pooler_output)
 
+    @exact()
     @torch.inference_mode()
     def _texts(self, texts: list[str]) -> Tensor:
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=self._longest, return_tensors="pt")
