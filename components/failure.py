@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from .log import emit, is_json, redacted, write_termination_message
 
@@ -99,31 +99,65 @@ def _end_of_bug(error: Exception) -> int:
     return RETRY
 
 
-def memory_line(error: BaseException, field: str | None = None, value: object = None) -> str | None:
+def memory_line(
+    error: BaseException, field: str | None = None, value: object = None, or_on_cpu: bool = False
+) -> str | None:
     """The line for memory that did not suffice, of the host or of a device; None where that is not what happened.
 
-    By the name of its class, so that nothing is imported: torch.cuda.OutOfMemoryError, numpy's, Python's own. A pod
-    that the kernel kills says nothing; it is worth another try, perhaps on another node.
+    By the names of classes and the words of CUDA's libraries, so that nothing is imported: torch.OutOfMemoryError,
+    cuBLAS and cuDNN that found no room for their workspaces, Triton, numpy's, Python's own; also of what was compiled,
+    whose errors wrap these. A pod that the kernel kills says nothing; it is worth another try, perhaps on another node.
 
     Args:
         field: the field of the configuration to lower, and its value.
+        or_on_cpu: whether a processor could do the same.
     """
-    names = {kind.__name__ for kind in type(error).__mro__}
-    text = " ".join(str(error).split())
-    on_host = isinstance(error, MemoryError) or "DefaultCPUAllocator" in text
-    if not on_host and "OutOfMemoryError" not in names:
+    found = next((one for one in map(_memory, _wrapped(error)) if one), None)
+    if found is None:
         return None
-    where, asked = "this machine's" if on_host else "the device's", _ALLOCATION.search(text)
+    where, text = found
+    asked = _ALLOCATION.search(text)
     cause = f"{where} memory does not suffice" + (f" ({asked[0]})" if asked else "")
-    return f"{cause}: " + (f"{field} is {value}: lower it" if field else "give it more")
+    otherwise = ", or set execution.device=cpu" if or_on_cpu and where == _DEVICE else ""
+    return f"{cause}: " + (f"{field} is {value}: lower it{otherwise}" if field else "give it more")
+
+
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it was raised from or that torch's compiler wraps, as far as these go."""
+    inner: BaseException | None = error
+    for _ in range(_MOST_WRAPPED):
+        if inner is None:
+            return
+        yield inner
+        inner = getattr(inner, "inner_exception", None) or inner.__cause__
+
+
+def _memory(error: BaseException) -> tuple[str, str] | None:
+    """Whose memory an error says did not suffice, and its words; None where it says nothing of the kind."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or _ON_HOST.search(text):
+        return _HOST, text
+    if "OutOfMemoryError" in {kind.__name__ for kind in type(error).__mro__} or _ON_DEVICE.search(text):
+        return _DEVICE, text
+    return None
+
+
+_HOST: Final = "this machine's"
+_DEVICE: Final = "the device's"
+_MOST_WRAPPED: Final = 8
+_ON_HOST: Final = re.compile(r"DefaultCPUAllocator|_HOST_ALLOCATION_FAILED")
+_ON_DEVICE: Final = re.compile(
+    r"\b(?:CUDA|HIP|MPS)\b[^:]{0,40}:? out of memory|\bCU[A-Z]+_(?:\w+_)?ALLOC(?:ATION)?_FAILED"
+)
 
 
 @contextmanager
-def memory_by_field(field: str | None, value: Callable[[], object]) -> Iterator[None]:
+def memory_by_field(field: str | None, value: Callable[[], object], or_on_cpu: bool = False) -> Iterator[None]:
     """Memory that runs out within the block is told by the field that says how much is needed.
 
     Args:
         value: gives the field's value; called only then.
+        or_on_cpu: as in `memory_line`.
 
     Raises:
         Fatal: in place of the error: as much memory is missing at the next try.
@@ -133,7 +167,7 @@ def memory_by_field(field: str | None, value: Callable[[], object]) -> Iterator[
     except Exception as error:
         if memory_line(error) is None:
             raise
-        line = memory_line(error, field, value() if field else None)
+        line = memory_line(error, field, value() if field else None, or_on_cpu)
     else:
         return
     raise Fatal(line)  # out of the clause, so that what filled the memory is let go

@@ -140,6 +140,7 @@ class Step:
         light: from the run, its configuration and the round (0 without one) whether it moves a few records only, so
             that a pod of its own would cost more than it does.
         memory_field: the field of the configuration to lower where memory does not suffice.
+        measures: whether a processor would do as well, where it is a device's memory that does not suffice.
     """
 
     function: Callable[..., Record]
@@ -147,6 +148,7 @@ class Step:
     record_index: Callable[[int, int, int], tuple[int, ...]]
     on_device: bool = False
     memory_field: str | None = None
+    measures: bool = False
     light: Callable[[Run, RunConfig, int], bool] = lambda run, config, r: False
 
     @property
@@ -200,7 +202,14 @@ STEPS: Final[dict[str, Step]] = {
             light=lambda run, config, r: config.releases_last,
         ),
         Step(sample, SamplesRecord, lambda r, k, last: (last, k), on_device=True, memory_field="sample.batch_size"),
-        Step(evaluate, ReportRecord, lambda r, k, last: (last,), on_device=True, memory_field="sample.count"),
+        Step(
+            evaluate,
+            ReportRecord,
+            lambda r, k, last: (last,),
+            on_device=True,
+            memory_field="sample.count",
+            measures=True,
+        ),
     )
 }
 
@@ -221,7 +230,9 @@ def run_step(
         return found
 
     def work() -> Record:
-        with memory_by_field(step.memory_field, lambda: attrgetter(step.memory_field or "")(run.config())):
+        with memory_by_field(
+            step.memory_field, lambda: attrgetter(step.memory_field or "")(run.config()), step.measures
+        ):
             return _run_step(name, run, round or 0, index or 0, progress or Silent())
 
     def tracked(record: Record) -> Record:

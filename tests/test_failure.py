@@ -1,5 +1,6 @@
 """How a command ends: memory that does not suffice, and bugs whose texts hold secrets."""
 
+import re
 import sys
 
 import pytest
@@ -20,7 +21,27 @@ class OutOfMemoryError(RuntimeError):
 
 DEVICE = OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB")
 ARRAY = MemoryError("Unable to allocate 1.50 TiB for an array with shape (1, 2)")
+ACCELERATOR = RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at ...")
+DRIVER = RuntimeError("CUDA driver error: out of memory")
+CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+CUDNN = RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+CUSOLVER = RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`")
+TRITON = RuntimeError("Triton Error [CUDA]: out of memory")
 TORCH = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to ...")
+
+
+class CompilerFailed(RuntimeError):
+    """As torch's compiler wraps what fails in it."""
+
+    def __init__(self, inner: Exception) -> None:
+        super().__init__(f"backend='inductor' raised: {type(inner).__name__}")
+        self.inner_exception = inner
+
+
+def raised_from(cause: Exception) -> Exception:
+    error = RuntimeError("the batch could not be made")
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -35,6 +56,12 @@ TORCH = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: c
         (ARRAY, "this machine's memory does not suffice (Unable to allocate 1.50 TiB)"),
         (MemoryError(), "this machine's memory does not suffice"),
         (TORCH, "this machine's memory does not suffice"),
+        *(
+            (error, "the device's memory does not suffice")
+            for error in (ACCELERATOR, DRIVER, CUBLAS, CUDNN, CUSOLVER, TRITON)
+        ),
+        (CompilerFailed(DEVICE), "the device's memory does not suffice (Tried to allocate 20.00 GiB)"),
+        (raised_from(CompilerFailed(ARRAY)), "this machine's memory does not suffice (Unable to allocate 1.50 TiB)"),
     ],
 )
 def test_memory_that_does_not_suffice_names_the_field_to_lower_and_is_not_tried_again(
@@ -57,7 +84,8 @@ def test_memory_that_does_not_suffice_names_the_field_to_lower_and_is_not_tried_
     monkeypatch.setattr(steps, step, fails)
     capsys.readouterr()
     assert status_of(lambda: steps.run_step(step, run, *address)) == 2
-    assert capsys.readouterr().err == f"unecho: {cause}: {field}: lower it\n"
+    elsewhere = ", or set execution.device=cpu" if step == "evaluate" and "device's" in cause else ""
+    assert capsys.readouterr().err == f"unecho: {cause}: {field}: lower it{elsewhere}\n"
 
 
 def test_memory_of_a_step_without_such_a_field_and_of_no_step_is_one_line_too(
@@ -73,12 +101,23 @@ def test_memory_of_a_step_without_such_a_field_and_of_no_step_is_one_line_too(
         assert capsys.readouterr().err == "unecho: this machine's memory does not suffice: give it more\n"
 
 
-def test_an_error_that_is_not_about_memory_stays_what_it_is(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shapes differ",
+        "CUDA error: device-side assert triggered",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "out of resource: shared memory, Required: 262144, Hardware limit: 232448",
+    ],
+)
+def test_an_error_that_is_not_about_memory_stays_what_it_is(
+    text: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object) -> None:
-        raise RuntimeError("shapes differ")
+        raise RuntimeError(text)
 
     monkeypatch.setattr(steps, "train", fails)
-    with pytest.raises(RuntimeError, match="shapes differ"):
+    with pytest.raises(RuntimeError, match=re.escape(text)):
         steps.run_step("train", Run.at(str(tmp_path), "a"), 0, 0)
 
 

@@ -8,6 +8,7 @@ the held-out images of the floor go through it, too.
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
 from typing import Final
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..diffusion import given_of
 from ..diffusion.reconstruction import Reconstructor
+from ..failure import memory_by_field
 from ..measures.exact import exact
 from ..measures.images import Images, InMemory
 from ..measures.quality import spread
@@ -51,8 +53,9 @@ def with_reconstructions(plan: Plan, reference: Reference, device: torch.device,
     every = _batches(np.arange(len(training), dtype=np.int64), config.encode.batch_size)
     means = (vae.mean(training.take(part)) for part in _told(every, progress, "training images through the VAE"))
     drawn = _drawn(vae, held_out, np.arange(len(held_out)), config, "floor")
-    given_back = _kept(drawn, len(held_out)) if len(held_out) else held_out
-    return replace(reference, views=(_kept(means, len(training)),), given_back=given_back)
+    with _memory_by_batch(config):
+        given_back = _kept(drawn, len(held_out)) if len(held_out) else held_out
+        return replace(reference, views=(_kept(means, len(training)),), given_back=given_back)
 
 
 @exact()
@@ -65,7 +68,12 @@ def perfect_copies(plan: Plan, reference: Reference, device: torch.device) -> Im
         return None
     vae, training = Reconstructor(pretrained, device), reference.training
     some = spread(len(training), min(len(training), CEILING))
-    return InMemory(np.concatenate(list(_drawn(vae, training, some, plan.config, "ceiling"))))
+    with _memory_by_batch(plan.config):
+        return InMemory(np.concatenate(list(_drawn(vae, training, some, plan.config, "ceiling"))))
+
+
+def _memory_by_batch(config: RunConfig) -> AbstractContextManager[None]:
+    return memory_by_field("encode.batch_size", lambda: config.encode.batch_size, or_on_cpu=True)
 
 
 def _vae_of(plan: Plan, reference: Reference) -> BaseModel | None:

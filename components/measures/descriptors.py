@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config.fields import Evaluate
-from ..failure import Fatal
+from ..failure import Fatal, memory_line
 from .exact import exact
 from .features import Read
 from .onnx_model import OnnxModel
@@ -197,7 +197,9 @@ def _torch_script(data: bytes, device: torch.device, wrong: Callable[[str], Fata
         warnings.simplefilter("ignore")  # that TorchScript has successors: the descriptors of the field are given in it
         try:
             module: Any = torch.jit.load(io.BytesIO(data), map_location=device)  # type: ignore[no-untyped-call]
-        except Exception:  # it raises what the bytes lead to
+        except Exception as error:  # it raises what the bytes lead to
+            if memory_line(error):
+                raise
             raise wrong("a zip, but not what torch.jit.save writes: give TorchScript or ONNX") from None
     module.eval()
 
@@ -207,6 +209,8 @@ def _torch_script(data: bytes, device: torch.device, wrong: Callable[[str], Fata
             with torch.inference_mode(), exact(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
                 found = module(values)
         except Exception as error:  # as above
+            if memory_line(error):
+                raise
             raise wrong(f"fails on images of shape {list(values.shape)}: {_last_line(error)}") from None
         found = found[0] if isinstance(found, tuple | list) and found else found
         if not isinstance(found, Tensor) or not found.ndim or not found.numel() or found.is_complex():
