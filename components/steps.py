@@ -37,9 +37,11 @@ def plan(run: Run, config: RunConfig, progress: Progress | None = None) -> Plan:
     """Freeze the configuration of the run."""
     from .plan import step
 
-    planned = step.plan(run, config)
+    planned, listener = step.plan(run, config), progress or Silent()
     forget_failures(run)  # it is started again
-    track(run, planned, progress or Silent())
+    for note in step.later_requests(run, planned):
+        listener.note(note)
+    track(run, planned, listener)
     return planned
 
 

@@ -40,3 +40,21 @@ class ChunkRows:
                 done += rows * row_bytes
             self._store.read_ranges(chunk.object.key, ranges)
         return images[place]
+
+
+class Chosen:
+    """Some of the images of chunks, read by their position among these."""
+
+    def __init__(self, images: ChunkRows, positions: NDArray[np.int64]) -> None:
+        """
+        Args:
+            positions: int64 [n], of the chosen ones.
+        """
+        self._images, self._positions = images, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """As that of `ChunkRows`."""
+        return self._images.take(self._positions[positions])

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -136,6 +136,30 @@ def decode(data: bytes, fit: Fit) -> NDArray[np.uint8]:
         BadImage: unreadable or unsupported.
     """
     return _tried(data, lambda given: _decoded(given, fit))
+
+
+def decode_in_shapes(data: bytes, fits: Sequence[Fit]) -> list[NDArray[np.uint8] | None]:
+    """What `decode` gives in each of several shapes, the file being read once; None where it is not taken in one.
+
+    Raises:
+        BadImage: unreadable or unsupported.
+    """
+
+    def read(given: bytes) -> list[NDArray[np.uint8] | None]:
+        with _opened(given) as image:
+            depth = grey_depth(image, given)
+            image.load()
+            upright = _upright(image)
+            return [_fitted(_flat(upright, depth, fit.background), fit) for fit in fits]
+
+    return _tried(data, read)
+
+
+def _fitted(image: Image.Image, fit: Fit) -> NDArray[np.uint8] | None:
+    try:
+        return fit_image(image, fit)
+    except BadImage:
+        return None
 
 
 def _tried(data: bytes, read: Callable[[bytes], T]) -> T:

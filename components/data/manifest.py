@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from ..failure import Fatal
 from ..store import ObjectRef, Store, find_parsed
+from .forgotten import LeftOut
 
 CHUNKS = "datasets/chunks"
 """Where chunks are, each named by the SHA-256 of its bytes; data sets may share them."""
@@ -115,6 +116,13 @@ class PreparedSource(_Stored):
     """Says that a source with this hash is prepared already."""
 
     digest: str
+    forgotten: list[LeftOut] = Field(default_factory=list)
+    """Samples of the source that deletion requests have kept out of the data set."""
+    near: list[str] = Field(default_factory=list)
+    """Names of samples that are near duplicates of these, and stay."""
+    not_compared: int = 0
+    """Images that requests ask for and that were looked for by name and file alone: of them no digest of pixels is
+    recorded in the shape of the data set."""
 
 
 def manifest_key(digest: str) -> str:
@@ -156,8 +164,13 @@ def find_manifest(store: Store, digest: str) -> DatasetManifest | None:
 
 def find_prepared(store: Store, source: str) -> DatasetManifest | None:
     """The data set that a source with this hash was packed into, or None."""
-    found = find_parsed(store, source_key(source), PreparedSource)
+    found = prepared_source(store, source)
     return find_manifest(store, found.digest) if found else None
+
+
+def prepared_source(store: Store, source: str) -> PreparedSource | None:
+    """What is said of a source with this hash, or None."""
+    return find_parsed(store, source_key(source), PreparedSource)
 
 
 def put_chunk(store: Store, images: NDArray[np.uint8], base: str = CHUNKS) -> ChunkRef:

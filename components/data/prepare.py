@@ -2,29 +2,37 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config.fields import Data
 from ..failure import Fatal
 from ..progress import Progress
 from ..store import Missing, Store
 from .captioning import Captioning
-from .chunk_rows import ChunkRows
+from .chunk_rows import Chosen, ChunkRows
+from .dataset import Dataset
 from .duplicates import caption_groups
 from .finish import Samples, commit_dataset, each
+from .forgetting import Remaining, Wanted, asked_hash, holds, without_forgotten
+from .forgotten import Numbered
 from .grouping import group_samples
 from .image import Fit
 from .manifest import (
     CHUNKS,
     DatasetManifest,
     PreparedSource,
+    find_manifest,
     find_prepared,
+    prepared_source,
     progress_base,
     source_key,
 )
+from .near_duplicates import near_copies
 from .packing import Parting, pack_parts, repack
 from .sources.layouts import open_source
 from .sources.source import Source
@@ -35,27 +43,59 @@ _FORM = 2
 _STAGED_BYTES = 16 << 20
 
 
-def packed(store: Store, data: Data, workers: int, progress: Progress) -> tuple[DatasetManifest, str]:
+def packed(
+    store: Store, data: Data, workers: int, progress: Progress, forgotten: Sequence[Numbered] = ()
+) -> tuple[DatasetManifest, str]:
     """The data set of a source, packed now where the store does not have it.
 
+    Args:
+        forgotten: what deletion requests ask to leave out, rising by the requests' numbers.
+
     Returns:
-        Its manifest, and the hash of the source and the configuration.
+        Its manifest, and the hash of the source, the configuration and the requests: `prepared_source` of it says what
+        was left out.
 
     Raises:
         Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on; one line.
     """
     source = open_source(data, store)
-    prepared = _source_hash(source, data)
-    manifest = find_prepared(store, prepared)
+    prepared = asked_hash(_source_hash(source, data), forgotten)
+    manifest = find_prepared(store, prepared) or _unchanged(store, source, data, forgotten)
     if manifest is None:
         try:
-            manifest = pack_source(store, source, data, prepared, workers, progress)
+            manifest = pack_source(store, source, data, prepared, workers, progress, forgotten)
         except Missing:
             # another run of the same source may have ended and cleared the progress that both were using
             manifest = find_prepared(store, prepared)
             if manifest is None:
                 raise
     return manifest, prepared
+
+
+def _unchanged(store: Store, source: Source, data: Data, forgotten: Sequence[Numbered]) -> DatasetManifest | None:
+    """The data set as it was before the last requests, where these ask for nothing that it holds: it stands then.
+
+    Not where samples were left out by a limit: what these were is not known without decoding them.
+    """
+    if data.train_limit is not None or data.held_out_limit is not None:
+        return None
+    plain = _source_hash(source, data)
+    for count in (
+        n for n in range(len(forgotten) - 1, -1, -1) if not n or forgotten[n - 1].request != forgotten[n].request
+    ):
+        said = prepared_source(store, asked_hash(plain, forgotten[:count]))
+        manifest = find_manifest(store, said.digest) if said else None
+        if said is None or manifest is None:
+            continue
+        fit = Fit(manifest.channels, manifest.resolution, data.resize, data.background)
+        later, gone = Wanted(source, forgotten[count:]), {one.name for one in said.forgotten}
+        named = {source.name(item) for item in later.items()} - gone
+        if named or holds(Dataset.open(store, manifest.digest).row_digest, later.pixels(fit)).any():
+            return None
+        now = said.model_copy(update={"not_compared": len(Wanted(source, forgotten).not_compared(fit))})
+        store.create(source_key(asked_hash(plain, forgotten)), now.model_dump_json().encode())
+        return manifest
+    return None
 
 
 def own_shape(store: Store, data: Data) -> tuple[int, int]:
@@ -68,28 +108,41 @@ def own_shape(store: Store, data: Data) -> tuple[int, int]:
 
 
 def pack_source(
-    store: Store, source: Source, data: Data, prepared: str, workers: int, progress: Progress
+    store: Store,
+    source: Source,
+    data: Data,
+    prepared: str,
+    workers: int,
+    progress: Progress,
+    forgotten: Sequence[Numbered] = (),
 ) -> DatasetManifest:
     """Decode, split and pack a source; commit its manifest, then that it is prepared.
 
     Args:
-        prepared: hash of the prepare config and the source's objects.
+        prepared: hash of the prepare config, the source's objects and what is forgotten.
+        forgotten: what deletion requests ask to leave out.
     """
     fit, captions = _fit(source, data), Captioning(source, data)
     rows = max(1, int(data.chunk_mib * 2**20) // fit.row_bytes)
     limited = data.train_limit is not None or data.held_out_limit is not None
-    part_rows = max(rows, _STAGED_BYTES // fit.row_bytes) if limited else rows
+    staged = limited or bool(forgotten)  # so that no chunk holds what is left out
+    part_rows = max(rows, _STAGED_BYTES // fit.row_bytes) if staged else rows
     base = f"{progress_base(prepared)}/{part_rows}"
-    cut = Parting(rows=part_rows, base=base, chunks=f"{base}/chunks" if limited else CHUNKS)
+    cut = Parting(rows=part_rows, base=base, chunks=f"{base}/chunks" if staged else CHUNKS)
     packed = pack_parts(store, source, fit, cut, data, workers, progress)
     if not len(packed.items):
         raise Fatal(
             f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
         )
+    images, wanted = ChunkRows(store, packed.chunks, fit.shape), Wanted(source, forgotten)
+    remaining = without_forgotten(packed, source, fit, wanted)
+    packed = remaining.packed
+    if not len(packed.items):
+        raise Fatal(f"data.source: {source.address}: all of its images are to be forgotten: nothing to train on")
     test = None if source.test is None else source.test[packed.items]
     same_caption = caption_groups(map(captions, each(packed.items)))
     grouping = group_samples(
-        ChunkRows(store, packed.chunks, fit.shape),
+        Chosen(images, remaining.rows),
         packed.digests,
         lambda sample: source.name(int(packed.items[sample])),
         data,
@@ -103,21 +156,47 @@ def pack_source(
     samples = Samples(
         items=items,
         digests=packed.digests[kept],
-        labels=source.labels[items] if labelled else np.full(len(items), -1, np.int32),
-        label_names=source.label_names if labelled else [],
+        labels=remaining.labels[items] if labelled else np.full(len(items), -1, np.int32),
+        label_names=remaining.label_names if labelled else [],
         held_out=held_out[kept],
         captions=captions,
         alike=grouping.alike[kept],
         same_caption=same_caption[kept],
-        chunks=repack(store, packed.chunks, kept, fit, rows) if limited else packed.chunks,
+        chunks=repack(store, packed.chunks, _among(images, remaining.rows[kept]), fit, rows)
+        if staged
+        else packed.chunks,
     )
     told = [*grouping.notes, *captions.notes(each(items))]
     left_out = len(packed.items) - len(items)
     manifest = commit_dataset(store, source, samples, fit, _prepare_config(data, fit), packed.bad, left_out, told)
     for note in manifest.notes:
         progress.note(note)
-    store.create(source_key(prepared), PreparedSource(digest=manifest.digest).model_dump_json().encode())
+    near = _near(images, remaining, data)
+    said = PreparedSource(
+        digest=manifest.digest,
+        forgotten=remaining.left_out,
+        near=[source.name(item) for item in each(packed.items[near])],
+        not_compared=len(wanted.not_compared(fit)),
+    )
+    store.create(source_key(prepared), said.model_dump_json().encode())
     return manifest
+
+
+def _among(images: ChunkRows, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Rows of chunks as a mask over all of them."""
+    mask = np.zeros(len(images), np.bool_)
+    mask[rows] = True
+    return mask
+
+
+def _near(images: ChunkRows, remaining: Remaining, data: Data) -> NDArray[np.int64]:
+    """Samples that stay though they are near duplicates of what was left out, by position among those that stay; none
+    where the split heeds no near duplicates.
+    """
+    if not len(remaining.gone) or data.split_by == "none" or not data.near_duplicate:
+        return np.empty(0, np.int64)
+    stays, gone = Chosen(images, remaining.rows), Chosen(images, remaining.gone)
+    return np.flatnonzero(near_copies(stays, gone, data.near_duplicate)).astype(np.int64)
 
 
 def _fit(source: Source, data: Data) -> Fit:

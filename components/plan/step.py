@@ -7,6 +7,7 @@ from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..run import Plan, Run, ran_with
 from ..run.base_model import base_digests
+from ..run.forgotten import newest_request
 from ..run.given_files import changed_file, file_digests
 
 
@@ -32,15 +33,19 @@ def plan(run: Run, config: RunConfig) -> Plan:
         check_alignment(config, files)
     while True:
         before = run.find(Plan, 0) and run.plan()
+        forgotten = before.forgotten if before else 0
         if before is None:
             revision = 0
+            forgotten = 0 if config.is_audit else newest_request(run.store)
         elif difference := frozen_difference(before.config, config) or _other_file(before, config, files):
             raise Fatal(f"{run.url}: exists with another method: {difference}: take another --name, or the old value")
         elif before.config == config:
             return before
         else:
             revision = before.revision + 1
-        wanted = Plan(revision=revision, config=config, files=files, base=base, ran_with=ran_with(started))
+        wanted = Plan(
+            revision=revision, config=config, files=files, base=base, forgotten=forgotten, ran_with=ran_with(started)
+        )
         if run.commit(wanted, revision).config == config:
             return wanted
         # somebody else wrote this revision: look at what it says
@@ -57,3 +62,15 @@ def _other_file(before: Plan, config: RunConfig, files: dict[str, str]) -> str |
         if was != now:
             return f"{field}: was {was}, now {now}"
     return None
+
+
+def later_requests(run: Run, plan: Plan) -> list[str]:
+    """What to know of deletion requests that came after the plan: a line, or none."""
+    newest = 0 if plan.config.is_audit else newest_request(run.store)
+    if newest <= plan.forgotten:
+        return []
+    later = f"request {newest} is" if newest == plan.forgotten + 1 else f"requests {plan.forgotten + 1} to {newest} are"
+    return [
+        f"deletion {later} newer than this run's plan and not applied to it: for a model without these samples start "
+        f"a run under another name (unecho forget {run.url} says what that costs)"
+    ]

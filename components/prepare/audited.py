@@ -20,7 +20,8 @@ Pack = Callable[[Data], DatasetManifest]
 
 def of_run(run: Run, plan: Plan) -> DatasetRecord:
     """What the audited run was trained on, as it stands in the store: its source may have gone."""
-    return audited_run(run, plan.config).load(DatasetRecord)
+    record = audited_run(run, plan.config).load(DatasetRecord)
+    return record.model_copy(update={"objects": {}, "forgotten": {}})  # its files are its own
 
 
 def matched(store: Store, plan: Plan) -> Data:

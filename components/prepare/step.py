@@ -1,14 +1,17 @@
 """Images in a directory or a bucket -> packed data set."""
 
 import time
+from collections import Counter
 
 from ..config.counts import check_counts
 from ..config.fields import Data
 from ..data import DatasetManifest
-from ..data.manifest import progress_base
+from ..data.forgetting import forgotten_notes
+from ..data.manifest import PreparedSource, prepared_source, progress_base
 from ..data.prepare import packed
 from ..progress import Progress
 from ..run import DatasetRecord, Plan, Run, ran_with
+from ..run.forgotten import LEFT_OUT, LeftOutList, asked_of
 from . import audited
 from .apart import check_apart
 
@@ -24,17 +27,34 @@ def prepare(run: Run, progress: Progress) -> DatasetRecord:
         return found
     started = time.time()
     plan = run.plan()
+    asked = asked_of(run, plan)
     work = list[str]()  # what was left half-done on the way, by its prefix
 
     def pack(data: Data) -> DatasetManifest:
-        manifest, prepared = packed(run.store, data, plan.config.execution.workers, progress)
-        work.append(f"{progress_base(prepared)}/")
+        manifest, prepared = packed(run.store, data, plan.config.execution.workers, progress, asked)
+        work.append(prepared)
         return manifest
 
-    record = run.commit(_record(run, plan, pack).model_copy(update={"ran_with": ran_with(started)}))
-    for prefix in work:
-        run.store.delete(stat.key for stat in run.store.list(prefix))
+    record = _record(run, plan, pack)
+    if asked and (said := prepared_source(run.store, work[0])):
+        record = _without(run, plan, record, said, progress)
+    record = run.commit(record.model_copy(update={"ran_with": ran_with(started)}))
+    for prepared in work:
+        run.store.delete(stat.key for stat in run.store.list(f"{progress_base(prepared)}/"))
     return record
+
+
+def _without(run: Run, plan: Plan, record: DatasetRecord, said: PreparedSource, progress: Progress) -> DatasetRecord:
+    """The record with what deletion requests have kept out of the data set: names in a file of the run's own."""
+    names = LeftOutList(requests=plan.forgotten, samples=said.forgotten)
+    ref = run.put(DatasetRecord, (), LEFT_OUT, names.model_dump_json(indent=1).encode())
+    notes = forgotten_notes(said, plan.forgotten, record.channels, record.resolution)
+    for note in notes:
+        progress.note(note)
+    counted = dict(Counter(one.by for one in said.forgotten))
+    return record.model_copy(
+        update={"objects": {LEFT_OUT: ref}, "forgotten": counted, "notes": [*record.notes, *notes]}
+    )
 
 
 def _record(run: Run, plan: Plan, pack: audited.Pack) -> DatasetRecord:

@@ -63,10 +63,16 @@ class Plan(Record):
     audit's sources: of the list of their images, with sizes and tags."""
     base: dict[str, str] | None = None
     """SHA-256 of each file of `model.pretrained` that is read, by its path; None without one and in older plans."""
+    forgotten: int = 0
+    """Deletion requests 1 to this number apply: as many as there were when the run was first started."""
 
 
 class DatasetRecord(Record):
-    """Which packed data set the run trains on, or the audited model was trained on; and those that are compared."""
+    """Which packed data set the run trains on, or the audited model was trained on; and those that are compared.
+
+    Objects:
+        forgotten.json (where deletion requests apply): what they have kept out, by name; see `run.forgotten`.
+    """
 
     address = "dataset.json"
     made_by = "prepare"
@@ -87,6 +93,8 @@ class DatasetRecord(Record):
     """How many these are."""
     notes: list[str] = Field(default_factory=list)
     """Skipped images, exact duplicates: one line each kind."""
+    forgotten: dict[str, int] = Field(default_factory=dict)
+    """Samples of the source that deletion requests have kept out of it, by what was equal: name, file, pixels."""
 
 
 class EncodingRecord(Record):

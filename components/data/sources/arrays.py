@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,6 +73,9 @@ class RecordFiles:
     def captions(self, item: int) -> tuple[str, ...]:
         return ()
 
+    def files(self, sizes: Collection[int]) -> Iterator[tuple[int, bytes]]:
+        return iter(())
+
 
 class DigitsSource:
     """The digits, their levels 0..16 scaled to 0..255."""
@@ -99,6 +102,9 @@ class DigitsSource:
 
     def captions(self, item: int) -> tuple[str, ...]:
         return ()
+
+    def files(self, sizes: Collection[int]) -> Iterator[tuple[int, bytes]]:
+        return iter(())
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         return decode_arrays(lambda items: self._images[items.start : items.stop], wanted, fit)

@@ -45,7 +45,7 @@ class Captions:
             Fatal: a line is malformed, names a file that is not there, or names one a second time; names file and line.
                 Or no line has the column that data.caption_column names.
         """
-        names, notes = Names(keys, _roots(store)), []
+        names, notes = Names(keys, roots_of(store)), []
         for key in sorted(metadata, key=lambda key: (key.count("/"), key)):
             folder, depth = key[: key.rfind("/") + 1], key.count("/")
             columns = dict[str, None]()
@@ -111,7 +111,7 @@ class Captions:
         return used
 
 
-def _roots(store: Store) -> list[str]:
+def roots_of(store: Store) -> list[str]:
     """What a whole path or address of an image begins with."""
     if isinstance(store, DirectoryStore):
         root = store.path("")

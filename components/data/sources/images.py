@@ -3,7 +3,7 @@
 import posixpath
 from array import array
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Stat
-from ..decoding import Place, decode_places
+from ..decoding import MOST_AHEAD, Place, decode_places, read_ahead
 from ..image import SUFFIXES, Fit
 from .auto_shape import auto_shape, spread_items
 from .captions import METADATA, Captions
@@ -42,7 +42,7 @@ class ImagesSource:
             Fatal: no image in it, a metadata file that does not fit, or none with a column that is asked for; names it.
         """
         self._store, self.address, self.notes = tree.store, tree.store.url, list(tree.notes)
-        self._keys, self._bytes = Keys(), 0
+        self._keys, self._sizes = Keys(), array("q")
         fingerprint, others, metadata = Fingerprint(), PassedOver(), list[str]()
         texts = list[Stat]()
         folders, folder_of = dict[str, int](), array("i")
@@ -51,7 +51,7 @@ class ImagesSource:
             if kind == "image":
                 self._keys.append(stat.key)
                 folder_of.append(folders.setdefault(posixpath.dirname(stat.key), len(folders)))
-                self._bytes += stat.size
+                self._sizes.append(stat.size)
             elif kind == "metadata":
                 metadata.append(stat.key)
             elif kind == ".txt":
@@ -90,9 +90,13 @@ class ImagesSource:
     def captions(self, item: int) -> tuple[str, ...]:
         return self._captions[item] if self._captions else ()
 
+    def files(self, sizes: Collection[int]) -> Iterator[tuple[int, bytes]]:
+        items = np.flatnonzero(np.isin(np.frombuffer(self._sizes, np.int64), list(sizes))).tolist()
+        return zip(items, read_ahead(self._store, [Place(self._keys[item]) for item in items], MOST_AHEAD), strict=True)
+
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         batches = ((items, [Place(self._keys[item]) for item in items]) for items in wanted)
-        return decode_places(self._store, batches, fit, workers, self.count, self._bytes)
+        return decode_places(self._store, batches, fit, workers, self.count, sum(self._sizes))
 
     def _set_captions(
         self, data: Data, metadata: list[str], texts: list[Stat], fingerprint: Fingerprint, others: PassedOver

@@ -1,7 +1,7 @@
 """What the packing asks of a source of images."""
 
 import hashlib
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +67,11 @@ class Source(Protocol):
 
     def captions(self, item: int) -> tuple[str, ...]:
         """A sample's captions, none of them blank."""
+
+    def files(self, sizes: Collection[int]) -> Iterator[tuple[int, bytes]]:
+        """Samples that are a file by themselves, or a member of an archive, of one of these sizes: the sample's number,
+        and all of the file; none where samples are records of a file.
+        """
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         """Decode the wanted ranges, in order, each as one `Decoded`, in bounded memory.

@@ -6,7 +6,7 @@ The members of a sample are called alike up to the first dot of their names: 000
 import json
 import re
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Stat, Store
-from ..decoding import Place, decode_places
+from ..decoding import MOST_AHEAD, Place, decode_places, read_ahead
 from ..image import SUFFIXES, Fit
 from .auto_shape import auto_shape, spread_items
 from .columns import CaptionColumn, GroupColumn
@@ -141,6 +141,10 @@ class WebDatasetSource:
 
     def captions(self, item: int) -> tuple[str, ...]:
         return self._captions[item]
+
+    def files(self, sizes: Collection[int]) -> Iterator[tuple[int, bytes]]:
+        items = np.flatnonzero(np.isin(np.frombuffer(self._size, np.int64), list(sizes))).tolist()
+        return zip(items, read_ahead(self._store, [self._place(item) for item in items], MOST_AHEAD), strict=True)
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
         batches = ((items, [self._place(item) for item in items]) for items in wanted)
