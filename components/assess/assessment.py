@@ -1,6 +1,6 @@
 """A set of generated images, measured: memorization beside its floor, quality beside that of real images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from ..measures.extraction import Extraction, extract
 from ..measures.features import Features
 from ..measures.images import Images
 from ..measures.likeness import Likeness
-from ..measures.memorization import Closeness, closeness
+from ..measures.memorization import Closeness, closeness_of
 from ..measures.quality import compare, distance_to_training
 from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.transforms import Transform, stages
@@ -110,15 +110,20 @@ def assess(
         judged_by: images that quality is measured on; None for the generated ones.
     """
     training, held_out = reference.training, reference.held_out
-    measured = _closeness(generated, reference, config, device, progress)
-    floor = floor or floor_of(reference, config, device, progress)
-    others = _beside(beside, reference, config, device, progress)
+    sets = {"generated": generated, "base": beside.base, "ceiling": beside.ceiling}
+    near = _closeness(sets if floor else sets | {"held_out": reference.floor}, reference, config, device, progress)
+    measured = near["generated"]
+    floor = floor or _floor(near["held_out"], reference, config)
+    others = BesideCloseness(
+        base=near.get("base"),
+        ceiling=near.get("ceiling"),
+        ceiling_pixels=_by_pixels(beside.ceiling, reference, config, device, progress),
+    )
     figures, found = memorization_of(config, measured, floor.closeness, floor.near, others), None
     likenesses: dict[str, Likeness] = {}
     if descriptor := instruments.descriptor:
-        sets = {"generated": generated, "base": beside.base, "ceiling": beside.ceiling, "also": also}
-        sets |= {} if floor.likeness else {"held_out": reference.floor}
-        likenesses = likenesses_of(sets, reference, descriptor, device, progress, own)
+        described = sets | {"also": also} | ({} if floor.likeness else {"held_out": reference.floor})
+        likenesses = likenesses_of(described, reference, descriptor, device, progress, own)
         floor = replace(floor, likeness=floor.likeness or likenesses.get("held_out"))
         threshold, ceiling = config.evaluate.descriptor_threshold, beside.ceiling
         by_originals = found_by_originals(ceiling, reference, descriptor, threshold) if ceiling else None
@@ -147,32 +152,42 @@ def assess(
 
 def floor_of(reference: Reference, config: RunConfig, device: torch.device, progress: Progress) -> Floor:
     """Measure the held-out images, on pixels: of a latent model as its VAE gives them back."""
-    held_out, training = reference.held_out, reference.training
-    near = near_copies(held_out, training, config.data.near_duplicate or Data().near_duplicate)
-    return Floor(_closeness(reference.floor, reference, config, device, progress), near, views=1 + len(reference.views))
+    found = _closeness({"held_out": reference.floor}, reference, config, device, progress)
+    return _floor(found["held_out"], reference, config)
 
 
-def _beside(
-    beside: Beside, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
-) -> BesideCloseness:
-    def measured(images: Images | None, among: Reference) -> list[Closeness] | None:
-        return None if images is None else _closeness(images, among, config, device, progress)
+def _floor(closeness: list[Closeness], reference: Reference, config: RunConfig) -> Floor:
+    near = near_copies(reference.held_out, reference.training, config.data.near_duplicate or Data().near_duplicate)
+    return Floor(closeness, near, views=1 + len(reference.views))
 
-    return BesideCloseness(
-        base=measured(beside.base, reference),
-        ceiling=measured(beside.ceiling, reference),
-        ceiling_pixels=measured(beside.ceiling, replace(reference, views=())),
-    )
+
+def _by_pixels(
+    ceiling: Images | None, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
+) -> list[Closeness] | None:
+    """The ceiling among the training images themselves."""
+    return _closeness({"": ceiling}, replace(reference, views=()), config, device, progress).get("")
 
 
 def _closeness(
-    images: Images, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
-) -> list[Closeness]:
-    def report(done: int) -> None:
-        progress.update(done, len(images), "images")
-
-    ways, views = _stages(reference, config), reference.views
-    return closeness(images, reference.training, ways, config.evaluate, device, report, views=views)
+    sets: Mapping[str, Images | None],
+    reference: Reference,
+    config: RunConfig,
+    device: torch.device,
+    progress: Progress,
+) -> dict[str, list[Closeness]]:
+    """Of those of the sets that there are, in one pass over the training images."""
+    there = {name: images for name, images in sets.items() if images is not None}
+    if not there:
+        return {}
+    return closeness_of(
+        there,
+        reference.training,
+        _stages(reference, config),
+        config.evaluate,
+        device,
+        lambda done, of: progress.update(done, of, "training images searched"),
+        reference.views,
+    )
 
 
 def _stages(reference: Reference, config: RunConfig) -> Sequence[Sequence[Transform]]:

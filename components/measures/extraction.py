@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from ..config.fields import Evaluate
 from .alike import components, mean_distance
-from .images import Images
+from .images import Images, InMemory
 from .intervals import Share
 from .neighbours import nearest
 from .quality import spread
@@ -68,7 +68,7 @@ def extract(
         nobody = (Share.counted(0, len(images)) for images in (training, held_out))
         return Extraction(len(generated), looked_at, 0, attack, *nobody)
 
-    guesses = generated.take(found)
+    guesses = InMemory(generated.take(found))
     found_near = nearest(guesses, training, transforms, config.neighbours, device)
     plain, near = found_near[0], found_near[-1]
     reach = config.extraction * plain.distances.mean(axis=1, keepdims=True)  # plain: no yardstick that shrinks with it

@@ -1,6 +1,6 @@
 """Measures of memorization: how close each image comes to a training image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..config.fields import Evaluate
-from .images import Images
+from .images import Images, Several
 from .neighbours import Neighbours, nearest
 from .transforms import Transform
-
-_AT_ONCE_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -63,28 +61,37 @@ def closeness(
     stages: Sequence[Sequence[Transform]],
     config: Evaluate,
     device: torch.device,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
     views: Sequence[Images] = (),
 ) -> list[Closeness]:
     """Measure every image, once a stage of transforms (plain first, then augmentation-aware).
 
     Args:
         training: at least `config.neighbours` images.
-        on_progress: called with how many images are done.
+        on_progress: called with how many training images of how many are searched.
         views: further views of the training images, for transforms that go by them, see `nearest`.
     """
-    at_once = max(1, _AT_ONCE_BYTES // max(1, images.take(np.arange(min(1, len(images)))).nbytes))
-    parts: list[list[Closeness]] = [[] for _ in stages]
-    for start in range(0, len(images), at_once):
-        some = images.take(np.arange(start, min(start + at_once, len(images))))
+    return closeness_of({"": images}, training, stages, config, device, on_progress, views)[""]
 
-        def report_here(done: int, before: int = start) -> None:
-            on_progress(before + done)
 
-        found = nearest(some, training, stages, config.neighbours, device, report_here, views=views)
-        for part, neighbours in zip(parts, found, strict=True):
-            part.append(_of(neighbours, plain=found[0]))
-    return [_joined(part) for part in parts]
+def closeness_of(
+    sets: Mapping[str, Images],
+    training: Images,
+    stages: Sequence[Sequence[Transform]],
+    config: Evaluate,
+    device: torch.device,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
+    views: Sequence[Images] = (),
+) -> dict[str, list[Closeness]]:
+    """Measure several sets of images at once, so that the training images are read once for all; see `closeness`."""
+    images = Several(list(sets.values()))
+    found = nearest(images, training, stages, config.neighbours, device, on_progress, views=views)
+    measured, first = {}, 0
+    for name, some in sets.items():
+        mine = [neighbours.of(slice(first, first + len(some))) for neighbours in found]
+        measured[name] = [_of(neighbours, plain=mine[0]) for neighbours in mine]
+        first += len(some)
+    return measured
 
 
 def _of(neighbours: Neighbours, plain: Neighbours) -> Closeness:
@@ -108,15 +115,3 @@ def _of(neighbours: Neighbours, plain: Neighbours) -> Closeness:
 def _ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
     """over / under; 0 / 0 is an exact copy of an image that the training set holds several times: 0."""
     return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
-
-
-def _joined(parts: Sequence[Closeness]) -> Closeness:
-    if not parts:
-        none, nothing = np.empty(0, np.int64), np.empty(0)
-        return Closeness(none, none, nothing, nothing)
-    return Closeness(
-        np.concatenate([p.nearest for p in parts]),
-        np.concatenate([p.second for p in parts]),
-        np.concatenate([p.mq for p in parts]),
-        np.concatenate([p.second_ratio for p in parts]),
-    )

@@ -1,28 +1,31 @@
-"""Exact nearest-neighbour search over training images, in blocks of bounded memory.
+"""Exact nearest-neighbour search over training images, in one pass over them and in bounded memory.
 
-Why it is exact with float32 products: pixels are whole numbers, centred to -128..127. A product is
-at most 2^14, so a sum over 1024 of them is a whole number of at most 2^24, which float32 holds
-exactly in whatever order it is summed. Wider images are cut into spans of 1024 values whose sums
-are added in float64. So an exact copy has distance 0, and every device gives the same bytes.
+Distances are whole numbers, see `products`: an exact copy has distance 0, and every device gives the same bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .images import Images
+from .exact import exact
+from .images import Images, read_ahead
+from .products import Products, centred, squares, whole
 from .transforms import Transform
 
-_SPAN = 1024
-_QUERIES, _TRAINING = 4096, 2048
-_BLOCK_BYTES, _PANEL_BYTES = 64 << 20, 256 << 20
-_STRIP_ROWS = 128
-_NOBODY = 1 << 62
-"""A distance that no image has."""
+_QUERIES, _TRAINING = 4096, 8192
+_BLOCK_BYTES = 128 << 20
+"""Of a block of training images, in all ways in which it is looked at."""
+_HELD_BYTES: Final = 1 << 30
+"""Of the queries, on a CPU."""
+_STRIP_VALUES = 1 << 19
+_SORTED_VALUES, _LEAST_SORTED = 1 << 24, 1 << 10
+_MANY = 4
+"""Times k: from so many of a query on all of a block are put in order."""
 
 
 @dataclass(frozen=True)
@@ -37,161 +40,209 @@ class Neighbours:
     distances: NDArray[np.int64]
     indices: NDArray[np.int64]
 
+    def of(self, some: slice) -> "Neighbours":
+        """Of some of the queries."""
+        return Neighbours(self.distances[some], self.indices[some])
 
+
+@exact()
 def nearest(
-    queries: NDArray[np.uint8],
+    queries: Images,
     training: Images,
     stages: Sequence[Sequence[Transform]],
     neighbours: int,
     device: torch.device,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
     query_rows: int = _QUERIES,
     training_rows: int = _TRAINING,
     views: Sequence[Images] = (),
 ) -> list[Neighbours]:
     """The `neighbours` nearest training images of each query.
 
-    The distance to a training image is the least over transforms of it and of its other views. Beside the queries and
-    the result a fixed number of megabytes is used, whatever M and N.
+    The distance to a training image is the least over transforms of it and of its other views. Every training image is
+    read once, while the block before it is searched. Beside a fixed number of megabytes memory holds the queries as 8
+    bits a value and 8 k bytes a query and stage. Queries of more than 1 GiB, on CUDA of more than half of what is free,
+    take a further pass over the training images for each further so much.
 
     Args:
-        queries: [M, C, H, W].
-        training: N images of the same shape; `neighbours` at most N.
+        queries: M images; training: N images of the same shape; `neighbours` at most N.
         stages: transforms that are allowed; each stage adds to those before it.
-        on_progress: called with how many queries are done.
+        on_progress: called with how many training images of how many are searched, over all passes.
         query_rows, training_rows: largest block of distances.
         views: further views of the training images, N each in their order: those that a transform numbers from 1.
 
     Returns:
         One result a stage.
     """
-    width = int(np.prod(queries.shape[1:]))
-    panel = max(1, _PANEL_BYTES // (4 * width))
-    rows = max(1, min(training_rows, _BLOCK_BYTES // (4 * width), len(training)))
+    seen, count = (training, *views), len(training)
+    ways = sum(len(transforms) for transforms in stages)
+    width = queries.take(np.arange(min(1, len(queries)))).size or 1
+    rows = max(1, min(training_rows, _BLOCK_BYTES // (ways * width)))
+    panel = max(1, _held_bytes(device) // width)
+    firsts = range(0, len(queries), panel)
     found = []
-    for first in range(0, len(queries), panel):
-        some = queries[first : first + panel]
-        seen = (training, *views)
-        found.append(_search_panel(some, seen, stages, neighbours, device, min(query_rows, len(some)), rows))
-        on_progress(first + len(some))
+    for number, first in enumerate(firsts):
+        held = _held(queries, np.arange(first, min(first + panel, len(queries))), device)
+        search = _Search(held, len(stages), neighbours, min(query_rows, len(held)), min(rows, count))
+        for start, blocks in read_ahead(seen, rows):
+            some = [torch.from_numpy(block).to(device) for block in blocks]
+            moved = [[centred(transform(some[transform.view])) for transform in stage] for stage in stages]
+            search.see(moved, start)
+            on_progress(number * count + start + len(some[0]), len(firsts) * count)
+        found.append(search.found())
+    if not found:
+        none = np.empty((0, neighbours), np.int64)
+        return [Neighbours(none, none) for _ in stages]
     return [
         Neighbours(*(np.concatenate([part[stage][i] for part in found]) for i in (0, 1)))
         for stage in range(len(stages))
     ]
 
 
-Found = tuple[NDArray[np.int64], NDArray[np.int64]]
+def _held_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _HELD_BYTES
 
 
-def _search_panel(
-    queries: NDArray[np.uint8],
-    views: Sequence[Images],
-    stages: Sequence[Sequence[Transform]],
-    neighbours: int,
-    device: torch.device,
-    query_rows: int,
-    training_rows: int,
-) -> list[Found]:
-    """Queries that fit as float32 against all training images, each of which is read once."""
-    centred = _centre(torch.from_numpy(queries).to(device))
-    squares = _square(centred)
-    shape = (len(stages), len(queries), neighbours)
-    # in front of the first block: nobody, infinitely far
-    distances = torch.full(shape, _NOBODY, device=device)
-    indices = torch.full(shape, -1, device=device)
-    keys = _Keys(query_rows, training_rows, device)
-    count = len(views[0])
-    for start in range(0, count, training_rows):
-        positions = np.arange(start, min(start + training_rows, count))
-        blocks = [torch.from_numpy(view.take(positions)).to(device) for view in views]
-        for first in range(0, len(queries), query_rows):
-            some = slice(first, first + query_rows)
-            keys.restart(len(positions))
-            for stage, transforms in enumerate(stages):
-                for transform in transforms:
-                    keys.lower(centred[some], _centre(transform(blocks[transform.view])))
-                near, who = keys.nearest(distances[stage, some, -1] - squares[some], neighbours)
-                far = torch.cat([distances[stage, some], near + squares[some, None]], dim=1)
-                who = torch.cat([indices[stage, some], who + start], dim=1)
-                # blocks come in order of index, so a stable sort keeps equal distances in that order
-                kept, order = far.sort(dim=1, stable=True)
-                distances[stage, some] = kept[:, :neighbours]
-                indices[stage, some] = who.gather(1, order[:, :neighbours])
-    return [(distances[s].cpu().numpy(), indices[s].cpu().numpy()) for s in range(len(stages))]
+def _held(queries: Images, positions: NDArray[np.int64], device: torch.device) -> Tensor:
+    """int8 [M, D], brought to the device in pieces."""
+    width = queries.take(positions[:1]).size
+    held = torch.empty(len(positions), width, dtype=torch.int8, device=device)
+    at_once = max(1, _BLOCK_BYTES // width)
+    for first in range(0, len(positions), at_once):
+        some = queries.take(positions[first : first + at_once])
+        held[first : first + len(some)] = centred(torch.from_numpy(some).to(device))
+    return held
 
 
-class _Keys:
-    """Distances between a block of queries and a block of training images.
+class _Search:
+    """The nearest of images that come in blocks.
 
-    A key is a distance (less the query's square) and the place in the block as one number,
-    `distance * n + place`: a whole number below 2^53 and so exact in float64. Then the least over
-    transforms and the k least need one array, and equal distances are ordered by place.
+    What is compared is |x|^2 - 2 q . x, the squared distance less the query's own square: of one query they are in the
+    order of the distances.
     """
 
-    def __init__(self, query_rows: int, training_rows: int, device: torch.device) -> None:
-        size = query_rows * training_rows
-        # on a CPU the passes over the products go by strips of few queries, which stay in its cache
-        self._strip_rows = _STRIP_ROWS if device.type == "cpu" else query_rows
-        self._strip = torch.empty(min(self._strip_rows, query_rows) * training_rows, dtype=torch.float64, device=device)
-        self._product = torch.empty(size, device=device)
-        self._fresh = torch.empty(size, dtype=torch.float64, device=device)
-        self._least = torch.empty(size, dtype=torch.float64, device=device)
+    def __init__(self, queries: Tensor, stages: int, neighbours: int, query_rows: int, training_rows: int) -> None:
+        """
+        Args:
+            queries: int8 [M, D].
+            query_rows, training_rows: largest block of distances.
+        """
+        width, device = queries.shape[1], queries.device
+        kind = whole(width)
+        self._queries, self._query_rows = queries, query_rows
+        self._product = Products(query_rows, training_rows, width, 2, device)
+        self._on_cpu = device.type == "cpu"
+        self._nobody = torch.iinfo(kind).max  # farther than any image
+        shape = (stages, len(queries), neighbours)
+        self._least = torch.full(shape, self._nobody, dtype=kind, device=device)
+        self._who = torch.full(shape, -1, dtype=torch.int32, device=device)
 
-    def restart(self, training_rows: int) -> None:
-        """Forget what was lowered; the block now holds so many training images."""
-        self._n, self._m = training_rows, 0
+    def see(self, moved: Sequence[Sequence[Tensor]], start: int) -> None:
+        """Search a block.
 
-    def lower(self, queries: Tensor, images: Tensor) -> None:
-        """Lower the keys to those of `images`, float32 [n, D], where these are nearer; queries are float32 [m, D]."""
-        m, n = len(queries), self._n
-        product, least = self._product[: m * n].view(m, n), self._least[: m * n].view(m, n)
-        keys = self._fresh[: m * n].view(m, n) if self._m else least
-        bias = (_square(images) * n + torch.arange(n, device=images.device)).double()[None, :]
-        for left in range(0, images.shape[1], _SPAN):
-            span = slice(left, left + _SPAN)
-            torch.mm(queries[:, span], images[:, span].T, out=product)
-            for first in range(0, m, self._strip_rows):
-                some = slice(first, first + self._strip_rows)
-                # casting apart from adding: an addition of two types would make a temporary of its own
-                wide = self._strip[: product[some].numel()].view(-1, n).copy_(product[some])
-                torch.add(keys[some] if left else bias, wide, alpha=-2.0 * n, out=keys[some])
-                if self._m and left + _SPAN >= images.shape[1]:
-                    torch.minimum(least[some], keys[some], out=least[some])
-        self._m = m
+        Args:
+            moved: for each stage the block in every way that it adds, int8 [n, D].
+            start: position of the block's first image. Blocks come in order.
+        """
+        lengths = [[squares(images) for images in stage] for stage in moved]
+        for first in range(0, len(self._queries), self._query_rows):
+            queries = self._queries[first : first + self._query_rows]
+            least: Tensor | None = None
+            for stage, (ways, square) in enumerate(zip(moved, lengths, strict=True)):
+                for images, length in zip(ways, square, strict=True):
+                    least = self._lowered(least, self._product(queries, images, 0 if least is None else 1), length)
+                assert least is not None  # a stage has ways
+                for top in range(0, len(least), self._strip(least)):
+                    some = least[top : top + self._strip(least)]
+                    for left, right in _pieces(start, some.shape[1]):
+                        self._keep(stage, first + top, some[:, left:right], start + left)
 
-    def nearest(self, below: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
-        """The nearest of the block that are nearer than `below`, int64 [m].
+    def found(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Distances and positions of each stage."""
+        own = squares(self._queries).long()[:, None]
+        return [
+            ((least + own).cpu().numpy(), who.long().cpu().numpy())
+            for least, who in zip(self._least, self._who, strict=True)
+        ]
+
+    def _strip(self, least: Tensor) -> int:
+        """Queries at a time: on a CPU as many as its cache holds the distances of."""
+        return max(1, _STRIP_VALUES // least.shape[1]) if self._on_cpu else len(least)
+
+    def _lowered(self, least: Tensor | None, product: Tensor, length: Tensor) -> Tensor:
+        """The least over the ways so far, in its own room; the product is overwritten."""
+        for top in range(0, len(product), self._strip(product)):
+            some = product[top : top + self._strip(product)]
+            torch.add(length, some, alpha=-2, out=some)
+            if least is not None:
+                before = least[top : top + len(some)]
+                torch.minimum(before, some, out=before)
+        return product if least is None else least
+
+    def _keep(self, stage: int, top: int, least: Tensor, start: int) -> None:
+        """Merge the nearest of a block into those found before.
+
+        Args:
+            top: number of the first query.
+            least: of these queries to the block, [m, n].
+        """
+        mine = slice(top, top + len(least))
+        kept, who = self._least[stage, mine], self._who[stage, mine]
+        # most blocks hold few images that are nearer than the k nearest so far: no need to order the rest
+        rows = (least.amin(dim=1) < kept[:, -1]).nonzero()[:, 0]
+        if not len(rows):
+            return
+        least, reach = (least, kept[:, -1]) if len(rows) == len(least) else (least[rows], kept[rows, -1])
+        near, place = self._few(least, reach) or _ordered(least, kept.shape[1])
+        far = torch.cat([kept[rows], near], dim=1)
+        place = torch.cat([who[rows], (place + start).to(who.dtype)], dim=1)
+        # blocks come in order of position, so a stable sort keeps equal distances in that order
+        far, order = far.sort(dim=1, stable=True)
+        neighbours = kept.shape[1]
+        kept[rows], who[rows] = far[:, :neighbours], place.gather(1, order[:, :neighbours])
+
+    def _few(self, least: Tensor, reach: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Those below `reach`, [m], in order of place; None where some query has many.
 
         Returns:
-            distances (less the query's square; `_NOBODY` fills up) and places, int64 [m, up to neighbours], each
-            row's equal distances in order of place.
+            [m, most of a query] each, what they are and their places, filled up with nobody.
         """
-        n, m = self._n, self._m
-        least = self._least[: m * n].view(m, n)
-        if int(below.max()) < _NOBODY // 2:
-            # most blocks hold few images that are nearer than the k nearest so far: no need to order the rest
-            row, place = (least < (below * n).double()[:, None]).nonzero(as_tuple=True)
-            counts = row.bincount(minlength=m)
-            width = int(counts.max())
-            if width <= neighbours:
-                column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-                near = torch.full((m, width), _NOBODY // 2, device=row.device)
-                who = torch.full((m, width), -1, device=row.device)
-                near[row, column] = least[row, place].long().div(n, rounding_mode="floor")
-                who[row, column] = place
-                return near, who
-        keys = least.topk(min(neighbours, n), dim=1, largest=False).values.long()
-        distance = keys.div(n, rounding_mode="floor")
-        return distance, keys - distance * n
+        if int(reach.max()) == self._nobody:
+            return None
+        row, place = (least < reach[:, None]).nonzero(as_tuple=True)
+        counts = row.bincount(minlength=len(least))
+        width = int(counts.max())
+        if width > _MANY * self._least.shape[2]:
+            return None
+        column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+        near = torch.full((len(least), width), self._nobody, dtype=least.dtype, device=row.device)
+        who = torch.full((len(least), width), -1, device=row.device)
+        near[row, column], who[row, column] = least[row, place], place
+        return near, who
 
 
-def _centre(images: Tensor) -> Tensor:
-    """uint8 [n, C, H, W] to float32 [n, D] around 0: smaller products, the same distances."""
-    return images.flatten(1).float().sub_(128.0)
+def _pieces(seen: int, count: int) -> Iterator[tuple[int, int]]:
+    """A block of so many images in pieces of as many as were seen before: among the first ones most are nearer than
+    all before, and to put many in order takes longer than to look for the few that are nearer.
+    """
+    left = 0
+    while left < count:
+        right = min(count, left + max(seen + left, _LEAST_SORTED))
+        yield left, right
+        left = right
 
 
-def _square(images: Tensor) -> Tensor:
-    """|x|^2, int64 [n]."""
-    return sum(  # type: ignore[return-value]
-        images[:, first : first + _SPAN].square().sum(dim=1).long() for first in range(0, images.shape[1], _SPAN)
-    )
+def _ordered(least: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
+    """The least of each row and their places, [m, up to neighbours] each, equal ones in order of place.
+
+    A key is a distance and the place as one number, `distance * n + place`: below 2^53, exact in float64.
+    """
+    n, found = least.shape[1], []
+    places = torch.arange(n, device=least.device)
+    at_once = max(1, _SORTED_VALUES // n)
+    for top in range(0, len(least), at_once):
+        keys = least[top : top + at_once].double() * n + places
+        found.append(keys.topk(min(neighbours, n), dim=1, largest=False).values.long())
+    keys = torch.cat(found)
+    distance = keys.div(n, rounding_mode="floor")
+    return distance.to(least.dtype), keys - distance * n

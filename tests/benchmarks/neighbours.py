@@ -31,7 +31,7 @@ def _random(count: int, channels: int, side: int, seed: int) -> np.ndarray:
 
 
 def _search(queries: np.ndarray, training: np.ndarray) -> Work:
-    return lambda: nearest(queries, InMemory(training), ((IDENTITY,),), K, CPU)
+    return lambda: nearest(InMemory(queries), InMemory(training), ((IDENTITY,),), K, CPU)
 
 
 def _ready(queries: int, training: int) -> Work:

@@ -6,7 +6,7 @@ import torch
 
 from unecho.components.config.fields import TAA, Evaluate
 from unecho.components.measures.images import InMemory
-from unecho.components.measures.memorization import closeness
+from unecho.components.measures.memorization import closeness, closeness_of
 from unecho.components.measures.transforms import IDENTITY, stages
 
 CPU = torch.device("cpu")
@@ -117,13 +117,13 @@ def test_a_copy_of_another_view_is_found_by_the_aware_ratio_alone_and_the_yardst
     assert alone[1].mq[0] > 0
 
 
-def test_images_measured_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch):
-    queries, training = smooth(6, 10), smooth(7, 12)
-    whole = closeness(InMemory(queries), InMemory(training), stages(TAA()), CONFIG, CPU)
-    monkeypatch.setattr("unecho.components.measures.memorization._AT_ONCE_BYTES", 4 * 144)
-    done: list[int] = []
-    parts = closeness(InMemory(queries), InMemory(training), stages(TAA()), CONFIG, CPU, done.append)
-    assert done == [4, 8, 10]
-    for a, b in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(a.mq, b.mq)
-        np.testing.assert_array_equal(a.nearest, b.nearest)
+def test_several_sets_measured_in_one_pass_are_as_each_by_itself():
+    training = InMemory(smooth(7, 12))
+    sets = {"generated": InMemory(smooth(6, 10)), "none": InMemory(smooth(6, 0)), "base": InMemory(smooth(8, 3))}
+    together = closeness_of(sets, training, stages(TAA()), CONFIG, CPU)
+    for name, images in sets.items():
+        alone = closeness(images, training, stages(TAA()), CONFIG, CPU)
+        for a, b in zip(together[name], alone, strict=True):
+            np.testing.assert_array_equal(a.mq, b.mq)
+            np.testing.assert_array_equal(a.second_ratio, b.second_ratio)
+            np.testing.assert_array_equal(a.nearest, b.nearest)

@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from unecho.components.failure import Fatal
+from unecho.components.measures import products
 from unecho.components.measures.images import InMemory
 from unecho.components.measures.neighbours import nearest
 from unecho.components.measures.transforms import IDENTITY, Transform
 
 CPU = torch.device("cpu")
+INT8 = pytest.mark.skipif(not products._has_int8(CPU), reason="this CPU has no eight-bit products")
 PLAIN = ((IDENTITY,),)
 SHIFTS_AND_FLIP = (
     (IDENTITY,),
@@ -46,7 +49,7 @@ def brute(queries: np.ndarray, training: np.ndarray, transforms, k: int) -> tupl
 
 def test_plain_and_augmentation_aware_distances_are_those_of_a_loop_in_float64():
     queries, training = images(0, 9), images(1, 23)
-    plain, aware = nearest(queries, InMemory(training), SHIFTS_AND_FLIP, 5, CPU)
+    plain, aware = nearest(InMemory(queries), InMemory(training), SHIFTS_AND_FLIP, 5, CPU)
     for found, transforms in ((plain, SHIFTS_AND_FLIP[0]), (aware, SHIFTS_AND_FLIP[0] + SHIFTS_AND_FLIP[1])):
         distances, indices = brute(queries, training, transforms, 5)
         np.testing.assert_array_equal(found.distances, distances)
@@ -57,8 +60,10 @@ def test_a_further_view_of_the_training_images_lowers_the_distances_of_the_stage
     queries, training, others = images(0, 9), images(1, 23), images(8, 23)
     others[4] = queries[2, :, :, ::-1]
     named = ((IDENTITY,), (Transform(flip=True), Transform(view=1), Transform(flip=True, view=1)))
-    plain, aware = nearest(queries, InMemory(training), named, 5, CPU, training_rows=7, views=(InMemory(others),))
-    alone = nearest(queries, InMemory(training), PLAIN, 5, CPU)[0]
+    plain, aware = nearest(
+        InMemory(queries), InMemory(training), named, 5, CPU, training_rows=7, views=(InMemory(others),)
+    )
+    alone = nearest(InMemory(queries), InMemory(training), PLAIN, 5, CPU)[0]
     np.testing.assert_array_equal(plain.distances, alone.distances)
     both = [brute(queries, view, (IDENTITY, Transform(flip=True)), len(view)) for view in (training, others)]
     whole = [np.take_along_axis(d, i.argsort(axis=1), axis=1) for d, i in both]  # by place, not by distance
@@ -69,33 +74,86 @@ def test_a_further_view_of_the_training_images_lowers_the_distances_of_the_stage
     assert (aware.distances[2, 0], aware.indices[2, 0]) == (0, 4)
 
 
+@pytest.mark.parametrize("int8", [pytest.param(True, marks=INT8), False])
+def test_distances_do_not_depend_on_how_products_are_computed(int8: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(products, "_has_int8", lambda device: int8)
+    queries, training = images(0, 9), images(1, 23)
+    aware = nearest(InMemory(queries), InMemory(training), SHIFTS_AND_FLIP, 5, CPU)[1]
+    distances, indices = brute(queries, training, SHIFTS_AND_FLIP[0] + SHIFTS_AND_FLIP[1], 5)
+    np.testing.assert_array_equal(aware.distances, distances)
+    np.testing.assert_array_equal(aware.indices, indices)
+
+
 @pytest.mark.parametrize(("query_rows", "training_rows"), [(1, 1), (2, 7), (3, 50), (100, 4), (4096, 2048)])
 def test_block_sizes_do_not_matter(query_rows: int, training_rows: int):
     queries, training = images(2, 11), images(3, 50)
     training[30:40] = training[:10]  # ties across blocks
-    whole = nearest(queries, InMemory(training), SHIFTS_AND_FLIP, 8, CPU)
+    whole = nearest(InMemory(queries), InMemory(training), SHIFTS_AND_FLIP, 8, CPU)
     blocked = nearest(
-        queries, InMemory(training), SHIFTS_AND_FLIP, 8, CPU, query_rows=query_rows, training_rows=training_rows
+        InMemory(queries),
+        InMemory(training),
+        SHIFTS_AND_FLIP,
+        8,
+        CPU,
+        query_rows=query_rows,
+        training_rows=training_rows,
     )
     for a, b in zip(whole, blocked, strict=True):
         np.testing.assert_array_equal(a.distances, b.distances)
         np.testing.assert_array_equal(a.indices, b.indices)
 
 
-def test_panels_of_queries_do_not_matter(monkeypatch: pytest.MonkeyPatch):
-    queries, training = images(4, 10), images(5, 20)
-    whole = nearest(queries, InMemory(training), PLAIN, 3, CPU)
-    monkeypatch.setattr("unecho.components.measures.neighbours._PANEL_BYTES", 3 * 4 * queries[0].size)
-    done: list[int] = []
-    parts = nearest(queries, InMemory(training), PLAIN, 3, CPU, done.append)
-    assert done == [3, 6, 9, 10]
+class Counted(InMemory):
+    """Images that count how often each is read."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__(images)
+        self.read = np.zeros(len(images), np.int64)
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        self.read[positions] += 1
+        return super().take(positions)
+
+
+def test_training_images_are_read_once_for_any_number_of_queries():
+    queries, training = images(4, 30), Counted(images(5, 20))
+    done: list[tuple[int, int]] = []
+    nearest(InMemory(queries), training, PLAIN, 3, CPU, lambda *of: done.append(of), query_rows=7, training_rows=6)
+    assert training.read.tolist() == [1] * 20
+    assert done == [(6, 20), (12, 20), (18, 20), (20, 20)]
+
+
+def test_queries_that_do_not_fit_take_further_passes_and_find_the_same(monkeypatch: pytest.MonkeyPatch):
+    queries, training = images(4, 10), Counted(images(5, 20))
+    whole = nearest(InMemory(queries), training, PLAIN, 3, CPU)
+    monkeypatch.setattr("unecho.components.measures.neighbours._HELD_BYTES", 3 * queries[0].size)
+    done: list[tuple[int, int]] = []
+    parts = nearest(InMemory(queries), training, PLAIN, 3, CPU, lambda *of: done.append(of))
+    assert training.read.tolist() == [1 + 4] * 20
+    assert done == [(20, 80), (40, 80), (60, 80), (80, 80)]
     np.testing.assert_array_equal(whole[0].distances, parts[0].distances)
     np.testing.assert_array_equal(whole[0].indices, parts[0].indices)
 
 
+def test_no_queries_have_no_neighbours():
+    found = nearest(InMemory(images(4, 0)), InMemory(images(5, 20)), PLAIN, 3, CPU)
+    assert found[0].distances.shape == found[0].indices.shape == (0, 3)
+
+
+def test_an_error_while_the_next_block_is_read_is_raised():
+    class Broken(InMemory):
+        def take(self, positions: np.ndarray) -> np.ndarray:
+            if positions[-1] >= 12:
+                raise Fatal("altered")
+            return super().take(positions)
+
+    with pytest.raises(Fatal, match="altered"):
+        nearest(InMemory(images(4, 3)), Broken(images(5, 20)), PLAIN, 3, CPU, training_rows=6)
+
+
 def test_equal_distances_come_in_order_of_index():
     training = np.repeat(images(6, 4), 5, axis=0)[::-1].copy()
-    found = nearest(training[:1], InMemory(training), PLAIN, 7, CPU, training_rows=3)[0]
+    found = nearest(InMemory(training[:1]), InMemory(training), PLAIN, 7, CPU, training_rows=3)[0]
     assert found.distances[0, :5].tolist() == [0] * 5
     assert found.indices[0, :5].tolist() == [0, 1, 2, 3, 4]
 
@@ -107,12 +165,14 @@ def test_an_exact_copy_has_distance_zero_and_one_grey_level_has_distance_one():
     training[2] = images(7, 1, 3, 64)[0]
     almost = training[0].copy()
     almost[2, 63, 63] = 254
-    found = nearest(np.stack([training[2], almost]), InMemory(training), PLAIN, 2, CPU)[0]
+    found = nearest(InMemory(np.stack([training[2], almost])), InMemory(training), PLAIN, 2, CPU)[0]
     assert found.distances[:, 0].tolist() == [0, 1]
     assert found.indices[:, 0].tolist() == [2, 0]
     assert found.distances[1, 1] == 3 * 64 * 64 - 1
 
 
-def test_the_largest_possible_distance_is_exact():
-    black, white = np.zeros((1, 3, 128, 128), np.uint8), np.full((1, 3, 128, 128), 255, np.uint8)
-    assert nearest(black, InMemory(white), PLAIN, 1, CPU)[0].distances[0, 0] == 3 * 128 * 128 * 255**2
+@pytest.mark.parametrize("side", [106, 120, 128])
+def test_the_largest_possible_distance_is_exact(side: int):
+    """A difference of squares needs 32 bits up to 43,690 values, 64 beyond."""
+    black, white = np.zeros((1, 3, side, side), np.uint8), np.full((1, 3, side, side), 255, np.uint8)
+    assert nearest(InMemory(black), InMemory(white), PLAIN, 1, CPU)[0].distances[0, 0] == 3 * side * side * 255**2
