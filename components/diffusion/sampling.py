@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import RunConfig
-from ..method.streams import generator_of
 from .family import Base, Family
+from .image_noise import ImageNoise
 
 Prompt = Callable[[Sequence[int]], list[str]]
 """From the indices of images to what each is asked for."""
+PREVIEW: Final = "preview"
+"""What a preview draws its noise from, the same for every model: never what the report's images are drawn from."""
 
 
 def generate(
@@ -38,7 +41,7 @@ def generate(
     Args:
         pipeline: of the family.
         prompts: for a model that takes them.
-        seed: the run's seed; each image draws from a generator of its own, made of (stream, seed, index).
+        seed: the run's seed; each image draws from a stream of its own, a function of (stream, seed, index).
         stream: what the noise is for.
         on_progress: called with how many images are done, after each batch.
 
@@ -48,17 +51,16 @@ def generate(
     batches = []
     for first in range(start, stop, batch_size):
         indices = range(first, min(first + batch_size, stop))
-        # drawn on the CPU, so that the noise is the same on every device
-        generators = [image_generator(seed, i, stream) for i in indices]
-        images = family.images(pipeline, generators, prompts(indices) if prompts else None, steps)
+        noise = image_noise(seed, indices, stream)
+        images = family.images(pipeline, noise, prompts(indices) if prompts else None, steps)
         batches.append((images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
         on_progress(indices.stop - start)
     return np.concatenate(batches)
 
 
-def image_generator(seed: int, index: int, stream: str = "sample") -> torch.Generator:
-    """What image `index` draws its noise from, at the start and at every step: a CPU generator of its own."""
-    return generator_of(stream, seed, index)
+def image_noise(seed: int, indices: Sequence[int], stream: str = "sample") -> ImageNoise:
+    """What images draw their noise from, at the start and at every step: the same on every device."""
+    return ImageNoise(stream, seed, indices)
 
 
 def preview_strip(
@@ -73,7 +75,8 @@ def preview_strip(
     count = config.report.preview
     pipeline = family.pipeline(base, weights, "ddim").to(device)
     steps = min(25, config.noise.timesteps)
-    images = generate(family, pipeline, prompts, config.seed, 0, count, min(count, config.sample.batch_size), steps)
+    at_once = min(count, config.sample.batch_size)
+    images = generate(family, pipeline, prompts, config.seed, 0, count, at_once, steps, PREVIEW)
     row = np.concatenate(list(images), axis=2).transpose(1, 2, 0)
     png = BytesIO()
     Image.fromarray(row[..., 0] if row.shape[2] == 1 else row).save(png, "PNG")

@@ -20,9 +20,14 @@ _STATE: Final = np.dtype(
 """The first part of what `torch.Generator.get_state` returns; cached normal draws follow."""
 
 
+def key_of(purpose: str, *numbers: int) -> int:
+    """64 bits, a function of the arguments only."""
+    return int.from_bytes(hashlib.sha256(_key(purpose, numbers)).digest()[:8], "little")
+
+
 def seed_of(purpose: str, *numbers: int) -> int:
     """63 bits, a function of the arguments only."""
-    return int.from_bytes(hashlib.sha256(_key(purpose, numbers)).digest()[:8], "little") >> 1
+    return key_of(purpose, *numbers) >> 1
 
 
 def generator_of(purpose: str, *numbers: int) -> torch.Generator:

@@ -13,7 +13,7 @@ from ..diffusion.base_folder import INDEX
 from ..diffusion.pretraining.autoencoder import reconstructed
 from ..diffusion.pretraining.pipeline import open_pipeline
 from ..diffusion.quiet import quiet
-from ..diffusion.sampling import image_generator
+from ..diffusion.sampling import PREVIEW, image_noise
 from ..failure import Fatal
 from ..store import Store, fetch
 from .base import BaseRecord, distinct
@@ -57,7 +57,7 @@ def preview(pipeline: StableDiffusionPipeline, dataset: Dataset, seed: int) -> t
             captions,
             num_inference_steps=_STEPS,
             guidance_scale=_GUIDANCE,
-            generator=[image_generator(seed, number) for number in range(len(captions))],
+            generator=image_noise(seed, range(len(captions)), PREVIEW),
             output_type="np",
         ).images
     rows.append((samples * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))

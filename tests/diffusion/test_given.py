@@ -18,7 +18,7 @@ from unecho.components.config import RunConfig, resolve
 from unecho.components.diffusion import given_of
 from unecho.components.diffusion.given import Given
 from unecho.components.diffusion.random_tiny import Kind
-from unecho.components.diffusion.sampling import generate, image_generator
+from unecho.components.diffusion.sampling import generate, image_noise
 from unecho.components.failure import Fatal
 from unecho.components.run.base_model import BaseModel, base_digests
 
@@ -57,14 +57,14 @@ class TestImages:
     def test_are_those_that_diffusers_itself_makes_of_the_folder(self, ddpm: Path, sampler: str) -> None:
         made = images(given(ddpm), sampler, stop=2)
         pipeline = DiffusionPipeline.from_pretrained(ddpm)
-        generators = [image_generator(3, index) for index in range(2)]
+        generators = image_noise(3, range(2))
         own = pipeline(batch_size=2, generator=generators, num_inference_steps=4, output_type="np").images
         np.testing.assert_array_equal(made, (own * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
 
     def test_of_ddim_are_those_of_a_ddim_pipeline_of_the_folder(self, ddpm: Path) -> None:
         made = images(given(ddpm, "sample.sampler=ddim"), "ddim", stop=2)
         pipeline = DDIMPipeline.from_pretrained(ddpm)
-        generators = [image_generator(3, index) for index in range(2)]
+        generators = image_noise(3, range(2))
         own = pipeline(batch_size=2, generator=generators, num_inference_steps=4, output_type="np").images
         np.testing.assert_array_equal(made, (own * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
 
@@ -81,7 +81,7 @@ class TestImages:
             ["one 0", "one 1"],
             height=16,
             width=16,
-            generator=[image_generator(3, index) for index in range(2)],
+            generator=image_noise(3, range(2)),
             num_inference_steps=4,
             guidance_scale=7.5,
             output_type="np",

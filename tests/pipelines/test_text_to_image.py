@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.captioned import captioned, kept, put_base, tiny_base
 from tests.runs import fingerprint, finish, start
 from unecho.components.config import RunConfig
-from unecho.components.diffusion.sampling import image_generator
+from unecho.components.diffusion.sampling import PREVIEW, image_noise
 from unecho.components.report.figures import load_figures
 from unecho.components.report.summary import summary
 from unecho.components.run import EncodingRecord, ModelRecord, ProxyRecord, ReportRecord, Run, SamplesRecord
@@ -85,12 +85,12 @@ def plain_unet(config: RunConfig, trained: dict[str, Tensor]) -> dict[str, Tenso
     return state
 
 
-def pictures(pipeline: Any, config: RunConfig, prompts: list[str], steps: int) -> np.ndarray:
+def pictures(pipeline: Any, config: RunConfig, prompts: list[str], steps: int, stream: str = "sample") -> np.ndarray:
     """Images 0, 1, ... by a user's own call of the pipeline, uint8 [n, H, W, 3]."""
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(
         prompts,
-        generator=[image_generator(config.seed, i) for i in range(len(prompts))],
+        generator=image_noise(config.seed, range(len(prompts)), stream),
         num_inference_steps=steps,
         guidance_scale=config.sample.guidance_scale,
         output_type="np",
@@ -106,7 +106,7 @@ def preview(run: Run, record: ProxyRecord | SamplesRecord) -> np.ndarray:
 
 def as_the_preview_samples(pipeline: Any, config: RunConfig) -> Any:
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-    return lambda prompts: pictures(pipeline, config, prompts, 25)
+    return lambda prompts: pictures(pipeline, config, prompts, 25, PREVIEW)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -11,7 +11,7 @@ from tests.captioned import captioned, kept, tiny_base
 from tests.runs import finish, tiny
 from unecho.components.config import RunConfig, frozen_difference
 from unecho.components.config.counts import companion_count
-from unecho.components.diffusion.sampling import image_generator
+from unecho.components.diffusion.sampling import image_noise
 from unecho.components.failure import Fatal
 from unecho.components.measures.transforms import stages
 from unecho.components.progress import Silent
@@ -71,7 +71,7 @@ def of_the_base(config: RunConfig, prompts: list[str], stream: str) -> np.ndarra
     made = [
         pipeline(
             [prompts[i] for i in batch],
-            generator=[image_generator(config.seed, i, stream) for i in batch],
+            generator=image_noise(config.seed, batch, stream),
             num_inference_steps=config.sample.steps,
             guidance_scale=config.sample.guidance_scale,
             output_type="np",
