@@ -6,6 +6,7 @@ has gone through its VAE, and images that have done so are nearer to each other'
 the held-out images of the floor go through it, too.
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..diffusion import given_of
 from ..diffusion.reconstruction import Reconstructor
-from ..failure import memory_by_field
+from ..failure import Fatal, memory_by_field
+from ..host_memory import gigabytes
 from ..measures.exact import exact
 from ..measures.images import Images, InMemory
 from ..measures.quality import spread
@@ -113,6 +115,13 @@ def _kept(batches: Iterator[NDArray[np.uint8]], count: int) -> Images:
     first = next(batches)
     if first[0].nbytes * count <= _IN_MEMORY_BYTES:
         return InMemory(np.concatenate([first, *batches]))
+    needed, free = first[0].nbytes * count, shutil.disk_usage(tempfile.gettempdir()).free
+    if needed > free:
+        raise Fatal(
+            f"evaluate.reconstructions: true: {count:,} images of the VAE are {gigabytes(needed)}, where "
+            f"{tempfile.gettempdir()} has {gigabytes(free)}: set TMPDIR to a folder of a larger disk, or "
+            "evaluate.reconstructions=false"
+        )
     # written, not mapped for writing: a disk that is full is an error then, and no signal that ends the process
     with tempfile.TemporaryFile(prefix="unecho-reconstructions-") as file:
         for batch in chain([first], batches):

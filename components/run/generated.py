@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..config import RunConfig
 from ..data import Dataset
 from ..failure import Fatal
+from ..host_memory import check_memory
 from ..store import ObjectRef, Store
 from .address import Run
 from .records import SamplesRecord
@@ -70,6 +71,12 @@ class Generated:
         part = self._parts[number]
         if part.ref is None:
             raise Fatal(f"{part.where}: altered: it names no {part.name}")
+        self._part.cache_clear()  # the part that is held is not wanted any more
+        check_memory(
+            2 * part.ref.size,  # the object, and what is unpacked of it
+            f"{self._store.address(part.ref.key)}: its {part.stop - part.start:,} images",
+            "give the step more memory, or sample in more sample.parts",
+        )
         images = load_state(self._store, part.ref).get("images")
         wanted = (part.stop - part.start, *self._shape)
         if images is None or tuple(images.shape) != wanted or str(images.dtype) != "torch.uint8":

@@ -9,6 +9,7 @@ from ..diffusion import family_of, given_of, trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.family import Family
 from ..diffusion.sampling import preview_strip
+from ..host_memory import check_memory
 from ..progress import Progress
 from ..run import DatasetRecord, Plan, Run, SamplesRecord, ran_with
 from ..run.base_model import pretrained_of
@@ -35,6 +36,12 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     set_numerics(config)
     device = choose_device(config)
     start, stop = part_bounds(config, index)
+    packed = run.load(DatasetRecord)
+    check_memory(
+        2 * (stop - start) * packed.channels * packed.resolution**2,  # the images, and the object that is made of them
+        f"sample.count: {config.sample.count} in {config.sample.parts} sample.parts: {stop - start:,} images",
+        "give the step more memory, or sample in more parts",
+    )
     family, prompts = _family(run, plan), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
     making, companions = Making(config, family, index, progress), _companions_of(run, config, index)

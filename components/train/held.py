@@ -1,6 +1,5 @@
 """How a shard's data get to the device: held there, or read a few batches ahead."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import RunConfig
+from ..failure import Fatal
+from ..host_memory import Memory, gigabytes, host_memory, said
 
 AHEAD = 4
 """Batches that are read while one trains."""
@@ -94,18 +95,31 @@ def shard_rows(
     Args:
         numbers: of the shard's rows, int64 [n]; a place is one in this array.
         row_bytes: bytes of a row.
+
+    Raises:
+        Fatal: they are to be held, and there is not as much memory.
     """
-    hold = config.execution.hold_images
+    hold, needed = config.execution.hold_images, len(numbers) * row_bytes
+    memory = _memory(device)
     if hold == "auto":
-        hold = "device" if len(numbers) * row_bytes <= _SHARE_OF_MEMORY * _memory_bytes(device) else "stream"
+        # a quarter of what there is: the network, its activations and checkpoints need the rest
+        fits = needed <= min(_SHARE_OF_MEMORY * memory.limit, memory.free)
+        hold = "device" if fits else "stream"
     if hold == "device":
+        if needed > memory.free:
+            raise Fatal(
+                f"execution.hold_images: device: the shard's {len(numbers):,} rows are {gigabytes(needed)}, where "
+                f"{said(memory)}: set execution.hold_images=stream"
+            )
         yield HeldRows(read, numbers, device)
         return
     with ThreadPoolExecutor(AHEAD, "unecho-batch") as pool:
         yield StreamedRows(read, numbers, device, pool)
 
 
-def _memory_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _memory(device: torch.device) -> Memory:
+    """Of the device; on a GPU all that is free there when training begins."""
+    if device.type != "cuda":
+        return host_memory()
+    free = torch.cuda.mem_get_info(device)[0]
+    return Memory(limit=free, free=free)

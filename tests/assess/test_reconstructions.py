@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from shutil import copytree
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from unecho.components.assess.probe import _floor_from, floor_tensors
 from unecho.components.assess.reconstructions import perfect_copies, with_reconstructions
 from unecho.components.assess.reference import Reference
 from unecho.components.config import RunConfig
+from unecho.components.failure import Fatal
 from unecho.components.measures.images import Images, InMemory
 from unecho.components.measures.verdict import Memorization, cited
 from unecho.components.method.streams import generator_of
@@ -139,6 +141,15 @@ def test_reconstructions_are_the_same_in_memory_and_in_a_file(monkeypatch: pytes
     some = np.array([117, 3, 3, 40])
     np.testing.assert_array_equal(filed.take(some), seen().views[0].take(some))
     assert (len(filed), filed.take(some).shape) == (COUNT, (4, 3, 16, 16))
+
+
+def test_reconstructions_for_which_the_disk_has_no_room_are_refused_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconstructions, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(reconstructions.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(Fatal, match=r"^evaluate.reconstructions: true: .* has 1e-06 GB: set TMPDIR to a folder"):
+        with_reconstructions(planned(), PLAIN, CPU, Silent())
 
 
 def test_a_floor_says_among_how_many_views_it_was_measured_and_an_older_one_among_one() -> None:
