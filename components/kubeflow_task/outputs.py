@@ -96,6 +96,13 @@ AUDIT_OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
 """Of the steps of an audit, which trains and releases nothing."""
 WHOLE_AUDIT: Final = (Output("verdict", "text", "at_or_below, above, unclear or undecided"), *_MEASURED)
 """Of an audit that is one task."""
+WHOLE_RETRAIN: Final = (
+    Output("outcome", "text", "promoted, or unchanged where nothing has changed since the release"),
+    Output("folder", "text", "address of the model that is released now, a diffusers folder"),
+    Output("gate", "markdown", "the checks of the policy as a table"),
+    *_MEASURED[:2],
+)
+"""Of a retraining that is one task. One whose gate is not passed fails, and gives nothing."""
 
 
 def given(step: str, run: Run, record: Record) -> dict[str, Any]:

@@ -40,14 +40,18 @@ def parser() -> ArgumentParser:
     )
     add_pipeline_argument(options)
     options.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="ends in .yaml (unecho.yaml; of an audit unecho-audit.yaml)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="ends in .yaml (unecho.yaml, unecho-audit.yaml, unecho-retrain.yaml)",
     )
     options.add_argument(
         "--components",
         type=Path,
         metavar="DIR",
-        help="in place of a pipeline write each step, and a whole audit, as DIR/NAME/component.yaml, for pipelines of "
-        "your own; of the options below only --image goes into them",
+        help="in place of a pipeline write each step, a whole audit and a whole retraining as DIR/NAME/component.yaml, "
+        "for pipelines of your own; of the options below only --image goes into them",
     )
     add_pod_arguments(options)
     return options

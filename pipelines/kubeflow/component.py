@@ -1,4 +1,5 @@
-"""A command of `unecho` as a container component, its inputs and outputs typed for KFP: a step, or a whole audit."""
+"""A command of `unecho` as a container component, its inputs and outputs typed for KFP: a step, a whole audit, or a
+whole retraining."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,9 +10,9 @@ from typing import Any, Final
 from kfp import components, dsl
 
 from ...components.kubeflow_task.entry import RUN_ID, RUN_NAME, Entry
-from ...components.kubeflow_task.outputs import WHOLE_AUDIT, Output
+from ...components.kubeflow_task.outputs import WHOLE_AUDIT, WHOLE_RETRAIN, Output
 from ...components.steps import STEPS
-from .definition import AUDIT, Definition
+from .definition import AUDIT, RETRAIN, Definition
 
 Component = Callable[..., dsl.PipelineTask]
 """What makes a task of a pipeline that is being traced."""
@@ -73,8 +74,13 @@ class Command:
 
 def audit_command() -> Command:
     """A whole audit as one task."""
-    entries = tuple(_AUDIT_NAME if entry.name == RUN_NAME else entry for entry in AUDIT.form.entries)
+    entries = tuple(_AUDIT_NAME if entry.name == RUN_NAME else entry for entry in AUDIT.form)
     return Command("audit", AUDIT.purpose, ("unecho", "audit"), entries, WHOLE_AUDIT)
+
+
+def retrain_command() -> Command:
+    """A whole retraining as one task."""
+    return Command("retrain", RETRAIN.purpose, ("unecho", "retrain"), RETRAIN.form, WHOLE_RETRAIN)
 
 
 def step_command(name: str, definition: Definition) -> Command:
@@ -82,7 +88,7 @@ def step_command(name: str, definition: Definition) -> Command:
     step, words, outputs = STEPS[name], ("unecho", "step", name), definition.outputs.get(name, ())
     description = f"{step.summary[:1].upper()}{step.summary[1:]}."
     if name == "plan":
-        return Command(name, description, words, (*definition.form.entries, _RUN_ID), outputs)
+        return Command(name, description, words, (*definition.form, _RUN_ID), outputs)
     has = {"run": True, "round": step.by_round, "index": step.by_index}
     address = tuple(entry for entry in _ADDRESS if has[entry.name])
     return Command(name, description, words, address, outputs, as_options=True)
@@ -92,6 +98,12 @@ def step_command(name: str, definition: Definition) -> Command:
 def component(name: str, image: str, definition: Definition) -> Component:
     """The component of a step of a pipeline."""
     start: Component = made(step_command(name, definition), image)
+    return start
+
+
+def retraining(image: str) -> Component:
+    """The component of a whole retraining."""
+    start: Component = made(retrain_command(), image)
     return start
 
 

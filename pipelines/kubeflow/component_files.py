@@ -1,4 +1,4 @@
-"""The steps, and a whole audit, as files that other people's pipelines load."""
+"""The steps, a whole audit and a whole retraining, as files that other people's pipelines load."""
 
 import json
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from kfp import compiler, components
 
 from ...components.failure import Fatal
 from ...components.steps import STEPS
-from .component import Command, audit_command, made, step_command
+from .component import Command, audit_command, made, retrain_command, step_command
 from .definition import IET
 
 
@@ -24,7 +24,7 @@ def write_components(folder: Path, image: str) -> list[Path]:
 
 def commands() -> Iterable[Command]:
     """What there is a file of."""
-    return [*(step_command(name, IET) for name in STEPS), audit_command()]
+    return [*(step_command(name, IET) for name in STEPS), audit_command(), retrain_command()]
 
 
 def _write(path: Path, command: Command, image: str) -> Path:

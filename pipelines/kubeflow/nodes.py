@@ -14,8 +14,6 @@ from typing import Any, Final
 
 import yaml
 
-from ...components.steps import STEPS
-
 _DRIVER: Final = "-driver"
 _PRIME: Final = 0x01000193
 
@@ -63,6 +61,8 @@ class Places:
         """
         self._spec: dict[str, Any] = next(iter(yaml.safe_load_all(pipeline.read_text())))
         self._lists = lists
+        labels = (component.get("executorLabel", "") for component in self._spec["components"].values())
+        self._tasks = {label.removeprefix("exec-") for label in labels if label}
         self._labels: dict[str, dict[str, str]] = {}
 
     def steps(self, nodes: Sequence[Node]) -> list[StepNode]:
@@ -70,7 +70,7 @@ class Places:
         found = []
         for node in nodes:
             name = node.name.removesuffix(_DRIVER)
-            if name in STEPS and node.children:  # without a pod it waits, or has been skipped
+            if name in self._tasks and node.children:  # without a pod it waits, or has been skipped
                 labels = (self._labels_of(child.rpartition("-")[0]).get(child) for child in node.children)
                 label = next((label for label in labels if label), name)
                 found.append(StepNode(node, label, node.name != name))

@@ -5,7 +5,7 @@ one while a loop is none; and KFP's local runner finds the list of a loop only a
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ...components.kubeflow_task.entry import Entry
 from ...components.kubeflow_task.outputs import DECISION
 from ...components.steps import STEPS
 from ..loop import Map, Single
-from .component import Component, component
+from .component import Component, component, retraining
 from .definition import Definition
 from .pod_spec import set_pod_spec
 from .pods import Pods
@@ -58,10 +58,12 @@ class Builder:
         self._loops = count(1)
 
     def whole(self, defaults: Mapping[str, Any]) -> Component:
-        """The pipeline that is uploaded: a form, the plan that it makes, and then the loop."""
-        outputs = self._definition.outputs["plan"]
+        """The pipeline that is uploaded: a form, the plan that it makes, and then the loop; or a form and one task."""
         # as a function's parameters stand; the UI sorts them by name
-        form = sorted(self._definition.form.entries, key=lambda entry: entry.default is not None)
+        form = sorted(self._definition.form, key=lambda entry: entry.default is not None)
+        if self._definition.loop is None:
+            return self._one_task(form, defaults)
+        outputs = self._definition.outputs["plan"]
         first, *rest = traced(self._definition.loop)
         assert first == Single("plan"), "everything else is addressed by what the plan says"
         inner = self._nested(rest)
@@ -72,9 +74,22 @@ class Builder:
             self._sequence(rest, inner, plan.outputs["run"], None, lists)
 
         names = [entry.name for entry in form]
+        return self._signed(pipeline, form, defaults)
+
+    def _one_task(self, form: Sequence[Entry], defaults: Mapping[str, Any]) -> Component:
+        """The pipeline of a retraining, which is a command of its own."""
+        start = retraining(self._pods.image)
+
+        def pipeline(*values: Any) -> None:
+            given = zip((entry.name for entry in form), values, strict=True)
+            set_pod_spec(start(**dict(given)), True, self._pods)
+
+        return self._signed(pipeline, form, defaults)
+
+    def _signed(self, pipeline: Callable[..., None], form: Sequence[Entry], defaults: Mapping[str, Any]) -> Component:
         _sign(pipeline, self._definition.purpose, form, defaults)
-        made: Component = dsl.pipeline(name=self._definition.name, description=self._definition.description)(pipeline)
-        return made
+        whole: Component = dsl.pipeline(name=self._definition.name, description=self._definition.description)(pipeline)
+        return whole
 
     def _nested(self, sequence: Iterable[Node]) -> dict[Node, Component]:
         """The pipelines of the loops in a sequence."""
@@ -154,7 +169,7 @@ class Builder:
 
     def _task(self, name: str, **given: Any) -> dsl.PipelineTask:
         task = component(name, self._pods.image, self._definition)(**given)
-        set_pod_spec(task, name, self._pods)
+        set_pod_spec(task, STEPS[name].on_device, self._pods)
         return task
 
 

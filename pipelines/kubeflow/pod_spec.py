@@ -4,7 +4,6 @@ from typing import Final
 
 from kfp import dsl, kubernetes
 
-from ...components.steps import STEPS
 from .pods import ENDPOINTS, LAYOUTS, Pods, Size
 
 USER: Final = 65532
@@ -12,8 +11,8 @@ USER: Final = 65532
 _ENDPOINT: Final = "AWS_ENDPOINT_URL_S3"
 
 
-def set_pod_spec(task: dsl.PipelineTask, step: str, pods: Pods) -> None:
-    """Give a step's task its pod. Its cache is off: the store knows what is done, and a cached `begin` would lie.
+def set_pod_spec(task: dsl.PipelineTask, on_device: bool, pods: Pods) -> None:
+    """Give a task its pod. Its cache is off: the store knows what is done, and a cached `begin` would lie.
 
     `set_retry` is not used: under the Argo settings that KFP 2.17 ships it does nothing.
     """
@@ -26,7 +25,6 @@ def set_pod_spec(task: dsl.PipelineTask, step: str, pods: Pods) -> None:
     task.set_env_variable("UNECHO_IMAGE", pods.image)
     for name, value in pods.labels.items():
         kubernetes.add_pod_label(task, name, value)
-    on_device = STEPS[step].on_device
     _size(task, pods.device_size if on_device else pods.size)
     if on_device:
         _place(task, pods)

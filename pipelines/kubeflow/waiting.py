@@ -54,7 +54,7 @@ def finish(
             return
         if state.state != "FAILED":
             raise Stopped(RETRY, f"{state.state.lower()}: {kubeflow.link(run_id)}")
-        reported = reasons(str(form[ROOT]), str(form[RUN_NAME]) or run_id)
+        reported = reasons(str(form[ROOT]), str(form.get(RUN_NAME) or run_id))
         if reported:
             line = "; ".join(map(str, reported))
             raise Stopped(FATAL, f"failed, and another try cannot help: {line}")
@@ -102,7 +102,7 @@ def reasons(root: str, name: str) -> list[Failure] | None:
 
 def _lists(form: Mapping[str, Any], config: RunConfig, note: Callable[[str], None]) -> Mapping[str, Sequence[int]]:
     """What `plan` will hand to the loops: of a run that goes on, what is left."""
-    if name := str(form[RUN_NAME]):
+    if name := str(form.get(RUN_NAME) or ""):
         run_plan = Plan.model_construct(config=config)
         found = _read(lambda: given("plan", Run.at(str(form[ROOT]), name), run_plan))
         if found is not None:

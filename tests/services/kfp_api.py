@@ -32,6 +32,7 @@ class KfpApi:
 
     Attributes:
         requests: all of them, in order.
+        recurring: recurring runs, as they stand.
         states: what each run says it is when it is looked at, by its number; the last one stays.
         refusal: status and body that every request gets instead.
         location: of the refusal, where it is a redirect.
@@ -43,6 +44,7 @@ class KfpApi:
     pipelines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     experiments: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    recurring: list[dict[str, Any]] = field(default_factory=list)
     states: list[list[dict[str, Any]]] = field(default_factory=list)
     multi_user: bool = False
     refusal: tuple[int, str] | None = None
@@ -77,6 +79,20 @@ class KfpApi:
             case "POST", "runs":
                 self.runs.append(request.body | {"run_id": f"run-{len(self.runs)}"})
                 return self.runs[-1]
+            case "GET", "recurringruns":
+                found = [one for one in self.recurring if one["display_name"] == _wanted(request)]
+                first = int(request.query.get("page_token") or 0)  # a page each, so that all are asked for
+                more = {"next_page_token": str(first + 1)} if first + 1 < len(found) else {}
+                return {"recurringRuns": found[first : first + 1], **more}
+            case "POST", "recurringruns":
+                account = {"service_account": "pipeline-runner"} | request.body
+                self.recurring.append(account | {"recurring_run_id": f"recurring-{len(self.recurring)}"})
+                return self.recurring[-1]
+            case "POST", "recurringruns", call:
+                id, _, word = call.partition(":")
+                (one,) = (each for each in self.recurring if each["recurring_run_id"] == id)
+                one["mode"] = word.upper()
+                return {}
             case "GET", "runs", id:
                 states = self.states[int(id.rpartition("-")[2])]
                 return {"run_id": id} | (states.pop(0) if len(states) > 1 else states[0])

@@ -70,6 +70,34 @@ def test_the_copy_of_the_audit_is_what_compile_writes_today(
     )
 
 
+def test_the_copy_of_the_retraining_is_what_compile_writes_today(tmp_path: Path) -> None:
+    path = tmp_path / "unecho-retrain.yaml"
+    words = ["compile", "--pipeline", "retrain", "--image", "unecho:0.1.0", "--accelerator", "nvidia.com/gpu", "-o"]
+    assert main([*words, str(path)]) == 0
+    assert path.read_text() == COPY.with_name(path.name).read_text(), (
+        f"unecho {' '.join(words)} manifests/kubeflow/unecho-retrain.yaml"
+    )
+
+
+def test_a_retraining_is_one_task_on_the_device_that_is_never_cached_and_has_no_condition(tmp_path: Path) -> None:
+    options = ["--accelerator", "nvidia.com/gpu", "--accelerators-per-shard", "2", "--device-memory", "9Gi"]
+    found = compiled(tmp_path, "--pipeline", "retrain", *options)
+    (task,) = found.spec.root.dag.tasks.values()
+    assert not task.caching_options.enable_cache
+    assert (task.trigger_policy.condition, task.HasField("parameter_iterator")) == ("", False)
+    container = found.container("retrain")
+    assert container["command"][:4] == ["unecho", "retrain", "--kubeflow", "{{$}}"]
+    accelerator = container["resources"]["accelerator"]
+    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "2")
+    assert container["resources"]["resourceMemoryLimit"] == "9Gi"
+    about = found.kubernetes["exec-retrain"]
+    assert about["secretAsEnv"][0]["secretName"] == "unecho-s3"
+    assert about["securityContext"] == {"runAsGroup": "65532", "runAsNonRoot": True, "runAsUser": "65532"}
+    form = found.spec.root.input_definitions.parameters
+    assert {name for name in form if not form[name].is_optional} == {"address_root", "release_model"}
+    assert form["release_policy"].parameter_type == ParameterType.STRUCT
+
+
 def test_the_same_arguments_write_the_same_bytes_in_another_process(plain: Compiled, tmp_path: Path) -> None:
     path = tmp_path / "again.yaml"
     words = [sys.executable, "-m", "unecho", "compile", "--image", "unecho:test", "-o", str(path)]

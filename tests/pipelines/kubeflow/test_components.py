@@ -21,7 +21,7 @@ from unecho.pipelines.commands import main
 from unecho.pipelines.kubeflow.component import audit_command
 from unecho.pipelines.kubeflow.pods import LAYOUTS
 
-NAMES = sorted([*STEPS, "audit"])
+NAMES = sorted([*STEPS, "audit", "retrain"])
 AUDIT = Path(__file__).parents[3] / "manifests/kubeflow/audit"
 KINDS = {"text": "str", "metrics": "system.Metrics", "html": "system.HTML", "markdown": "system.Markdown"}
 
@@ -33,7 +33,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     return {path.parent.name: path for path in folder.glob("*/component.yaml")}
 
 
-def test_there_is_a_file_of_every_step_and_of_a_whole_audit(files: Mapping[str, Path]) -> None:
+def test_there_is_a_file_of_every_step_and_of_a_whole_audit_and_retraining(files: Mapping[str, Path]) -> None:
     assert sorted(files) == NAMES
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,124 @@ def test_wrong_options_of_an_audit_are_one_line_before_anything_is_sent(
 ) -> None:
     assert submit_audit(api, *options) == 2
     assert capsys.readouterr().err.startswith(f"unecho: {says}")
+    assert api.requests == []
+
+
+RETRAIN = ["submit", "--pipeline", "retrain", "--model", "dogs", "--preset", "tiny", "--root", "s3://models/unecho"]
+NIGHTLY = ["--schedule", "10 3 * * *"]
+
+
+@pytest.fixture
+def retrain(api: KfpApi, tmp_path: Path) -> Callable[..., int]:
+    """`unecho submit --pipeline retrain` of the model dogs."""
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("verdict: not_echo\nquality: {precision: {at_least: 0.5}}\n")
+    return lambda *words: main([*RETRAIN, "--host", api.url, *IMAGE, "--policy", str(policy), *words])
+
+
+def test_a_retraining_is_a_pipeline_of_its_own_that_has_the_policy_in_its_form_and_no_name_of_a_run(
+    api: KfpApi, retrain: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain("--set", "iet.rounds=4", "--by", "ann") == 0
+    assert capsys.readouterr().out == f"link {api.url}/#/runs/details/run-0\n"
+    assert main(["compile", "--pipeline", "retrain", *IMAGE, "-o", str(tmp_path / "x.yaml")]) == 0
+    (made,) = api.sent("POST", "/pipelines")
+    assert made.body["display_name"] == "unecho-retrain"
+    assert (tmp_path / "x.yaml").read_bytes() in api.sent("POST", "/pipelines/upload_version")[0].body
+    (run,) = api.runs
+    assert run["display_name"] == "retrain dogs (s3://models/unecho)"
+    assert run["runtime_config"]["parameters"] == {
+        "address_root": "s3://models/unecho",
+        "release_model": "dogs",
+        "release_policy": {"verdict": "not_echo", "quality": {"precision": {"at_least": 0.5}}},
+        "release_by": "ann",
+        "data_preset": "tiny",
+        "method_variant": "",
+        "method_rounds": "4",
+        "overrides": {},
+    }
+    assert api.recurring == []
+
+
+def test_a_schedule_is_one_recurring_run_whose_cron_has_the_seconds_that_kubeflow_reads_first(
+    api: KfpApi, retrain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain(*NIGHTLY, "--experiment", "nightly", "--service-account", "trainer") == 0
+    (one,) = api.recurring
+    assert one["trigger"] == {"cron_schedule": {"cron": "0 10 3 * * *"}}
+    assert (one["mode"], one["max_concurrency"], one["no_catchup"]) == ("ENABLE", 1, True)
+    assert (one["display_name"], one["service_account"]) == ("retrain dogs (s3://models/unecho)", "trainer")
+    assert one["pipeline_version_reference"] == {"pipeline_id": "unecho-retrain", "pipeline_version_id": "v1"}
+    assert one["runtime_config"]["parameters"]["release_model"] == "dogs"
+    assert api.runs == []
+    assert capsys.readouterr().out == (
+        f"retrain dogs (s3://models/unecho): 10 3 * * * (UTC)\nlink {api.url}/#/recurringrun/details/recurring-0\n"
+    )
+
+
+def test_another_schedule_of_the_same_model_takes_the_place_of_the_first_and_the_same_one_changes_nothing(
+    api: KfpApi, retrain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [retrain(*NIGHTLY), retrain(*NIGHTLY)] == [0, 0]
+    assert "10 3 * * * (UTC), as before\n" in capsys.readouterr().out
+    assert [one["mode"] for one in api.recurring] == ["ENABLE"]
+    assert retrain(*NIGHTLY, "--set", "seed=1") == 0
+    assert "disabled recurring-0, in whose place it is\n" in capsys.readouterr().out
+    assert retrain("--schedule", "@weekly") == 0
+    assert [one["mode"] for one in api.recurring] == ["DISABLE", "DISABLE", "ENABLE"]
+    asked = [f"{one.method} {one.path}" for one in api.requests if "recurringruns" in one.path]
+    assert asked.index("POST /recurringruns/recurring-0:disable") > asked.index("POST /recurringruns"), "never none"
+    assert not any(line.startswith("DELETE") for line in asked), "that would end what it has started"
+
+
+def test_a_model_of_that_name_at_another_root_recurs_beside_it(api: KfpApi, retrain: Callable[..., int]) -> None:
+    assert [retrain(*NIGHTLY), retrain(*NIGHTLY, "--root", "s3://others/unecho")] == [0, 0]
+    assert [one["mode"] for one in api.recurring] == ["ENABLE", "ENABLE"]
+
+
+def test_two_that_a_killed_submission_has_left_are_one_after_the_next(api: KfpApi, retrain: Callable[..., int]) -> None:
+    assert [retrain(*NIGHTLY), retrain(*NIGHTLY, "--set", "seed=1")] == [0, 0]
+    api.recurring[0]["mode"] = "ENABLE"
+    assert retrain(*NIGHTLY, "--set", "seed=1") == 0
+    assert [one["mode"] for one in api.recurring] == ["DISABLE", "ENABLE"]
+
+
+def test_off_disables_what_recurs_and_needs_neither_image_nor_policy(
+    api: KfpApi, retrain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain(*NIGHTLY) == 0
+    capsys.readouterr()
+    off = [*RETRAIN, "--host", api.url, "--schedule", "off"]
+    assert [main(off), main(off)] == [0, 0]
+    assert [one["mode"] for one in api.recurring] == ["DISABLE"]
+    assert capsys.readouterr().out == (
+        "retrain dogs (s3://models/unecho): disabled recurring-0\n"
+        "retrain dogs (s3://models/unecho): nothing recurs under that name\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--schedule", "0 3 * *"], "--schedule: '0 3 * *' is not five fields"),
+        (["--schedule", "0 0 3 * * *"], "--schedule: '0 0 3 * * *' is not five fields"),
+        (["--schedule", "0 24 * * *"], "--schedule: '0 24 * * *': the hour 24 is not from 0 to 23"),
+        (["--schedule", "0 3 * * 1-7"], "--schedule: '0 3 * * 1-7': the weekday 7 is not from 0 to 6"),
+        ([*NIGHTLY, "--wait"], "--wait: what recurs has no end"),
+        ([*NIGHTLY, "--name", "a"], "--name: a: a retraining has none: leave it out"),
+        (["--model", ""], "--model: missing"),
+        (["--model", "Dogs"], "model name: 'Dogs'"),
+        (["--schedule", "off", "--root", ""], "--schedule off: of which model?"),
+        (["--subject", "a/b"], "--subject: a/b: is of an audit (--pipeline audit)"),
+        (["--pipeline", "iet"], "--model: dogs: is of a retraining (--pipeline retrain)"),
+    ],
+)
+def test_wrong_options_of_a_retraining_are_one_line_before_anything_is_sent(
+    options: list[str], says: str, api: KfpApi, retrain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain(*options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"unecho: {says}")
     assert api.requests == []
 
 
