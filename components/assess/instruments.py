@@ -7,7 +7,7 @@ import torch
 
 from ..config import RunConfig
 from ..measures.descriptors import Descriptor
-from ..measures.features import Features, features_of
+from ..measures.features import Features, Onnx, features_of
 from ..run import Plan
 from ..run.given_files import check_file, read_extractor
 
@@ -23,6 +23,12 @@ class Instruments:
 
     features: Sequence[Features]
     descriptor: Descriptor | None = None
+
+    @property
+    def onnx_provider(self) -> str | None:
+        """What ONNX files among them are run by, as onnxruntime calls it; None without one."""
+        named = (one.provider for one in (*self.features, self.descriptor) if isinstance(one, Onnx | Descriptor))
+        return next((provider for provider in named if provider), None)
 
 
 def planned_instruments(plan: Plan, device: torch.device) -> Instruments:

@@ -90,7 +90,8 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
 
     # the report
     rounds, on = history.rounds(run, last), device_name(computes)
-    source = history.provenance(run, config, packed, last, model, rounds, len(generated), started, on)
+    by = instruments.onnx_provider
+    source = history.provenance(run, config, packed, last, model, rounds, len(generated), started, on, by)
     smoke = smoke_reason(config, len(generated), len(reference.held_out))
     figures = Figures(
         headline=headline(memorization, quality, config.evaluate.margin, smoke, found.against_training),

@@ -78,13 +78,14 @@ _NAMED: Final = {
 class Descriptor:
     """The file that `evaluate.descriptor` names, with the transform before it and the normalisation after it.
 
-    An ONNX model runs on the CPU, a TorchScript one on the device. Grey images are repeated where three channels are
-    wanted.
+    It runs on the device; an ONNX model where onnxruntime can, else on the CPU. Grey images are repeated where three
+    channels are wanted.
 
     Attributes:
         name: the file's, without its ending.
         digest: SHA-256 of the file.
         preparation: what images go through.
+        provider: what an ONNX model runs by, see `OnnxModel`; None for TorchScript.
     """
 
     def __init__(self, config: Evaluate, device: torch.device, read: Read) -> None:
@@ -105,19 +106,19 @@ class Descriptor:
         self.digest = hashlib.sha256(data).hexdigest()
         self._channels: int | None = None if config.descriptor_transform == "numbers" else 3
         fixed: tuple[int | None, int | None] = (None, None)
-        self._device = torch.device("cpu")
+        self.provider: str | None = None
+        self._device = device
         if data.startswith(_ZIP):
-            self._device = device
             self._model = _torch_script(data, device, self._wrong)
         else:
-            onnx = OnnxModel(data, self._wrong, "evaluate.descriptor: an ONNX file")
+            onnx = OnnxModel(data, self._wrong, "evaluate.descriptor: an ONNX file", device)
             fixed = (onnx.height, onnx.width)
             if self._channels and onnx.channels not in (None, self._channels):
                 raise self._wrong(
                     f"takes {onnx.channels} channels, not the {self._channels} of {self._transform(config)}"
                 )
             self._channels = onnx.channels or self._channels
-            self._model = onnx
+            self._model, self.provider = onnx, onnx.provider
         self.preparation = self._prepared(config, fixed)
         if self._channels is not None and self.preparation.size is not None:  # what does not run is said before a run
             self._try((1, self._channels, self.preparation.size, self.preparation.size))

@@ -146,7 +146,7 @@ def features_of(config: Evaluate, device: torch.device, read: Read) -> list[Feat
             assert config.inception_weights is not None  # the configuration has seen to it
             found.append(Inception(config.inception_weights, device, read))
         elif kind == "onnx":
-            found.append(Onnx(config, read))
+            found.append(Onnx(config, read, device))
         else:
             found.append(Pixels(device))
     return found
@@ -162,14 +162,18 @@ class Onnx:
 
     Images are scaled to its height and width where these are fixed (bilinear, antialiased), grey ones are
     repeated where it wants three channels.
+
+    Attributes:
+        provider: what it runs by, see `OnnxModel`.
     """
 
     name = "onnx"
 
-    def __init__(self, config: Evaluate, read: Read) -> None:
+    def __init__(self, config: Evaluate, read: Read, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008
         """
         Args:
             read: gives the file.
+            device: where the features are wanted; the model runs there too, where onnxruntime can.
 
         Raises:
             Fatal: onnxruntime is not installed; the file is missing, or is no such extractor. Names the file.
@@ -182,9 +186,12 @@ class Onnx:
         if data is None:
             raise self._wrong("no such file")
         self.digest = hashlib.sha256(data).hexdigest()
-        self._model = OnnxModel(data, self._wrong, "evaluate.features: onnx")
+        self._model = OnnxModel(data, self._wrong, "evaluate.features: onnx", device)
+        self.provider = self._model.provider
+        self._device = device
         self._mean, self._std = (
-            torch.tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (config.onnx_mean, config.onnx_std)
+            torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+            for values in (config.onnx_mean, config.onnx_std)
         )
 
     def __call__(self, images: NDArray[np.uint8]) -> Tensor:
@@ -192,7 +199,8 @@ class Onnx:
         return torch.cat([self._features(batch) for batch in some])
 
     def _features(self, images: NDArray[np.uint8]) -> Tensor:
-        features = self._model(self._as_wanted(torch.from_numpy(images).float() / 255))
+        values = torch.from_numpy(images).to(self._device).float() / 255
+        features = self._model(self._as_wanted(values)).to(self._device)
         if not 1 <= features.shape[1] <= _MOST_FEATURES:
             raise self._wrong(f"gives {list(features.shape)}, not N times 1 to {_MOST_FEATURES} features")
         if not features.isfinite().all():

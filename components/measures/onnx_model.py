@@ -1,7 +1,8 @@
-"""An ONNX model of images, run by onnxruntime on the CPU."""
+"""An ONNX model of images, run by onnxruntime: on CUDA where its build for it is installed, else on the CPU."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,20 +18,24 @@ class OnnxModel:
 
     Attributes:
         channels, height, width: where they are fixed, else None. A fixed N is filled up.
+        provider: what it runs by, as onnxruntime calls it: of a model that CUDA is asked for, CUDAExecutionProvider, or
+            CPUExecutionProvider where onnxruntime or its libraries have none.
     """
 
-    def __init__(self, data: bytes, wrong: Callable[[str], Fatal], needed_by: str) -> None:
+    def __init__(self, data: bytes, wrong: Callable[[str], Fatal], needed_by: str, device: torch.device) -> None:
         """
         Args:
             data: of the file.
             wrong: makes the error that names the field and the file from what is wrong with it.
             needed_by: the field and its value, for want of onnxruntime.
+            device: to run on, where onnxruntime can.
 
         Raises:
             Fatal: onnxruntime is not installed, or the file is no such model.
         """
         self._wrong = wrong
-        self._session = _opened(data, wrong, needed_by)
+        self._session = _opened(data, wrong, needed_by, device)
+        self.provider = str(self._session.get_providers()[0])
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
             found = ", ".join(f"{i.type} {i.shape}" for i in inputs)
@@ -42,7 +47,7 @@ class OnnxModel:
         )
 
     def __call__(self, values: Tensor) -> Tensor:
-        """float32 [n, C, H, W] to float32 [n, F], finite or not, on the CPU.
+        """float32 [n, C, H, W] on any device to float32 [n, F], finite or not, on the CPU.
 
         Raises:
             Fatal: it fails on images of this shape, or gives something else than a vector an image.
@@ -55,8 +60,11 @@ class OnnxModel:
         if self._batch:
             values = torch.cat([values, values[:1].expand(self._batch - count, -1, -1, -1)])
         try:
-            found = self._session.run(None, {self._input: values.contiguous().numpy()})[0]
+            found = self._session.run(None, {self._input: values.contiguous().cpu().numpy()})[0]
         except Exception as error:  # onnxruntime raises classes of its own, without a common name
+            if any(words in str(error) for words in _NO_MEMORY):
+                kind = torch.OutOfMemoryError if self.provider == _CUDA else MemoryError
+                raise kind(first_line(error)) from None
             raise self._wrong(f"fails on images of shape {list(values.shape)}: {first_line(error)}") from None
         vectors = torch.from_numpy(np.asarray(found, np.float32)[:count])
         if vectors.ndim < 1 or len(vectors) != count or not vectors.numel():
@@ -64,7 +72,11 @@ class OnnxModel:
         return vectors.flatten(1)
 
 
-def _opened(data: bytes, wrong: Callable[[str], Fatal], needed_by: str) -> Any:
+_CUDA: Final = "CUDAExecutionProvider"
+_NO_MEMORY: Final = ("Failed to allocate memory", "out of memory", "bad_alloc", "_ALLOC_FAILED")
+
+
+def _opened(data: bytes, wrong: Callable[[str], Fatal], needed_by: str, device: torch.device) -> Any:
     try:
         import onnxruntime
     except ImportError:
@@ -73,10 +85,23 @@ def _opened(data: bytes, wrong: Callable[[str], Fatal], needed_by: str) -> Any:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+
+    def session(*providers: object) -> Any:
+        return onnxruntime.InferenceSession(data, options, providers=providers, enable_fallback=0)
+
+    if device.type == "cuda" and _CUDA in onnxruntime.get_available_providers():
+        options.use_deterministic_compute = True
+        with suppress(Exception):  # its libraries may be of another CUDA; a model that is none fails below, too
+            return session((_CUDA, {"device_id": str(device.index or 0)} | _EXACT), _CPU)
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return session(_CPU)
     except Exception as error:  # as above
         raise wrong(f"not a model that onnxruntime loads: {first_line(error)}") from None
+
+
+_CPU: Final = "CPUExecutionProvider"
+_EXACT: Final = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+"""As `exact` has it for torch: TF32 and kernels that are chosen by time are onnxruntime's defaults."""
 
 
 def first_line(error: Exception) -> str:

@@ -126,6 +126,8 @@ class Provenance(_Figures):
     torch: str | None
     hardware: list[str]
     """Device models that trained and evaluated."""
+    onnx_provider: str | None = None
+    """What ONNX files were run by, as onnxruntime calls it; None without such, and in older reports."""
     started: str | None
     """When the run was first started, ISO 8601, UTC."""
     duration_s: float | None

@@ -94,12 +94,13 @@ def provenance(
     generated: int,
     started: float,
     device: str | None,
+    onnx_provider: str | None = None,
 ) -> Provenance:
     """Where the figures come from.
 
     Args:
         last: the model that the rounds have ended with; released: the one that is reported.
-        started, device: of the evaluation.
+        started, device, onnx_provider: of the evaluation.
     """
     here = ran_with(started, device)
     first = run.load(Plan, 0)
@@ -114,6 +115,7 @@ def provenance(
         code=here.code,
         torch=here.torch,
         hardware=_hardware(run, config, last, here),
+        onnx_provider=onnx_provider,
         started=plan.started if plan else None,
         duration_s=_since(plan.started, here) if plan else None,
         train_images=dataset.train_samples,

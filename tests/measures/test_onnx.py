@@ -1,15 +1,19 @@
 """A feature extractor of the user's own: what it is given, and what is refused."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from unecho.components.config.fields import Evaluate
-from unecho.components.failure import Fatal
+from unecho.components.failure import Fatal, memory_line
 from unecho.components.measures.features import Onnx
+from unecho.components.measures.onnx_model import OnnxModel
 from unecho.components.store import read_object
 
 GREY = np.arange(3 * 64, dtype=np.uint8).reshape(3, 1, 8, 8)
@@ -94,3 +98,62 @@ def test_what_is_no_such_extractor_is_refused_by_name(tmp_path: Path) -> None:
 def test_means_that_do_not_fit_the_channels_are_refused(tmp_path: Path) -> None:
     model = flatten(tmp_path / "grey.onnx", ["n", 1, 8, 8])
     assert refused(model, onnx_mean=(0.1, 0.2, 0.3)).startswith("evaluate.onnx_mean: 3 numbers for 1 channels")
+
+
+class Sessions:
+    """onnxruntime with CUDA, as far as it can be had without: asked for it, it runs on the CPU."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+        self.asked: list[list[object]] = []
+        real = onnxruntime.InferenceSession
+
+        def session(data: bytes, options: object, providers: Sequence[object], **more: object) -> object:
+            self.asked.append(list(providers))
+            if error and len(providers) > 1:
+                raise error
+            opened = real(data, options, providers=["CPUExecutionProvider"], **more)
+            if len(providers) > 1:
+                opened.get_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+            return opened
+
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+
+
+def opened(path: str, device: str) -> OnnxModel:
+    return OnnxModel(Path(path).read_bytes(), Fatal, "a test", torch.device(device))
+
+
+def test_on_cuda_a_model_is_run_there_without_tf32_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sessions = flatten(tmp_path / "all.onnx", ["n", 1, 8, 8]), Sessions(monkeypatch)
+    on_cpu, on_cuda = opened(model, "cpu"), opened(model, "cuda:3")
+    exact = {"device_id": "3", "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    assert sessions.asked == [["CPUExecutionProvider"], [("CUDAExecutionProvider", exact), "CPUExecutionProvider"]]
+    assert (on_cpu.provider, on_cuda.provider) == ("CPUExecutionProvider", "CUDAExecutionProvider")
+    values = torch.arange(64.0).view(1, 1, 8, 8)
+    assert torch.equal(on_cuda(values), values.flatten(1))
+
+
+def test_where_cuda_is_not_to_be_had_a_model_is_run_on_the_cpu_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = flatten(tmp_path / "all.onnx", ["n", 1, 8, 8])
+    assert opened(model, "cuda").provider == "CPUExecutionProvider", "onnxruntime's build for the CPU"
+    Sessions(monkeypatch, RuntimeError("libcublasLt.so.12: cannot open shared object file"))
+    assert opened(model, "cuda").provider == "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(("device", "whose"), [("cuda", "the device's"), ("cpu", "this machine's")])
+def test_memory_that_onnxruntime_lacks_is_no_fault_of_the_file(
+    device: str, whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Sessions(monkeypatch)
+    model = opened(flatten(tmp_path / "all.onnx", ["n", 1, 8, 8]), device)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("RUNTIME_EXCEPTION : bfc_arena.cc: Failed to allocate memory for requested buffer of size 9")
+
+    monkeypatch.setattr(model._session, "run", fails)
+    with pytest.raises((torch.OutOfMemoryError, MemoryError)) as told:
+        model(torch.zeros(1, 1, 8, 8))
+    assert str(memory_line(told.value)).startswith(f"{whose} memory does not suffice")
