@@ -73,21 +73,21 @@ def likeness(
     What an image keeps is sought in its most similar training images, in all views of these.
     """
     found = most_similar(sets, training, descriptor, device, own, on_progress)
-    return {name: _with_extent(images, training, found[name]) for name, images in sets.items()}
+    return {name: _with_extent(images, training, found[name], device) for name, images in sets.items()}
 
 
-def _with_extent(images: Images, training: Sequence[Images], similar: Similar) -> Likeness:
+def _with_extent(images: Images, training: Sequence[Images], similar: Similar, device: torch.device) -> Likeness:
     nothing = np.zeros(len(images), np.bool_)
     if len(images) and min(images.take(np.arange(1)).shape[2:]) < _SMALLEST:
         return Likeness(similar, nothing, nothing.copy(), extent=False)
-    views = [_extent(images, view, similar.index) for view in training]
+    views = [_extent(images, view, similar.index, device) for view in training]
     whole, template = (np.logical_or.reduce([view[kind] for view in views]) for kind in (0, 1))
     first = None if len(views) == 1 else (views[0][0], views[0][1] & ~views[0][0])
     return Likeness(similar, whole, template & ~whole, by_originals=first)
 
 
 def _extent(
-    images: Images, training: Images, candidates: NDArray[np.int64]
+    images: Images, training: Images, candidates: NDArray[np.int64], device: torch.device
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images are nearly all, and which a part, of one of their candidates, int64 [M, k]; bool [M] each."""
     whole, template = np.zeros(len(images), np.bool_), np.zeros(len(images), np.bool_)
@@ -95,7 +95,7 @@ def _extent(
         some = np.arange(first, min(first + _AT_ONCE, len(images)))
         generated = images.take(some)
         for positions in candidates[some].T:
-            extent = copied_extent(generated, training.take(positions))
+            extent = copied_extent(generated, training.take(positions), device)
             whole[some] |= extent.whole
             template[some] |= extent.template
     return whole, template

@@ -7,6 +7,7 @@ distance over whole images misses and a masked one finds). Here no mask is given
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from .exact import exact
 
 MATCH: Final = 0.85
 """Least normalised cross-correlation of a block that matches."""
@@ -31,6 +34,7 @@ FEWEST: Final = 6
 _LARGEST = 32
 """Pixels of height and width; larger images are averaged down to at most so many: at 64 a pair would cost ten times."""
 _AT_ONCE_BYTES = 64 << 20
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Extent:
     matched: NDArray[np.float64]
 
 
-def copied_extent(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> Extent:
+@exact()
+def copied_extent(images: NDArray[np.uint8], training: NDArray[np.uint8], device: torch.device = _CPU) -> Extent:
     """What each image keeps of the training image at the same place, the best over mirror and shifts.
 
     Shifts go up to 1/16 of the side, one pixel at least, and what they move out of the frame is not compared. A block
@@ -58,11 +63,12 @@ def copied_extent(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> Ext
 
     Args:
         images, training: uint8 [n, C, H, W] each, pair by pair.
+        device: to compute on.
     """
     size = int(np.prod(images.shape[1:], dtype=np.int64)) * 4
     at_once = max(1, _AT_ONCE_BYTES // max(1, size * 8))
     parts = [
-        _extent(images[first : first + at_once], training[first : first + at_once])
+        [found.cpu() for found in _extent(images[first : first + at_once], training[first : first + at_once], device)]
         for first in range(0, len(images), at_once)
     ]
     whole, template = (np.concatenate([np.zeros(0, np.bool_), *(p[i].numpy() for p in parts)]) for i in (0, 1))
@@ -74,12 +80,13 @@ def blocks_a_side(pixels: int) -> int:
     return min(8, max(4, pixels // 4))
 
 
-def _extent(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
+def _extent(
+    images: NDArray[np.uint8], training: NDArray[np.uint8], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """Whole bool [n], template bool [n], share float32 [n]: of the way that shows the most."""
-    a, b = _reduced(images), _reduced(training)
-    count = len(a)
-    whole, template = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
-    best = torch.zeros(count)
+    a, b = _reduced(images, device), _reduced(training, device)
+    whole, template = (torch.zeros(len(a), dtype=torch.bool, device=device) for _ in range(2))
+    best = torch.zeros(len(a), device=device)
     for here, there in _ways(a, b):
         counts, matches = _blocks(here, there)
         of, share = counts.sum(dim=(1, 2)), matches.sum(dim=(1, 2))
@@ -91,9 +98,9 @@ def _extent(images: NDArray[np.uint8], training: NDArray[np.uint8]) -> tuple[Ten
     return whole, template & ~whole, best
 
 
-def _reduced(images: NDArray[np.uint8]) -> Tensor:
+def _reduced(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """uint8 [n, C, H, W] to float32 around 0, at most 32 pixels a side."""
-    values = torch.from_numpy(np.ascontiguousarray(images)).float() - 128
+    values = torch.from_numpy(np.ascontiguousarray(images)).to(device).float() - 128
     height, width = values.shape[2:]
     size = (min(height, _LARGEST), min(width, _LARGEST))
     return values if size == (height, width) else F.interpolate(values, size, mode="area")
@@ -127,14 +134,15 @@ def _blocks(images: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
 def _means(planes: Tensor) -> Tensor:
     """float32 [n, C, H, W] to the means of its blocks, [n, C, rows, columns]."""
     height, width = planes.shape[2:]
-    return _averaging(height) @ planes @ _averaging(width).T
+    return _averaging(height, planes.device) @ planes @ _averaging(width, planes.device).T
 
 
-def _averaging(pixels: int) -> Tensor:
+@lru_cache(maxsize=8)
+def _averaging(pixels: int, device: torch.device) -> Tensor:
     """A row a block, [blocks, pixels], each of which averages its pixels."""
     block = torch.arange(pixels) * blocks_a_side(pixels) // pixels
     rows = F.one_hot(block).T.float()
-    return rows / rows.sum(dim=1, keepdim=True)
+    return (rows / rows.sum(dim=1, keepdim=True)).to(device)
 
 
 def _outside(counts: Tensor, matches: Tensor) -> Tensor:
