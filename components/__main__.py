@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from .child import lines_every_s, stop_with_parent
 from .config.command_line import add_config_arguments, config_from
 from .failure import status_of
 from .kubeflow_task.options import add_kubeflow_arguments
@@ -29,6 +30,7 @@ def _main(argv: Sequence[str] | None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
     configure_logging()
+    stop_with_parent()
     if arguments.kubeflow is not None:
         _on_kubeflow(arguments)
         return
@@ -60,7 +62,7 @@ def _on_kubeflow(arguments: Namespace) -> None:
 
 
 def _lines(step: str, round: int | None, index: int | None) -> Lines:
-    return Lines(step_label(step, round, index), step=step, round=round, index=index)
+    return Lines(step_label(step, round, index), lines_every_s(), step=step, round=round, index=index)
 
 
 def _parser() -> ArgumentParser:

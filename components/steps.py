@@ -228,7 +228,7 @@ def run_step(
     """
     step = STEPS[name]
     _check_address(step, round, index)
-    if found := _done(name, run, round, index):
+    if found := done(name, run, round, index):
         return found
 
     def work() -> Record:
@@ -253,7 +253,7 @@ _NOT_BY_RECORD: Final = ("plan", "begin")
 """A plan may have another revision to write, and `begin` ends a removal that was begun: a record alone ends neither."""
 
 
-def _done(name: str, run: Run, round: int | None, index: int | None) -> Record | None:
+def done(name: str, run: Run, round: int | None, index: int | None) -> Record | None:
     """The record of a step of which nothing is left to do, found without its room."""
     if name in _NOT_BY_RECORD:
         return None

@@ -13,7 +13,7 @@ from ..components.progress import Progress as StepProgress
 
 
 class Display:
-    """Shows one step at a time; on a terminal under a bar for the whole of the rounds."""
+    """Shows steps, on a terminal a bar each under one for the whole of the rounds. Threads may share it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -53,11 +53,14 @@ class Display:
             self._console.print(f"warning: {text}")
 
     @contextmanager
-    def step(self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> Iterator[StepProgress]:
+    def step(
+        self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int], before: int | None = None
+    ) -> Iterator[StepProgress]:
         """Show a step while the block runs.
 
         Args:
             sizes: how many of what loops go over there are, see `RunConfig.sizes`.
+            before: how many of its kind have ended in this round; None where they go by their index.
         """
         label = step_label(name, round, index)
         started = time.monotonic()
@@ -66,20 +69,20 @@ class Display:
             if (seconds := time.monotonic() - started) >= 1:
                 self.note(f"{label}: done in {seconds:.0f} s")
             return
-        self._show_round(name, round, index, sizes)
+        self._show_round(name, round, index or 0 if before is None else before, sizes)
         task = self._bars.add_task(label, total=None, figures="")
         try:
             yield _Bar(self, self._bars, task)
         finally:
             self._bars.remove_task(task)
 
-    def _show_round(self, name: str, round: int | None, index: int | None, sizes: Mapping[str, int]) -> None:
+    def _show_round(self, name: str, round: int | None, before: int, sizes: Mapping[str, int]) -> None:
         assert self._bars is not None
         if name == "train" and round is not None:
             if self._rounds is None:
                 total = sizes["rounds"] * sizes["shards"]
                 self._rounds = self._bars.add_task("all rounds", total=total, figures="proxies trained")
-            self._bars.update(self._rounds, completed=round * sizes["shards"] + (index or 0))
+            self._bars.update(self._rounds, completed=round * sizes["shards"] + before)
         elif name == "sample" and self._rounds is not None:
             self._bars.remove_task(self._rounds)
             self._rounds = None

@@ -1,4 +1,4 @@
-"""The local engine: every step in this process, one after another."""
+"""The local engine where one step runs at a time: every step in this process, one after another."""
 
 from collections.abc import Callable
 

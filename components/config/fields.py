@@ -581,7 +581,10 @@ class Execution(Section):
     gradient_checkpointing: bool = False
     """Compute activations anew in the backward pass: less memory, more time."""
     parallelism: Positive = 4
-    """Shards that train at once, where the engine has room for more than one."""
+    """Pods of a map that run at once on a cluster: shards that train, parts that are sampled."""
+    processes: Literal["auto"] | Positive = "auto"
+    """Processes of this machine that encode, train and sample side by side. `auto`: one a GPU that is visible, and
+    without any the program's own."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that decode images in prepare; 0: one a core."""
     hold_images: Literal["auto", "device", "stream"] = "auto"

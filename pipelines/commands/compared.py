@@ -14,6 +14,7 @@ from ...components.failure import FATAL, RETRY, Fatal, Stopped
 from ...components.report.tables import aligned
 from ...components.report.wording import percent
 from ...components.run import DatasetRecord
+from ..accelerators import gpus_of
 from ..comparison.arms import Arm, Entry
 from ..comparison.processes import Ended, Start, start_all
 from ..comparison.results import Result
@@ -64,7 +65,12 @@ def to_the_end(work: Work, arguments: Namespace, arms: Sequence[Arm], command: s
     failed = list(work.left_out)
     try:
         failed += start_all(
-            left, logs, parallel, _options(arguments), lambda e, s: _report_done(console, work.result_of(e), s)
+            left,
+            logs,
+            parallel,
+            _options(arguments),
+            lambda e, s: _report_done(console, work.result_of(e), s),
+            gpus_of(every[0].config) if arguments.engine == "local" else (),
         )
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130

@@ -16,10 +16,12 @@ from ...components.report.tables import aligned, beside_table, figure_table, sim
 from ...components.report.wording import pixels_alone
 from ...components.run import DatasetRecord, ReportRecord, Run
 from ...components.store.directory import DirectoryStore
+from ..accelerators import Places, gpus_of, process_count
 from ..display import Display
 from ..forecast import warnings_of
 from ..local import Local
 from ..loop import Engine
+from ..processes import Processes
 from .options import add_cluster_arguments
 
 
@@ -84,7 +86,10 @@ class _Warns:
 
 def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:
     if arguments.engine == "local":
-        return Local(run, config, display)
+        gpus = gpus_of(config)
+        if (count := process_count(config, gpus)) == 1:
+            return Local(run, config, display)
+        return Processes(run, config, display, Places(count, gpus))
     from ..jobs.cluster import connect  # takes half a second, and not everybody has a cluster
     from ..jobs.engine import Jobs
 

@@ -1,6 +1,7 @@
 """Starting runs beside each other: each is an `unecho run` or an `unecho audit` of its own, with its own log."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from ...components.failure import DONE, ECHOES, UNDECIDED, Stopped
+from ..accelerators import VISIBLE, shared_out
 from .arms import Entry
 
 _LOOK_EVERY_S = 0.2
@@ -59,6 +61,7 @@ class _Going:
     process: "subprocess.Popen[bytes]"
     log: Path
     since: float
+    share: dict[str, str]
 
 
 def start_all(
@@ -67,6 +70,7 @@ def start_all(
     parallel: int,
     options: Sequence[str],
     on_done: Callable[[Entry, float], None],
+    gpus: Sequence[str] = (),
 ) -> list[Ended]:
     """Run all to their ends, `parallel` at a time; one that fails does not stop the others.
 
@@ -74,6 +78,7 @@ def start_all(
         folder: gets a configuration and a log a run.
         options: more of each command, such as the engine.
         on_done: called with a run that is done and its seconds.
+        gpus: of this machine, which those that run at a time share.
 
     Returns:
         Those that failed.
@@ -83,13 +88,15 @@ def start_all(
     """
     folder.mkdir(parents=True, exist_ok=True)
     waiting, going, failed = list(starts), list[_Going](), list[Ended]()
+    shares = [{VISIBLE: ",".join(share)} if share else {} for share in shared_out(gpus, parallel)]
     try:
         while waiting or going:
             while waiting and len(going) < parallel:
-                going.append(_start(waiting.pop(0), folder, options))
+                going.append(_start(waiting.pop(0), folder, options, shares.pop(0)))
             time.sleep(_LOOK_EVERY_S)
             for one in [g for g in going if g.process.poll() is not None]:
                 going.remove(one)
+                shares.append(one.share)
                 status = one.process.returncode
                 if status in _ENDS:
                     on_done(one.entry, time.monotonic() - one.since)
@@ -105,7 +112,7 @@ def start_all(
     return failed
 
 
-def _start(start: Start, folder: Path, options: Sequence[str]) -> _Going:
+def _start(start: Start, folder: Path, options: Sequence[str], share: dict[str, str]) -> _Going:
     run = start.entry.run
     config, log = (folder / f"{run.name}.{kind}" for kind in ("yaml", "log"))
     config.write_text(yaml.safe_dump(start.fields, sort_keys=False))
@@ -114,12 +121,13 @@ def _start(start: Start, folder: Path, options: Sequence[str]) -> _Going:
         # a process group of its own: Ctrl-C reaches this process alone, which then tells each run once
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "unecho", *start.command, *address, *options],
+            env=os.environ | share,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return _Going(start.entry, process, log, time.monotonic())
+    return _Going(start.entry, process, log, time.monotonic(), share)
 
 
 def _last_line(log: Path) -> str:
