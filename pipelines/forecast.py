@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..components.config import RunConfig
 from ..components.config.counts import (
     companion_count,
+    floor_count,
     look_passes,
     looks,
     planned_visits,
@@ -46,6 +47,7 @@ class Forecast:
         companion_cost: of all of them, as a share of generating the run's own images.
         reconstructions: bytes of the training images' reconstructions, on the disk of whoever measures; 0 for none.
         encodings: bytes of the encoded images, in all their variants; captions come to that. 0 for a model of pixels.
+        floor_images: held-out images that the floor is measured on, of held_out.
         verdict: what it can tell of so many images at a floor of 1 %, of a model of which 2 % are copies; None without
             held-out images.
         seen_from: least share of copies, of a few that were tried, that it accuses in 90 % of runs; None for none.
@@ -71,6 +73,8 @@ class Forecast:
     encodings: int
     verdict: Power | None
     seen_from: float | None
+    floor_images: int
+    held_out: int
     watch_every: int
     looks: int
     watch_cost: float
@@ -129,6 +133,8 @@ def forecast(
         companion_cost=made / config.sample.count - 1,
         reconstructions=samples * channels * resolution**2 * (latents and config.evaluate.reconstructions),
         encodings=encoded_bytes(config, samples, base) if config.encodings else 0,
+        floor_images=floor_count(config, held_out),
+        held_out=held_out,
         verdict=verdict_power(config, held_out),
         seen_from=next((share for share in _SHARES_OF_COPIES if _accused(config, held_out, share) >= _OFTEN), None),
         watch_every=watch_every(config, samples),
@@ -154,6 +160,7 @@ def verdict_power(
     """
     if held_out < 2:
         return None
+    held_out = floor_count(config, held_out)
     figures = len([name for name in config.evaluate.deciding if name != "extraction"])
     return power(generated or config.sample.count, held_out, FLOOR, copies, config.evaluate.margin, max(1, figures))
 
@@ -180,9 +187,10 @@ def warnings_of(config: RunConfig, samples: int, held_out: int, generated: int |
             "MQ saturates; lower it"
         )
     found, made = verdict_power(config, held_out, generated=generated), generated or config.sample.count
+    beside = floor_count(config, held_out)
     if found and min(found.perfect_cleared, found.copies_accused) < _OFTEN:
         warnings.append(
-            f"sample.count, data.held_out: with {made:,} generated and {held_out:,} held-out images the "
+            f"sample.count, data.held_out: with {made:,} generated and {beside:,} held-out images the "
             f"verdict clears a perfect model in {found.perfect_cleared:.0%} of runs and accuses one with "
             f"{COPIES:.0%} copies in {found.copies_accused:.0%} (floor {FLOOR:.0%}): more of both are better"
         )

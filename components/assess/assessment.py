@@ -129,7 +129,7 @@ def assess(
         by_originals = found_by_originals(ceiling, reference, descriptor, threshold) if ceiling else None
         figures = copies_of(config, likenesses, floor.likeness, floor.near, by_originals) + figures
     if attack or "extraction" in config.evaluate.deciding:
-        found = extract(generated, training, held_out, stages(config.taa), config.evaluate, device)
+        found = extract(generated, training, reference.floor_images, stages(config.taa), config.evaluate, device)
         by_chance = found.floor if len(held_out) else None
         figures.append(
             beside_floor("extraction", True, config.evaluate.extraction, found.hit, by_chance, found.guesses)
@@ -157,7 +157,7 @@ def floor_of(reference: Reference, config: RunConfig, device: torch.device, prog
 
 
 def _floor(closeness: list[Closeness], reference: Reference, config: RunConfig) -> Floor:
-    near = near_copies(reference.held_out, reference.training, config.data.near_duplicate or Data().near_duplicate)
+    near = near_copies(reference.floor_images, reference.training, config.data.near_duplicate or Data().near_duplicate)
     return Floor(closeness, near, views=1 + len(reference.views))
 
 

@@ -29,7 +29,7 @@ def compared(run: Run, config: RunConfig, model: ModelRecord) -> tuple[Images, R
     """
     packed, dataset = run.load(DatasetRecord), run.dataset(config)
     apart = None if packed.held_out_set is None else run.dataset(config, packed.held_out_set)
-    reference = reference_of(dataset, apart)
+    reference = reference_of(dataset, apart, config)
     if packed.generated_set is not None:
         return all_of(run.dataset(config, packed.generated_set)), reference
     generated = generated_images(run, config, model.round, dataset)

@@ -47,7 +47,8 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
     set_numerics(config)
     computes = choose_exact_device(config)
     instruments = planned_instruments(plan, computes)
-    reference = with_reconstructions(plan, reference_of(run.dataset(config)), choose_device(config), progress)
+    reference = reference_of(run.dataset(config), config=config)
+    reference = with_reconstructions(plan, reference, choose_device(config), progress)
     images = _generated(run, plan, model, choose_device(config), progress)
     if floor and floor.views != 1 + len(reference.views):  # of a look by a program that knew no reconstructions
         floor = None

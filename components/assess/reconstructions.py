@@ -51,7 +51,7 @@ def with_reconstructions(plan: Plan, reference: Reference, device: torch.device,
     if pretrained is None:
         return reference
     vae, config = Reconstructor(pretrained, device), plan.config
-    training, held_out = reference.training, reference.held_out
+    training, held_out = reference.training, reference.floor_images
     every = _batches(np.arange(len(training), dtype=np.int64), config.encode.batch_size)
     means = (vae.mean(training.take(part)) for part in _told(every, progress, "training images through the VAE"))
     drawn = _drawn(vae, held_out, np.arange(len(held_out)), config, "floor")

@@ -100,6 +100,12 @@ def part_bounds(config: RunConfig, part: int, count: int | None = None) -> tuple
     return min(first * size, count), min(end * size, count)
 
 
+def floor_count(config: RunConfig, held_out: int) -> int:
+    """How many of the held-out images the floor is measured on."""
+    limit = config.evaluate.floor_limit
+    return held_out if limit is None else min(held_out, limit)
+
+
 _FEWEST_COMPANIONS: Final = 256
 _MOST_COMPANIONS: Final = 2048
 

@@ -467,6 +467,9 @@ class Evaluate(Section):
     descriptor_template. The others are shown and not judged."""
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """'No echo' says with 95 % confidence that less than this share of images are copies beyond the floor."""
+    floor_limit: Annotated[int, Field(ge=2)] | None = 10_000
+    """At most so many held-out images are searched for near-copies, a fixed choice by their content; quality takes all
+    of them. Empty: all."""
     extraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """A guess of the extraction attack hits an image when its MQ ratio to it is below this."""
     extraction_alike: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -792,8 +795,33 @@ FILE_FIELDS: Final = (
 """Fields that say where a file lies: the plan freezes what it holds."""
 
 
-_NEWER_FIELDS: Final = ("sample.companions", "evaluate.reconstructions", "evaluate.prompts", "evaluate.prompt_seeds")
+_NEWER_FIELDS: Final = (
+    "sample.companions",
+    "evaluate.reconstructions",
+    "evaluate.prompts",
+    "evaluate.prompt_seeds",
+    "evaluate.floor_limit",
+)
 """Of steps that come last: a plan that is older than they are has not decided them."""
+
+
+_MEANT_BEFORE: Final = {"evaluate": {"floor_limit": None}}
+"""What a plan that is older than a field meant, where that is not the field's default."""
+
+
+def as_meant(kept: Mapping[str, Any], config: RunConfig) -> RunConfig:
+    """The configuration of an older plan as it was meant; such fields stay undecided, see `_NEWER_FIELDS`.
+
+    Args:
+        kept: what was read; `config`: the same, parsed.
+    """
+    for section, fields in _MEANT_BEFORE.items():
+        older = {name: value for name, value in fields.items() if name not in kept.get(section, {})}
+        if older:
+            meant = getattr(config, section).model_copy(update=older)
+            meant.model_fields_set.difference_update(older)
+            config = config.model_copy(update={section: meant})
+    return config
 
 
 def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:

@@ -92,7 +92,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     rounds, on = history.rounds(run, last), device_name(computes)
     by = instruments.onnx_provider
     source = history.provenance(run, config, packed, last, model, rounds, len(generated), started, on, by)
-    smoke = smoke_reason(config, len(generated), len(reference.held_out))
+    smoke = smoke_reason(config, len(generated), len(reference.floor_images))
     figures = Figures(
         headline=headline(memorization, quality, config.evaluate.margin, smoke, found.against_training),
         memorization=memorization,

@@ -223,6 +223,11 @@ class Figures(_Figures):
         return any(figure.floor for figure in self.memorization)
 
     @property
+    def floor_images(self) -> int:
+        """Held-out images that the floor was measured on; 0 without."""
+        return max((f.floor.of for f in self.memorization if f.floor and f.measure != "extraction"), default=0)
+
+    @property
     def has_base(self) -> bool:
         """Whether images of the base model stand beside the generated ones."""
         return any(figure.base for figure in self.memorization)

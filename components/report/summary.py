@@ -5,7 +5,7 @@ from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
 from .prompt_tables import counted, told_apart
 from .tables import beside_table, figure_table, markdown, round_table, similarity_table, watch_table
-from .wording import asked_for, ceiling_sentence, pixels_alone, sampled_by, what_trained
+from .wording import asked_for, ceiling_sentence, floor_choice, pixels_alone, sampled_by, what_trained
 
 
 def summary(run: Run, report: ReportRecord) -> str:
@@ -18,6 +18,8 @@ def summary(run: Run, report: ReportRecord) -> str:
     lines += markdown(figure_table(figures))
     if beside := beside_table(figures):
         lines += ["", *markdown(beside)]
+    if chosen := floor_choice(figures):
+        lines += ["", chosen]
     if ceiling := ceiling_sentence(cited(figures.memorization)):
         lines += ["", ceiling]
     if figures.descriptor:

@@ -7,7 +7,7 @@ from ..measures.captions import CAPTIONS
 from ..measures.intervals import Mean, Share
 from ..measures.quality_figures import AgainstTraining, Quality
 from ..measures.verdict import INFORMATIVE_UP_TO, KINDS, Memorization, Verdict, cited
-from .figures import Headline, Round
+from .figures import Figures, Headline, Round
 
 _TITLES: Final[dict[Verdict, str]] = {
     "above": "It echoes",
@@ -144,6 +144,14 @@ def ceiling_sentence(figure: Memorization) -> str | None:
         f"{found}; among the training images alone it would find {percent(pixels.share)}, so copies are sought among "
         "such reconstructions too. Read the share of near-copies against this one, and not against 100 %."
     )
+
+
+def floor_choice(figures: Figures) -> str | None:
+    """That the floor was measured on some of the held-out images alone; None where it was on all of them."""
+    used, there = figures.floor_images, figures.provenance.held_out_images
+    if not 0 < used < there:
+        return None
+    return f"The floor is that of {used:,} of the {there:,} held-out images, a fixed choice (evaluate.floor_limit)."
 
 
 def measure_name(figure: Memorization) -> str:

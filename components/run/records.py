@@ -3,13 +3,15 @@
 import os
 import platform
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
 
 from ..config import RunConfig
+from ..config.fields import as_meant
 from ..data.encoded_block import EncodedBlock
 from ..store import ObjectRef
 
@@ -58,6 +60,7 @@ class Plan(Record):
     made_by = "plan"
     revision: int
     config: RunConfig
+    """Of an older plan as it was meant."""
     files: dict[str, str] | None = None
     """SHA-256 of what the files hold that fields of the configuration name, by field; None in older plans. Of an
     audit's sources: of the list of their images, with sizes and tags."""
@@ -65,6 +68,12 @@ class Plan(Record):
     """SHA-256 of each file of `model.pretrained` that is read, by its path; None without one and in older plans."""
     forgotten: int = 0
     """Deletion requests 1 to this number apply: as many as there were when the run was first started."""
+
+    @field_validator("config", mode="wrap")
+    @classmethod
+    def _as_meant(cls, kept: Any, parse: ValidatorFunctionWrapHandler) -> RunConfig:
+        config: RunConfig = parse(kept)
+        return as_meant(kept, config) if isinstance(kept, Mapping) else config
 
 
 class DatasetRecord(Record):

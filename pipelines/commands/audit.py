@@ -129,7 +129,7 @@ def summary_of(run: Run, report: ReportRecord, figures: Figures) -> dict[str, An
 def _tell(console: Console, run: Run, config: RunConfig, report: ReportRecord, figures: Figures) -> None:
     tell_end(console, run, report)
     if near := figures.held_out_near_copies:
-        held_out = figures.provenance.held_out_images
+        held_out = figures.floor_images
         console.print(f"{near} of the {held_out} held-out images have a near duplicate among the training images.")
     if config.audit.run is None:
         return

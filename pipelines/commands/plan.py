@@ -81,6 +81,9 @@ def show(config: RunConfig, plan: Forecast) -> None:
         when = f"for the report and each of {plan.looks} looks" if plan.looks else "for the report"
         through = f"{plan.samples:,} images through the VAE {when}, {size(plan.reconstructions)} on its disk"
         table.add_row("reconstructions", f"{through} (evaluate.reconstructions)")
+    if plan.floor_images < plan.held_out:
+        chosen = f"of {plan.floor_images:,} of the {plan.held_out:,} held-out images, a fixed choice"
+        table.add_row("the floor", f"{chosen} (evaluate.floor_limit)")
     table.add_row("watched", _watched(config, plan))
     table.add_row("the verdict is by", ", ".join(config.evaluate.deciding))
     if plan.verdict:

@@ -9,13 +9,18 @@ import torch
 from PIL import Image
 
 from unecho.components.assess.assessment import assess
+from unecho.components.assess.reference import reference_of
+from unecho.components.config import frozen_difference
+from unecho.components.config.counts import floor_count
+from unecho.components.config.resolve import resolve
 from unecho.components.data import Dataset
 from unecho.components.evaluate.step import evaluate
 from unecho.components.failure import Fatal
 from unecho.components.measures.transforms import stages
 from unecho.components.progress import Silent
 from unecho.components.report.figures import Figures, load_figures
-from unecho.components.run import DatasetRecord, ReportRecord, Run, SamplesRecord
+from unecho.components.report.summary import summary
+from unecho.components.run import DatasetRecord, Plan, ReportRecord, Run, SamplesRecord
 from unecho.components.store import fetch
 
 Make = Callable[..., Run]
@@ -85,6 +90,36 @@ def test_the_report_has_the_published_distance_the_kernel_distance_and_the_power
     assert (figures.attack.generated, figures.attack.looked_at) == (128, 128)
     none, once = (119 / 120) ** 128, 128 / 120 * (119 / 120) ** 127
     assert figures.attack.power == pytest.approx(1 - none - once)
+
+
+def test_the_floor_is_that_of_a_fixed_choice_of_the_held_out_images_where_there_is_a_limit_and_the_report_says_so(
+    planted: Make,
+):
+    run = planted("evaluate.floor_limit=100", name="few")
+    dataset = run.dataset(run.config())
+    record, figures = evaluated(run)
+    assert {f.floor.of for f in figures.memorization} == {100}
+    assert figures.quality.precision.of == 120, "quality takes all of them"
+    said = "The floor is that of 100 of the 130 held-out images, a fixed choice (evaluate.floor_limit)."
+    assert said in text(run, record, "report.html")
+    assert said in summary(run, record)
+    chosen = reference_of(dataset, config=run.config()).floor_images.rows
+    digests = dataset.row_digest[dataset.held_out_rows]
+    assert set(dataset.row_digest[chosen]) == set(np.sort(digests)[:100])
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_a_plan_from_before_there_was_a_limit_measures_the_floor_on_all_held_out_images_and_may_be_given_one():
+    new = Plan(revision=0, config=resolve("tiny"))
+    assert (
+        new.config.evaluate.floor_limit == Plan.model_validate_json(new.model_dump_json()).config.evaluate.floor_limit
+    )
+    kept = new.model_dump(mode="json")
+    del kept["config"]["evaluate"]["floor_limit"]
+    older = Plan.model_validate(kept)
+    assert older.config.evaluate.floor_limit is None
+    assert floor_count(older.config, 20_000) == 20_000
+    assert frozen_difference(older.config, new.config) is None
 
 
 def test_the_floor_stands_also_without_held_out_images_that_have_a_near_duplicate_in_the_training_set(
