@@ -122,7 +122,8 @@ class Model(Section):
     names, of Stable Diffusion 1.x, 2.x or XL's classes. Its network's shape, schedule and prediction are the base's."""
     pretrained: str | None = None
     """Start from this diffusers folder (safetensors only): a directory, s3://bucket/prefix, or for latents the name of
-    a model hub's repository; `random-tiny` is a pipeline of random weights, for tests."""
+    a model hub's repository; `released:NAME` is what is released under that name at the run's root when it is planned,
+    `released:NAME@NUMBER` any of its history; `random-tiny` is a pipeline of random weights, for tests."""
     unet_sha256: Annotated[str, Field(pattern="[0-9a-f]{64}")] | None = None
     """SHA-256 that the UNet's weights file of pretrained must have, as hubs list it: for a model that is kept in
     many places (latents)."""

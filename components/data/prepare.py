@@ -98,6 +98,18 @@ def _unchanged(store: Store, source: Source, data: Data, forgotten: Sequence[Num
     return None
 
 
+def prepared_hash(store: Store, data: Data, forgotten: Sequence[Numbered] = ()) -> str:
+    """Hash of a source as it lies there now, the configuration and the requests: what `packed` looks for in the store.
+
+    Args:
+        forgotten: see `packed`.
+
+    Raises:
+        Fatal: the source does not exist or is empty; one line.
+    """
+    return asked_hash(_source_hash(open_source(data, store), data), forgotten)
+
+
 def own_shape(store: Store, data: Data) -> tuple[int, int]:
     """Channels and resolution of a source's images: their own size where all that are looked at have one.
 

@@ -6,9 +6,12 @@ from ..config import RunConfig, frozen_difference
 from ..config.fields import FILE_FIELDS
 from ..failure import Fatal
 from ..run import Plan, Run, ran_with
+from ..run.audited import audited_run
 from ..run.base_model import base_digests
 from ..run.forgotten import newest_request
 from ..run.given_files import changed_file, file_digests
+from ..run.released_base import base_objects, check_noise, released_base
+from ..store import Store
 
 
 def plan(run: Run, config: RunConfig) -> Plan:
@@ -21,8 +24,8 @@ def plan(run: Run, config: RunConfig) -> Plan:
         Fatal: the run exists with another method, or a file that a later step will need is missing; names the field.
     """
     started = time.time()
-    base = base_digests(config)
-    files = file_digests(config, base)
+    frozen = frozen_by(run.store, config, _before(run, config))
+    files = frozen.files or {}
     if config.evaluate.descriptor is not None:
         from ..assess.instruments import check_descriptor  # torch, for a run that has one only
 
@@ -33,22 +36,56 @@ def plan(run: Run, config: RunConfig) -> Plan:
         check_alignment(config, files)
     while True:
         before = run.find(Plan, 0) and run.plan()
-        forgotten = before.forgotten if before else 0
         if before is None:
             revision = 0
-            forgotten = 0 if config.is_audit else newest_request(run.store)
         elif difference := frozen_difference(before.config, config) or _other_file(before, config, files):
             raise Fatal(f"{run.url}: exists with another method: {difference}: take another --name, or the old value")
         elif before.config == config:
             return before
         else:
             revision = before.revision + 1
-        wanted = Plan(
-            revision=revision, config=config, files=files, base=base, forgotten=forgotten, ran_with=ran_with(started)
-        )
+        wanted = frozen.model_copy(update={"revision": revision, "ran_with": ran_with(started)})
         if run.commit(wanted, revision).config == config:
             return wanted
         # somebody else wrote this revision: look at what it says
+        frozen = frozen_by(run.store, config, _before(run, config))
+        files = frozen.files or {}
+
+
+def frozen_by(store: Store, config: RunConfig, before: Plan | None = None) -> Plan:
+    """What a plan of this configuration says, before anything is written: of files that it names, their digests.
+
+    Args:
+        store: at the run's root.
+        before: a plan whose released model is gone on with, whatever is released now, and whose deletion requests.
+
+    Raises:
+        Fatal: a file that a later step will need is missing; names the field.
+    """
+    released = released_base(store, config, before)
+    base = base_digests(config, released, store.url)
+    objects = before.objects if before and released == before.released else {}
+    if released and base and not objects:
+        check_noise(store, config, released)
+        objects = base_objects(store, released, base)
+    files = file_digests(config, base)
+    forgotten = 0 if config.is_audit else before.forgotten if before else newest_request(store)
+    return Plan(
+        revision=0,
+        config=config,
+        files=files,
+        base=base,
+        released=released,
+        forgotten=forgotten,
+        objects=objects,
+        root=store.url,
+    )
+
+
+def _before(run: Run, config: RunConfig) -> Plan | None:
+    """The run's own plan; of an audit, that of the run whose model is audited."""
+    planned = audited_run(run, config) if config.audit.run is not None else run
+    return planned.plan() if planned.find(Plan, 0) else None
 
 
 def _other_file(before: Plan, config: RunConfig, files: dict[str, str]) -> str | None:

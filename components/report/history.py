@@ -109,7 +109,7 @@ def provenance(
         run=run.name,
         subject=_subject(config),
         dataset=dataset.digest,
-        base_model=config.model.pretrained,
+        base_model=f"{config.model.pretrained} ({first.released})" if first.released else config.model.pretrained,
         base_sha256=whole_digest(first.base) if first.base else None,
         seed=config.seed,
         code=here.code,

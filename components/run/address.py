@@ -134,7 +134,7 @@ class Run:
         plan = self.load(Plan, 0)
         while later := self.find(Plan, plan.revision + 1):
             plan = later
-        return plan
+        return plan.model_copy(update={"root": self.store.url})
 
     def config(self) -> RunConfig:
         """The configuration of the plan's newest revision."""

@@ -16,7 +16,7 @@ from ..store import Missing, Store, open_store
 from ..store.directory import DirectoryStore
 from .copies import cache_folder, fetch_file, file_digest, sha256_of, whole_digest
 from .hub import hub_snapshot, is_of_hub
-from .records import Plan
+from .records import Plan, ReleasedBase
 
 PIXELS: Final = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
 """Files of a diffusers folder that a model of pixels reads."""
@@ -25,33 +25,50 @@ UNET_WEIGHTS: Final = ("unet/diffusion_pytorch_model.safetensors", "unet/diffusi
 
 @dataclass(frozen=True)
 class Named:
-    """A pretrained pipeline's address, and the field that names it."""
+    """A pretrained pipeline's address, and the field that names it.
+
+    Attributes:
+        place: where it lies, if its address is the name of a released model.
+    """
 
     field: Literal["model.pretrained", "audit.model"]
     address: str
+    place: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.address}"
+        return f"{self.field}: {self.address}" + (f" ({self.place})" if self.place else "")
 
 
-def named_base(config: RunConfig) -> Named | None:
-    """The pretrained pipeline that a run reads; None where it reads none."""
+def named_base(config: RunConfig, released: ReleasedBase | None = None, root: str = "") -> Named | None:
+    """The pretrained pipeline that a run reads; None where it reads none.
+
+    Args:
+        released: what its address stands for, where that is the name of a model that is released at `root`.
+    """
     if config.audit.model is not None:
         return Named("audit.model", config.audit.model)
     if config.model.pretrained is None or (config.is_audit and config.model.family == "pixels"):
         return None  # the model that is audited has all weights of its own
-    return Named("model.pretrained", config.model.pretrained)
+    place = f"{root}/{released.folder}" if released else None
+    return Named("model.pretrained", config.model.pretrained, place)
 
 
 class BaseModel:
     """A pretrained folder by the digests of its files, which the plan has frozen."""
 
-    def __init__(self, config: RunConfig, digests: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        digests: Mapping[str, str] | None,
+        released: ReleasedBase | None = None,
+        root: str = "",
+    ) -> None:
         """
         Args:
             digests: SHA-256 by path; None where the plan is older than they are.
+            released, root: see `named_base`.
         """
-        named = named_base(config)
+        named = named_base(config, released, root)
         assert named is not None
         self.address, self.where, self._named = named.address, str(named), named
         self._digests = digests
@@ -105,13 +122,16 @@ class BaseModel:
             )
 
 
-def base_digests(config: RunConfig) -> dict[str, str] | None:
+def base_digests(config: RunConfig, released: ReleasedBase | None = None, root: str = "") -> dict[str, str] | None:
     """SHA-256 of each file of the pretrained model that the run will read, by its path; None without such a model.
+
+    Args:
+        released, root: see `named_base`.
 
     Raises:
         Fatal: one is missing, no safetensors, or the UNet's is not what `model.unet_sha256` says; names it.
     """
-    named = named_base(config)
+    named = named_base(config, released, root)
     if named is None:
         return None
     store = _store_of(named)
@@ -183,7 +203,7 @@ def _counts(key: str) -> bool:
 @cache
 def _store_of(named: Named) -> Store:
     """Where a model lies; one of a hub is brought to this machine first."""
-    address = named.address
+    address = named.place or named.address
     if address == RANDOM_TINY:
         from ..diffusion.random_tiny import random_tiny_folder
 
@@ -195,4 +215,6 @@ def _store_of(named: Named) -> Store:
 
 def pretrained_of(plan: Plan) -> BaseModel | None:
     """What a run's model starts from, or is; None for weights that are drawn."""
-    return None if named_base(plan.config) is None else BaseModel(plan.config, plan.base)
+    if named_base(plan.config) is None:
+        return None
+    return BaseModel(plan.config, plan.base, plan.released, plan.root)

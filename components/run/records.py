@@ -53,8 +53,32 @@ class Record(BaseModel):
     ran_with: RanWith | None = None
 
 
+class ReleasedBase(BaseModel):
+    """The released model that a run starts from, `model.pretrained: released:NAME`, as it was when the run was planned:
+    whatever is released under that name since, this is what the run goes on with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str
+    """The name."""
+    number: int
+    """In its history."""
+    run: str
+    """Name of the run that trained it, at the same root."""
+    folder: str
+    """Key of the released diffusers folder."""
+
+    def __str__(self) -> str:
+        return f"number {self.number}, of run {self.run}"
+
+
 class Plan(Record):
-    """The configuration. Revision 0 freezes the method; later ones may change execution and raise `rounds`."""
+    """The configuration. Revision 0 freezes the method; later ones may change execution and raise `rounds`.
+
+    Objects:
+        base/...: files of the released model that the run starts from, in another run's prefix; absent without one.
+    """
 
     address = "plans/{}.json"
     made_by = "plan"
@@ -68,6 +92,10 @@ class Plan(Record):
     """SHA-256 of each file of `model.pretrained` that is read, by its path; None without one and in older plans."""
     forgotten: int = 0
     """Deletion requests 1 to this number apply: as many as there were when the run was first started."""
+    released: ReleasedBase | None = None
+    """Which released model that is; None without such a one and in older plans."""
+    root: str = Field(default="", exclude=True, repr=False)
+    """Address of the store that it was read from, by whoever has read it: never kept, so that a root may be moved."""
 
     @field_validator("config", mode="wrap")
     @classmethod

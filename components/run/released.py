@@ -188,12 +188,14 @@ def released_models(store: Store) -> list[ReleasedModel]:
 
 def config_digest(plan: Plan) -> str:
     """SHA-256 of what a run's result depends on, its data set aside: the frozen fields, and what the files hold that
-    these name. Where data and files lie, and what the preset was called, does not count.
+    these name. Where data and files lie, and what the preset was called, does not count. Of `released:NAME` the name
+    counts alone: to start from what is released is the same configuration each time.
     """
     fields = flat_fields(plan.config.method().model_dump(mode="json"))
     files = plan.files or {}
     held: dict[str, object] = {name: files.get(name, fields[name]) for name in FILE_FIELDS}
+    newest = f"released:{plan.released.model}" if plan.released else None
     if plan.base is not None:
-        held["model.pretrained"] = plan.base
+        held["model.pretrained"] = newest if fields["model.pretrained"] == newest else plan.base
     counted = {name: value for name, value in fields.items() if name not in ("preset", "data.source")} | held
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()

@@ -12,32 +12,35 @@ from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.counts import check_counts
 from ...components.data.prepare import survey
+from ...components.plan.step import frozen_by
 from ...components.report.wording import what_trained
-from ...components.run.base_model import BaseModel, base_digests
-from ...components.run.given_files import file_digests
+from ...components.run.base_model import BaseModel
+from ...components.run.records import ReleasedBase
+from ...components.store import open_store
 from ..forecast import FLOOR, Forecast, forecast
 from ..units import size
-from .options import refuse_audit
+from .options import add_root_argument, refuse_audit
 
 
 def main(argv: Sequence[str]) -> None:
     """Say what a run would do. The source is looked at, nothing is written."""
-    config = config_from(parser().parse_args(argv))
+    arguments = parser().parse_args(argv)
+    config = config_from(arguments)
     refuse_audit(config)
-    base = base_digests(config)
-    files = file_digests(config, base)  # what is missing is said now, not after all training
+    frozen = frozen_by(open_store(arguments.root), config)  # what is missing is said now, not after all training
     check_descriptor(config)
-    check_alignment(config, files)
+    check_alignment(config, frozen.files or {})
     source = survey(config.data)
     check_counts(config, source.train_samples, source.held_out_samples)
-    pretrained = None if base is None else BaseModel(config, base)
+    pretrained = None if frozen.base is None else BaseModel(config, frozen.base, frozen.released, frozen.root)
     shape = (source.train_samples, source.held_out_samples, source.channels, source.resolution)
-    show(config, forecast(config, *shape, pretrained))
+    show(config, forecast(config, *shape, pretrained), frozen.released)
 
 
 def parser() -> ArgumentParser:
     """The command's options."""
     options = ArgumentParser(prog="unecho plan", description="What a run would do; nothing is written.")
+    add_root_argument(options)
     add_config_arguments(options)
     return options
 
@@ -51,16 +54,21 @@ def _watched(config: RunConfig, plan: Forecast) -> str:
     return f"{every}, {plan.looks} look{'s' * (plan.looks > 1)} of {config.watch.count:,} images: {cost}"
 
 
-def show(config: RunConfig, plan: Forecast) -> None:
-    """Print a forecast at 80 columns."""
+def show(config: RunConfig, plan: Forecast, released: ReleasedBase | None = None) -> None:
+    """Print a forecast at 80 columns.
+
+    Args:
+        released: what the run would start from, where that is a released model.
+    """
     table = Table(box=None, pad_edge=False, show_header=False)
     parts = [name for name in ("agc", "msr", "taa") if getattr(config, name).enabled]
     table.add_row("variant", f"{config.variant}: {', '.join(['iet'] * (plan.shards > 1) + parts) or 'plain training'}")
     table.add_row("training images", f"{plan.samples:,} in {plan.shards} shards")
     if (trained := what_trained(config.model_dump(), [])) is None:
         table.add_row("network", f"{plan.parameters:,} parameters")
-    else:
-        table.add_row("base model", str(config.model.pretrained))
+    if config.model.pretrained is not None:
+        table.add_row("base model", config.model.pretrained + (f", {released}" if released else ""))
+    if trained is not None:
         table.add_row("trained", f"{plan.parameters:,} parameters: {trained}")
     table.add_row("rounds", f"{plan.rounds}, of {plan.steps_per_round:,} steps a shard")
     table.add_row("sample visits", f"{plan.visits:,}")
