@@ -113,6 +113,24 @@ def roll_back(store: Store, name: str, by: str, to: int | None = None) -> Change
     return Change(model.append(release), now, made=True)
 
 
+def said(change: Change) -> str:
+    """What is released now, and in whose place, in a line."""
+    release, before = change.release, change.before
+    if not change.made:
+        place = "already released: nothing to do"
+    elif before is None:
+        place = "the first"
+    else:
+        place = f"in place of {before.number}, of run {before.run}"
+    return f"{release.model} is number {release.number}: {what(release)}, {place}"
+
+
+def what(release: Release) -> str:
+    """Which model it is."""
+    back = f", back to {release.restores}" if release.restores is not None else ""
+    return f"model {release.round} of run {release.run}{back}"
+
+
 def current_of(model: ReleasedModel) -> Release:
     """What is released under a name.
 

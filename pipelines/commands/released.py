@@ -12,7 +12,7 @@ from ...components.log import emit
 from ...components.report.tables import SHORT_WORDS
 from ...components.run.released import Release, ReleasedModel, released_models
 from ...components.store import Store, open_store
-from ..releasing import Change, current_of
+from ..releasing import Change, current_of, said, what
 from .options import add_root_argument
 
 
@@ -83,20 +83,13 @@ def _mend(model: ReleasedModel) -> None:
 
 def tell(console: Console, store: Store, change: Change) -> None:
     """What is released now, and in whose place."""
-    release, before = change.release, change.before
-    if not change.made:
-        said = "already released: nothing to do"
-    elif before is None:
-        said = "the first"
-    else:
-        said = f"in place of {before.number}, of run {before.run}"
-    console.print(f"{release.model} is number {release.number}: {_what(release)}, {said}", soft_wrap=True)
-    console.print(f"model   {store.address(release.folder)}", soft_wrap=True)
+    console.print(said(change), soft_wrap=True)
+    console.print(f"model   {store.address(change.release.folder)}", soft_wrap=True)
 
 
 def _show(console: Console, store: Store, model: _Model) -> None:
     now = model.current
-    console.print(f"{model.name} is number {now.number}: {_what(now)}", soft_wrap=True)
+    console.print(f"{model.name} is number {now.number}: {what(now)}", soft_wrap=True)
     for heading, text in (
         ("model", model.folder),
         ("report", store.address(now.objects["report.html"].key) if "report.html" in now.objects else "none"),
@@ -130,8 +123,3 @@ def _table(heading: str, rows: Iterable[tuple[str, Release]]) -> Table:
             release.by,
         )
     return table
-
-
-def _what(release: Release) -> str:
-    back = f", back to {release.restores}" if release.restores is not None else ""
-    return f"model {release.round} of run {release.run}{back}"
