@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "pull": "the model and the report of a finished run, into a directory",
     "promote": "release a finished run's model under a name, on record",
     "rollback": "what a name stood for before, released again",
+    "retrain": "train on the data as they are now; released if the gate is passed",
     "released": "what each name stands for, since when, by whom, and its history",
     "gc": "what killed steps have left over; with --delete it goes",
     "compile": "the pipeline for Kubeflow, as a file to upload",
@@ -39,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 2 trying again cannot help, 130 or 143 stopped after a checkpoint; of `audit` also 3
-        it echoes, 4 undecided; of `gate` 1 not passed, of `promote` and `rollback` another job was first;
-        else 1.
+        it echoes, 4 undecided; of `gate` and `retrain` 1 not passed, of `promote`, `rollback` and `retrain` another
+        job was first; else 1.
     """
     let_waiting_threads_sleep()
     argv = list(sys.argv[1:] if argv is None else argv)

@@ -32,6 +32,18 @@ def write_answer(gate: Gate, out: Path) -> None:
         _append(Path(summary), as_markdown(gate))
 
 
+def check_out(out: Path) -> None:
+    """Whether the answer can be written in a directory, which need not be there yet; nothing is made.
+
+    Raises:
+        Fatal: it cannot.
+    """
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        what = "not a directory" if not place.is_dir() else "cannot be written"
+        raise Fatal(f"--out: {out}: {place}: {what}: choose another directory")
+
+
 def tell(console: Console, gate: Gate) -> None:
     """The table, why checks failed, and where the report is."""
     for line in text(gate):

@@ -123,6 +123,12 @@ class Kubeflow:
             )
             return str(run.run_id)
 
+    def underway(self, name: str) -> str | None:
+        """The id of a run of that name that has not ended; None where there is none."""
+        with self._one_line_errors():
+            found = self._client.list_runs(namespace=self._namespace, filter=_named(name), page_size=100).runs or []
+            return next((str(run.run_id) for run in found if str(run.state) not in _FINAL), None)
+
     def state(self, run_id: str) -> RunState:
         """How far a run is."""
         with self._one_line_errors():

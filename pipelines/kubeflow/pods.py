@@ -96,8 +96,12 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE: Final = re.compile(r"[^\s:/@]+(:\d+)?(/[^\s:/@]+)*(:[^\s:/@]+)?(@sha256:[0-9a-f]{64})?")
 
 
-def add_pod_arguments(parser: ArgumentParser) -> None:
-    """Add all options of `Pods`, --parallelism and --root."""
+def add_pod_arguments(parser: ArgumentParser, root: bool = True) -> None:
+    """Add all options of `Pods`, --parallelism and --root.
+
+    Args:
+        root: add --root, which other options may have brought already.
+    """
     pods = parser.add_argument_group("pods")
     pods.add_argument("--image", metavar="IMAGE", help="image of all steps (required)")
     pods.add_argument("--pull-policy", choices=("Always", "IfNotPresent", "Never"), default="IfNotPresent")
@@ -131,7 +135,8 @@ def add_pod_arguments(parser: ArgumentParser) -> None:
         help="how many run at once (default: %(default)s)",
     )
     store = parser.add_argument_group("store")
-    store.add_argument("--root", metavar="URL", help="s3://bucket/prefix, as the form's default")
+    if root:
+        store.add_argument("--root", metavar="URL", help="s3://bucket/prefix, as the form's default")
     store.add_argument(
         "--secret", metavar="NAME", help="Secret with its credentials (default: unecho-s3, or Kubeflow's)"
     )

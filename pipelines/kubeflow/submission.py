@@ -26,6 +26,7 @@ def submit(
     config: RunConfig,
     title: str,
     tell: Callable[[str], None] = lambda line: print(line, flush=True),
+    once: bool = False,
 ) -> None:
     """Compile, upload, start; wait if asked.
 
@@ -34,6 +35,7 @@ def submit(
         form: gets the name of the run, where it has none.
         config: what the form says.
         title: in the UI, of a run without a name.
+        once: a run of that title that is under way is taken, where there is one, and no other is started.
 
     Raises:
         Fatal: there is no image, or Kubeflow refuses us.
@@ -54,7 +56,8 @@ def submit(
         def start(before: int) -> str:
             shown = form.get(RUN_NAME) or title
             shown += f", start {before + 1}" if before else ""
-            run_id = kubeflow.start(version, arguments.experiment, shown, form, arguments.service_account)
+            run_id = kubeflow.underway(shown) if once and not before else None
+            run_id = run_id or kubeflow.start(version, arguments.experiment, shown, form, arguments.service_account)
             if RUN_NAME in form:  # a second start goes on with the first one's run; a retraining finds its run itself
                 form[RUN_NAME] = form[RUN_NAME] or run_id
                 tell(f"run  {form[ROOT]}/runs/{form[RUN_NAME]}")

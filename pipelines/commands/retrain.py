@@ -1,0 +1,226 @@
+"""unecho retrain: what is released, on the data as they are now, if the gate lets it pass."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from ...components.config import RunConfig
+from ...components.config.command_line import add_config_arguments, config_from
+from ...components.config.resolve import given_fields
+from ...components.failure import DONE, Beaten, Fatal
+from ...components.log import emit, is_json, write_termination_message
+from ...components.run import Plan, Run
+from ...components.run.address import check_name
+from ...components.run.released import ReleasedModel
+from ...components.run.state import state_of
+from ...components.store import Store, open_store
+from ..gate.policy import read_policy
+from ..gate.writing import tell as tell_gate
+from ..kubeflow.pods import add_pod_arguments
+from ..kubeflow.submission import add_submission_arguments
+from ..loop import Engine, iet
+from ..releasing import whoever
+from ..retraining.looking import Ended, Looking, Prepared, leave_nothing
+from ..retraining.outcome import Outcome
+from ..retraining.retraining import Retraining
+from ..retraining.wanted import Wanted, wanted_of
+from .gate import REFUSED
+from .looped import run_to_the_end
+from .options import DEFAULT_ROOT, add_cluster_arguments, add_root_argument, refuse_audit
+
+_OF_TRAINING: Final = ("name", "preset", "variant", "config", "set")
+"""Options that say what is trained: a run that has ended has its own."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train what is to be released, gate it and promote it; or end at once where nothing has changed.
+
+    Returns:
+        The exit status: 0 promoted, unchanged or submitted, 1 the gate was not passed.
+
+    Raises:
+        Beaten: another job was first.
+    """
+    arguments = parser().parse_args(argv)
+    console = Console(highlight=False, markup=False, stderr=arguments.json)
+    outcome = _of_ended_run(arguments) if arguments.run else _of_data(arguments, console)
+    _tell(console, outcome, arguments.json)
+    if outcome.outcome == "beaten":
+        raise Beaten(outcome.line)
+    return DONE if outcome.is_good else REFUSED
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    options = ArgumentParser(
+        prog="unecho retrain",
+        description="Train on the data as they are now, gate the model, and release it under a name if it passes. "
+        "Given again, wherever it was ended, the same command goes on with the same run.",
+        epilog="Exit status: 0 promoted, unchanged, or submitted to Kubeflow; 1 the gate was not passed, or another "
+        "job was first, and nothing was changed; 2 a mistake, told before anything trains.",
+    )
+    options.add_argument("--model", required=True, metavar="NAME", help="what the model is released as")
+    options.add_argument("--policy", type=Path, required=True, metavar="FILE", help="YAML, such as docs/gate.yaml")
+    options.add_argument(
+        "--if-changed",
+        action="store_true",
+        help="end at once where data set and configuration are those of what is released",
+    )
+    options.add_argument("--run", metavar="RUN", help="gate and promote ROOT/runs/NAME, which has ended; train nothing")
+    options.add_argument("--name", help="of the run (default: the model's, and a hash of data and configuration)")
+    options.add_argument("--by", metavar="WHO", help="who decides (default: the CI system's actor, or your login name)")
+    options.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where gate.json, gate.xml (JUnit) and gate.md are written (default: here)",
+    )
+    options.add_argument("--json", action="store_true", help="how it ended, as one JSON object on standard output")
+    add_root_argument(options)
+    options.add_argument(
+        "--engine",
+        choices=("local", "jobs", "kubeflow"),
+        default="local",
+        help="here, as Jobs of a Kubernetes cluster, or on Kubeflow (default: %(default)s)",
+    )
+    add_config_arguments(options)
+    add_cluster_arguments(options)
+    add_submission_arguments(options, namespace=False)
+    add_pod_arguments(options, root=False)
+    return options
+
+
+def _of_ended_run(arguments: Namespace) -> Outcome:
+    """The gate and the promotion alone."""
+    for name in _OF_TRAINING:
+        if value := getattr(arguments, name):
+            raise Fatal(f"--{name}: {value}: beside --run, and a run that has ended has its own: leave it out")
+    run = Run.parse(arguments.run)
+    if arguments.root != DEFAULT_ROOT and (root := open_store(arguments.root).url) != run.store.url:
+        raise Fatal(f"{run.url}: lies at another root than {root}, where the model is released: leave --root out")
+    retraining = _retraining(arguments, run.store)
+    retraining.check()
+    return retraining.judge(run)
+
+
+def _of_data(arguments: Namespace, console: Console) -> Outcome:
+    """A run of the data as they are now, and what follows."""
+    config = config_from(arguments)
+    refuse_audit(config)
+    store = open_store(arguments.root)
+    if arguments.name:
+        check_name(arguments.name)
+    retraining = _retraining(arguments, store)
+    retraining.check(config)
+    wanted = wanted_of(store, config)
+    if ended := retraining.known(wanted):
+        return ended
+    run = Run(store, arguments.name or wanted.run_name(arguments.model))
+    try:
+        if arguments.engine != "kubeflow":
+            _train(arguments, retraining, run, config, wanted, console)
+        elif not _trained_on_kubeflow(arguments, retraining, run, config, wanted, console):
+            return retraining.submitted(run)
+    except Ended as early:
+        leave_nothing(run)
+        return early.outcome
+    return retraining.judge(run)
+
+
+def _retraining(arguments: Namespace, store: Store) -> Retraining:
+    return Retraining(
+        ReleasedModel(store, arguments.model),
+        read_policy(arguments.policy),
+        whoever(arguments.by),
+        arguments.out,
+        arguments.if_changed,
+    )
+
+
+def _train(
+    arguments: Namespace,
+    retraining: Retraining,
+    run: Run,
+    config: RunConfig,
+    wanted: Wanted,
+    console: Console,
+    *,
+    elsewhere: bool = False,
+) -> None:
+    """The whole loop, unless nothing has changed; its beginning alone where the rest is done elsewhere.
+
+    Raises:
+        Ended: nothing has changed.
+        Prepared: it is done elsewhere.
+    """
+
+    def look() -> Outcome | None:
+        return retraining.look(run, config, wanted)
+
+    def loop(engine: Engine) -> None:
+        iet(Looking(engine, look, elsewhere=elsewhere))
+
+    run_to_the_end(loop, arguments, run, config, console)
+
+
+def _trained_on_kubeflow(
+    arguments: Namespace, retraining: Retraining, run: Run, config: RunConfig, wanted: Wanted, console: Console
+) -> bool:
+    """Submit a run that has not ended, and wait for it if asked. Whether anything has changed is looked at here.
+
+    Returns:
+        Whether it has ended.
+
+    Raises:
+        Ended: nothing has changed.
+    """
+    from ...components.kubeflow_task.entry import ROOT, RUN_NAME
+    from ...components.kubeflow_task.form import config_of, filled
+    from ..kubeflow.definition import IET
+    from ..kubeflow.submission import submit
+
+    if not run.store.url.startswith("s3://"):
+        raise Fatal(f"--root: '{run.store.url}' is not s3://bucket/prefix, which pods can reach")
+    if _has_ended(run):
+        return True
+    if retraining.if_changed:
+        with suppress(Prepared):
+            _train(Namespace(engine="local"), retraining, run, config, wanted, console, elsewhere=True)
+    form: dict[str, Any] = {ROOT: run.store.url, RUN_NAME: run.name}
+    form |= filled(arguments.preset, arguments.variant, given_fields(arguments.config, tuple(arguments.set)))
+
+    def tell(line: str) -> None:
+        console.print(line, soft_wrap=True)
+
+    submit(arguments, IET, form, config_of(form), run.name, tell, once=True)
+    return bool(arguments.wait or arguments.resume)
+
+
+def _has_ended(run: Run) -> bool:
+    if run.find(Plan, 0) is None:
+        return False
+    return state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")}).report is not None
+
+
+def _tell(console: Console, outcome: Outcome, as_json: bool) -> None:
+    """For people the gate's table and a line; for machines a line with what it is about, or all of it."""
+    if as_json:
+        print(outcome.model_dump_json(indent=1), flush=True)
+    if is_json():
+        fields = outcome.model_dump(include={"outcome", "model", "number", "folder", "run"})
+        emit(outcome.line, level="info" if outcome.is_good else "error", **fields)
+    elif not as_json:
+        if outcome.gate is not None:
+            tell_gate(console, outcome.gate)
+            console.print()
+        if outcome.outcome != "beaten":  # which is told as what has failed is
+            console.print(outcome.line, soft_wrap=True)
+        if outcome.outcome == "promoted":
+            console.print(f"model   {outcome.folder}", soft_wrap=True)
+    if outcome.outcome == "failed":
+        write_termination_message(outcome.line)
