@@ -27,7 +27,7 @@ from .run import (
     SelectionRecord,
     WatchRecord,
 )
-from .run.checkpoints import checkpoints_prefix
+from .run.checkpoints import batches_prefix, checkpoints_prefix
 from .run.failures import forget_failures
 from .run.looks import is_due
 from .tracking import track
@@ -258,7 +258,12 @@ def done(name: str, run: Run, round: int | None, index: int | None) -> Record | 
     if name in _NOT_BY_RECORD:
         return None
     found = committed(name, run, None, round, index)
-    if found and name == "train" and any(run.store.list(checkpoints_prefix(run, round or 0, index or 0))):
+    left = ""
+    if name == "train":
+        left = checkpoints_prefix(run, round or 0, index or 0)
+    elif isinstance(found, SamplesRecord):
+        left = batches_prefix(run, found.round, found.part)
+    if found and left and any(run.store.list(left)):
         return None  # killed between its commit and the removal of its checkpoints
     return found
 

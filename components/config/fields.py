@@ -579,7 +579,7 @@ class Execution(Section):
     """Device of encode, watch, train, select, sample and evaluate. `auto`: cuda, else mps, else cpu; what must be exact
     is measured on cuda or cpu."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 120.0
-    """Seconds between a training step's checkpoints."""
+    """Seconds between the checkpoints of train and of sample."""
     keep_rounds: Annotated[int, Field(ge=2)] = 2
     """Rounds whose weights and optimizer state are kept."""
     gradient_checkpointing: bool = False

@@ -1,6 +1,6 @@
 """Images from noise. An image depends on the weights, the seed and its index, not on how work was split."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Final
 
@@ -33,7 +33,31 @@ def generate(
     stream: str = "sample",
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.uint8]:
-    """Generate the images of index `start` to `stop - 1`.
+    """Generate the images of index `start` to `stop - 1`, uint8 [stop - start, C, H, W].
+
+    Args:
+        on_progress: called with how many images are done, after each batch.
+        Others: of `batches`.
+    """
+    made: list[NDArray[np.uint8]] = []
+    for batch in batches(family, pipeline, prompts, seed, start, stop, batch_size, steps, stream):
+        made.append(batch)
+        on_progress(sum(map(len, made)))
+    return np.concatenate(made)
+
+
+def batches(
+    family: Family,
+    pipeline: DiffusionPipeline,
+    prompts: Prompt | None,
+    seed: int,
+    start: int,
+    stop: int,
+    batch_size: int,
+    steps: int,
+    stream: str = "sample",
+) -> Iterator[NDArray[np.uint8]]:
+    """Generate the images of index `start` to `stop - 1`, batch after batch: uint8 [B, C, H, W].
 
     A batch's arithmetic may depend on its size in the last bit, so a split is the same as the
     whole only when `start` is a multiple of `batch_size`.
@@ -43,19 +67,12 @@ def generate(
         prompts: for a model that takes them.
         seed: the run's seed; each image draws from a stream of its own, a function of (stream, seed, index).
         stream: what the noise is for.
-        on_progress: called with how many images are done, after each batch.
-
-    Returns:
-        uint8 [stop - start, C, H, W].
     """
-    batches = []
     for first in range(start, stop, batch_size):
         indices = range(first, min(first + batch_size, stop))
         noise = image_noise(seed, indices, stream)
         images = family.images(pipeline, noise, prompts(indices) if prompts else None, steps)
-        batches.append((images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2))
-        on_progress(indices.stop - start)
-    return np.concatenate(batches)
+        yield (images * 255).round().astype(np.uint8).transpose(0, 3, 1, 2)
 
 
 def image_noise(seed: int, indices: Sequence[int], stream: str = "sample") -> ImageNoise:

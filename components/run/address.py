@@ -211,6 +211,7 @@ _RECORDS = {kind: re.compile(rf"{_RUN}{form}\.json") for kind, form in _FORMS.it
 _PLACES = "|".join(re.sub(r"\?P<i\d>", "?:", form) for form in _FORMS.values())
 _OBJECT = re.compile(rf"{_RUN}(?:{_PLACES}|release)/[0-9a-f]{{16}}/.+")
 _CHECKPOINT = re.compile(rf"(?P<whole>{_RUN}checkpoints/\d+/\d+/)[0-9a-f]{{8}}/\d{{10}}/.+")
+_BATCHES = re.compile(rf"(?P<whole>{_RUN}checkpoints/samples/\d+/\d+/)[a-z_]+/\d{{10}}-\d{{10}}/.+")
 _DATA = re.compile(r"datasets/(?:chunks/[0-9a-f]{64}|[0-9a-f]{64}/[0-9a-f]{16}/.+)")
 _ENCODED = re.compile(r"encodings/[0-9a-f]{64}/(?:latents|texts)/\d+/[0-9a-f]{16}/.+")
 _ENCODED_BLOCK = re.compile(r"encodings/[0-9a-f]{64}/(?:latents|texts)/\d+\.json")
@@ -301,6 +302,9 @@ def release_at(key: str) -> ReleaseKey | None:
 
 
 def progress_of(key: str) -> str | None:
-    """The prefix of one piece of unfinished work that it belongs to: one proxy's checkpoints, one source's parts."""
-    found = _CHECKPOINT.fullmatch(key) or _PROGRESS.fullmatch(key)
+    """The prefix of one piece of unfinished work that it belongs to.
+
+    That is one proxy's checkpoints, the finished batches of one part of the images, or one source's parts.
+    """
+    found = _CHECKPOINT.fullmatch(key) or _BATCHES.fullmatch(key) or _PROGRESS.fullmatch(key)
     return found["whole"] if found else None

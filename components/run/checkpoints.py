@@ -24,8 +24,8 @@ class Checkpoint(BaseModel):
     """A committed snapshot of a training.
 
     Attributes:
-        step: steps done; of a shard slot over all rounds.
-        state: safetensors of the snapshot (`train.slot.Slot`, `diffusion.pretraining.training.Training`).
+        step: steps done; of a shard slot over all rounds. Of generated images, the index after the last one.
+        state: safetensors of the snapshot (`train.slot.Slot`, `diffusion.pretraining.training.Training`), or images.
         figures: of a shard slot, of its round so far.
     """
 
@@ -37,6 +37,11 @@ class Checkpoint(BaseModel):
 def checkpoints_prefix(run: Run, round: int, shard: int) -> str:
     """Key prefix of all attempts of one proxy: <attempt>/<step>/ below it."""
     return f"{run.prefix}/checkpoints/{round}/{shard}/"
+
+
+def batches_prefix(run: Run, round: int, part: int) -> str:
+    """Key prefix of what is finished of one part of the images: <set>/<first>-<stop>/ below it."""
+    return f"{run.prefix}/checkpoints/samples/{round}/{part}/"
 
 
 def checkpoint_manifests(run: Run, round: int, shard: int) -> list[Stat]:

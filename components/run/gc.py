@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,11 +31,16 @@ from .address import (
     release_at,
     source_of,
 )
-from .checkpoints import Checkpoint
-from .records import BeginRecord, ProxyRecord
+from .checkpoints import Checkpoint, batches_prefix, checkpoints_prefix
+from .records import BeginRecord, ProxyRecord, Record, SamplesRecord
 from .released import Release
 
 _THREADS = 16
+_CHECKPOINTS_OF: Final[dict[type[Record], Callable[..., str]]] = {
+    ProxyRecord: checkpoints_prefix,
+    SamplesRecord: batches_prefix,
+}
+"""Where the progress of what a record commits is, by the run and the record's index."""
 
 
 @dataclass
@@ -120,7 +126,8 @@ def _read(store: Store, key: str) -> _Named:
         record = Run(store, at.run).find(at.kind, *at.index)
         if record is None:  # removed meanwhile
             return _Named()
-        ended = f"{RUNS}{at.run}/checkpoints/{at.index[0]}/{at.index[1]}/" if at.kind is ProxyRecord else None
+        prefix_of = _CHECKPOINTS_OF.get(at.kind)
+        ended = prefix_of(Run(store, at.run), *at.index) if prefix_of else None
         retired = frozenset(record.retired) if isinstance(record, BeginRecord) else frozenset[str]()
         for one in sorted(retired):
             if not Run(store, at.run).owns(one):
@@ -182,7 +189,7 @@ def leftovers(contents: Contents, before: float, *, abandoned: bool = False) -> 
         before: seconds since the epoch; an object written later may be a live step's, which names
             it last, and is spared.
         abandoned: progress of which nothing was written later counts as given up: the checkpoints of
-            a proxy that is not committed, the parts of a prepare that did not end.
+            a proxy or of images that are not committed, the parts of a prepare that did not end.
     """
     given_up = _idle(contents, before) - contents.ended if abandoned else set[str]()
     in_progress = {key for work, keys in contents.in_progress.items() if work not in given_up for key in keys}

@@ -1,6 +1,7 @@
 """A part of sets of images: made by one pipeline, as the objects of a record."""
 
 import json
+from collections.abc import Iterator
 
 import torch
 from diffusers import DiffusionPipeline
@@ -8,23 +9,31 @@ from diffusers import DiffusionPipeline
 from ..config import RunConfig
 from ..config.counts import companion_count, part_bounds
 from ..diffusion.family import Family
-from ..diffusion.sampling import generate
+from ..diffusion.sampling import batches
 from ..progress import Progress
 from ..run.companions import OWN_STREAM, CompanionSet, images_object, prompts_object
 from ..run.prompts import Prompts
 from ..run.tensors import state_bytes
+from ..run.unfinished import Images, UnfinishedPart
 
 
 class Making:
     """Makes part `index` of any set; the same images whatever the number of parts."""
 
-    def __init__(self, config: RunConfig, family: Family, index: int, progress: Progress) -> None:
+    def __init__(
+        self, config: RunConfig, family: Family, index: int, unfinished: UnfinishedPart, progress: Progress
+    ) -> None:
+        """
+        Args:
+            unfinished: what keeps finished batches until all are made.
+        """
         self._config, self._family, self._index, self._progress = config, family, index, progress
+        self._unfinished = unfinished
 
     def own(self, pipeline: DiffusionPipeline, prompts: Prompts | None) -> dict[str, bytes]:
         """The run's own images, on which it is judged, and what they were asked for."""
         start, stop = part_bounds(self._config, self._index)
-        files = {"images.safetensors": self._images(pipeline, prompts, OWN_STREAM, start, stop, "images")}
+        files = {"images.safetensors": self._images(pipeline, prompts, "own", OWN_STREAM, start, stop, "images")}
         return files if prompts is None else files | {"prompts.json": _asked(prompts, start, stop)}
 
     def companions(self, pipeline: DiffusionPipeline, sets: list[CompanionSet]) -> dict[str, bytes]:
@@ -33,27 +42,31 @@ class Making:
         files: dict[str, bytes] = {}
         for one in sets:
             unit = f"images of the companion set {one.name}"
-            files[images_object(one.name)] = self._images(pipeline, one.prompts, one.stream, start, stop, unit)
+            files[images_object(one.name)] = self._images(
+                pipeline, one.prompts, one.name, one.stream, start, stop, unit
+            )
             files[prompts_object(one.name)] = _asked(one.prompts, start, stop)
         return files
 
     def _images(
-        self, pipeline: DiffusionPipeline, prompts: Prompts | None, stream: str, start: int, stop: int, unit: str
+        self,
+        pipeline: DiffusionPipeline,
+        prompts: Prompts | None,
+        name: str,
+        stream: str,
+        start: int,
+        stop: int,
+        unit: str,
     ) -> bytes:
-        config = self._config
-        images = generate(
-            self._family,
-            pipeline,
-            prompts,
-            config.seed,
-            start,
-            stop,
-            config.sample.batch_size,
-            config.sample.steps,
-            stream,
-            on_progress=lambda done: self._progress.update(done, stop - start, unit),
-        )
-        return state_bytes({"images": torch.from_numpy(images)})
+        seed, sample = self._config.seed, self._config.sample
+
+        def made_from(first: int) -> Iterator[Images]:
+            return batches(self._family, pipeline, prompts, seed, first, stop, sample.batch_size, sample.steps, stream)
+
+        def told(done: int) -> None:
+            self._progress.update(done, stop - start, unit)
+
+        return state_bytes({"images": torch.from_numpy(self._unfinished.images(name, start, stop, made_from, told))})
 
 
 def _asked(prompts: Prompts, start: int, stop: int) -> bytes:

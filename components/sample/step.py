@@ -2,6 +2,8 @@
 
 import time
 
+import torch
+
 from ..config import RunConfig
 from ..config.counts import companion_count, part_bounds
 from ..data.image import Fit
@@ -11,11 +13,12 @@ from ..diffusion.family import Family
 from ..diffusion.sampling import preview_strip
 from ..host_memory import check_memory
 from ..progress import Progress
-from ..run import DatasetRecord, Plan, Run, SamplesRecord, ran_with
+from ..run import DatasetRecord, ModelRecord, Plan, Run, SamplesRecord, ran_with
 from ..run.base_model import pretrained_of
 from ..run.companions import CompanionSet, companion_sets
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
+from ..run.unfinished import UnfinishedPart
 from .fitted import Fitted
 from .making import Making
 from .prompt_measures import PromptMeasures
@@ -24,27 +27,52 @@ from .prompt_measures import PromptMeasures
 def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
     """Commit part `index` of the images of the last model: whole batches, so that parts do not matter.
 
+    Goes on from the batches that are finished.
+
     Raises:
+        Stopped: SIGTERM arrived; finished batches are in the store.
         Fatal: the rounds are not complete, or weights are missing or altered.
     """
     started = time.time()
     plan = run.plan()
+    model = run.released_model(plan.config)
+    address = (model.round, index)
+    with UnfinishedPart(run, *address, plan.config.execution.checkpoint_every_s, progress.note) as unfinished:
+        if found := run.find(SamplesRecord, *address):
+            unfinished.remove()
+            return found
+        set_numerics(plan.config)
+        device = choose_device(plan.config)
+        start, stop = part_bounds(plan.config, index)
+        _check_memory(run, plan.config, stop - start)
+        files = _files(run, plan, model, index, device, unfinished, progress)
+        record = SamplesRecord(
+            round=model.round,
+            part=index,
+            start=start,
+            stop=stop,
+            objects={name: run.put(SamplesRecord, address, name, data) for name, data in files.items()},
+            ran_with=ran_with(started, device_name(device)),
+        )
+        record = run.commit(record, *address)
+        unfinished.remove()
+        return record
+
+
+def _files(
+    run: Run,
+    plan: Plan,
+    model: ModelRecord,
+    index: int,
+    device: torch.device,
+    unfinished: UnfinishedPart,
+    progress: Progress,
+) -> dict[str, bytes]:
+    """The objects of the record."""
     config = plan.config
-    model = run.released_model(config)
-    if found := run.find(SamplesRecord, model.round, index):
-        return found
-    set_numerics(config)
-    device = choose_device(config)
-    start, stop = part_bounds(config, index)
-    packed = run.load(DatasetRecord)
-    check_memory(
-        2 * (stop - start) * packed.channels * packed.resolution**2,  # the images, and the object that is made of them
-        f"sample.count: {config.sample.count} in {config.sample.parts} sample.parts: {stop - start:,} images",
-        "give the step more memory, or sample in more parts",
-    )
     family, prompts = _family(run, plan), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
-    making, companions = Making(config, family, index, progress), _companions_of(run, config, index)
+    making, companions = Making(config, family, index, unfinished, progress), _companions_of(run, config, index)
     measures = PromptMeasures(run, config, index, progress)
 
     # one pipeline at a time: the base model's takes as much memory as the released one's
@@ -62,18 +90,16 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
         files |= making.companions(pipeline, of_base)
         if measures.of_base:
             measures.base(pipeline)
-    files |= measures.files()
+    return files | measures.files()
 
-    address = (model.round, index)
-    record = SamplesRecord(
-        round=model.round,
-        part=index,
-        start=start,
-        stop=stop,
-        objects={name: run.put(SamplesRecord, address, name, data) for name, data in files.items()},
-        ran_with=ran_with(started, device_name(device)),
+
+def _check_memory(run: Run, config: RunConfig, images: int) -> None:
+    packed = run.load(DatasetRecord)
+    check_memory(
+        2 * images * packed.channels * packed.resolution**2,  # the images, and the object that is made of them
+        f"sample.count: {config.sample.count} in {config.sample.parts} sample.parts: {images:,} images",
+        "give the step more memory, or sample in more parts",
     )
-    return run.commit(record, *address)
 
 
 def _companions_of(run: Run, config: RunConfig, index: int) -> list[CompanionSet]:

@@ -22,6 +22,7 @@ POINTS = {
     "in redistribute": ("create", "assignments/2.json", 1, False),
     "in begin's retirement, at the first object": ("delete", "models/0/", 1, True),
     "in begin's retirement, in the middle": ("delete", "proxies/0/1/", 2, False),
+    "in sample, with a batch behind it": ("put", "checkpoints/samples/3/1/own/", 2, True),
     "in sample": ("create", "samples/3/1.json", 1, False),
     "in evaluate": ("put", "release/", 2, True),
 }

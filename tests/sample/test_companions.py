@@ -12,7 +12,7 @@ from tests.runs import finish, tiny
 from unecho.components.config import RunConfig, frozen_difference
 from unecho.components.config.counts import companion_count
 from unecho.components.diffusion.sampling import image_noise
-from unecho.components.failure import Fatal
+from unecho.components.failure import TERMINATED, Fatal, Stopped
 from unecho.components.measures.transforms import stages
 from unecho.components.progress import Silent
 from unecho.components.report.figures import load_figures
@@ -91,6 +91,35 @@ def test_the_base_set_is_the_base_pipeline_on_the_prompts_and_the_noise_of_the_f
     np.testing.assert_array_equal(base, of_the_base(config, [one["prompt"] for one in own], "sample"))
     trained = generated_images(run, config, 1, run.dataset(config)).take(np.arange(COUNT))
     assert (base != trained).any(axis=(1, 2, 3)).all()
+
+
+def test_a_part_that_is_stopped_among_the_companions_goes_on_with_the_batch_that_it_was_at() -> None:
+    whole, _ = done()
+    run = copied("stopped", ("/samples/", "/reports/"))
+    with pytest.raises(Stopped):
+        sample(run, 0, Ending("images of the companion set base"))
+    units: list[str] = []
+    progress = Silent()
+    progress.update = lambda done, total, unit, **figures: units.append(unit)  # type: ignore[method-assign]
+    sample(run, 0, progress)
+    assert {unit: units.count(unit) for unit in units if "prompts" not in unit} == {
+        "images of the companion set base": 1,
+        "images of the companion set general_base": 2,
+    }
+    found, expected = (one.load(SamplesRecord, 1, 0).objects for one in (run, whole))
+    assert {name: ref.sha256 for name, ref in found.items()} == {name: ref.sha256 for name, ref in expected.items()}
+    assert not list(run.store.list(f"{run.prefix}/checkpoints/"))
+
+
+class Ending(Silent):
+    """Ends the step once a batch of these is done."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+
+    def update(self, done: int, total: int, unit: str, **figures: float) -> None:
+        if unit == self._unit:
+            raise Stopped(TERMINATED, "terminated")
 
 
 def test_the_other_sets_are_asked_for_held_out_captions_and_for_the_files_prompts() -> None:
