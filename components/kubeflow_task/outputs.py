@@ -23,8 +23,9 @@ from ..run import (
     SelectionRecord,
     WatchRecord,
 )
+from ..run.released import Release
 from ..run.state import ended_rounds
-from ..store import fetch
+from ..store import Store, fetch, parsed
 
 Kind = Literal["text", "list", "metrics", "html", "markdown", "model", "dataset"]
 
@@ -109,6 +110,21 @@ def given(step: str, run: Run, record: Record) -> dict[str, Any]:
     """What a step gives, by the name of the output: a `Given` for an artifact, else the parameter's value."""
     give = _GIVE.get(step)
     return give(run, record) if give else {}
+
+
+def given_release(store: Store, release: Release) -> dict[str, Any]:
+    """What a retraining gives of the model that is released now, by the name of the output; whose report stays for as
+    long as its record does, whatever becomes of the run.
+    """
+    from ..report.figures import Figures
+
+    report = release.objects["report.json"]
+    figures = parsed(store, report.key, fetch(store, report), Figures)
+    return {
+        "folder": store.address(release.folder),
+        "metrics": _metrics(figures.first_metrics(_FIRST_PAGE), release.headline),
+        "report": Given(data=fetch(store, release.objects["shared.html"])),
+    }
 
 
 def _plan(run: Run, record: Record) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments, config_from
 from ...components.config.resolve import given_fields
 from ...components.failure import DONE, Beaten, Fatal
+from ...components.kubeflow_task.options import add_kubeflow_arguments
 from ...components.log import emit, is_json, write_termination_message
 from ...components.run import Plan, Run
 from ...components.run.address import check_name
@@ -45,9 +46,20 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         Beaten: another job was first.
     """
-    arguments = parser().parse_args(argv)
+    options = parser()
+    arguments = options.parse_args(argv)
     console = Console(highlight=False, markup=False, stderr=arguments.json)
-    outcome = _of_ended_run(arguments) if arguments.run else _of_data(arguments, console)
+    if arguments.kubeflow is not None:
+        from ..kubeflow.retrain_task import run_retraining  # only where it is asked for
+
+        def retrain(words: Sequence[str]) -> Outcome:
+            return _outcome_of(options.parse_args(words), console)
+
+        outcome = run_retraining(arguments.kubeflow, dict(arguments.artifact), retrain, console)
+    else:
+        if missing := [f"--{name}" for name in ("model", "policy") if getattr(arguments, name) is None]:
+            options.error(f"the following arguments are required: {', '.join(missing)}")
+        outcome = _outcome_of(arguments, console)
     _tell(console, outcome, arguments.json)
     if outcome.outcome == "beaten":
         raise Beaten(outcome.line)
@@ -63,8 +75,9 @@ def parser() -> ArgumentParser:
         epilog="Exit status: 0 promoted, unchanged, or submitted to Kubeflow; 1 the gate was not passed, or another "
         "job was first, and nothing was changed; 2 a mistake, told before anything trains.",
     )
-    options.add_argument("--model", required=True, metavar="NAME", help="what the model is released as")
-    options.add_argument("--policy", type=Path, required=True, metavar="FILE", help="YAML, such as docs/gate.yaml")
+    # required, but on Kubeflow a form says them
+    options.add_argument("--model", metavar="NAME", help="what the model is released as (required)")
+    options.add_argument("--policy", type=Path, metavar="FILE", help="YAML, such as docs/gate.yaml (required)")
     options.add_argument(
         "--if-changed",
         action="store_true",
@@ -92,7 +105,12 @@ def parser() -> ArgumentParser:
     add_cluster_arguments(options)
     add_submission_arguments(options, namespace=False)
     add_pod_arguments(options, root=False)
+    add_kubeflow_arguments(options)
     return options
+
+
+def _outcome_of(arguments: Namespace, console: Console) -> Outcome:
+    return _of_ended_run(arguments) if arguments.run else _of_data(arguments, console)
 
 
 def _of_ended_run(arguments: Namespace) -> Outcome:

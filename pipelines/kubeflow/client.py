@@ -91,7 +91,7 @@ class Kubeflow:
         """
         with self._one_line_errors():
             label = f"{code_version()}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-            found = self._client.list_pipelines(filter=_named(name), namespace=self._namespace).pipelines
+            found = self._client.list_pipelines(filter=named(name), namespace=self._namespace).pipelines
             if found:
                 pipeline_id = found[0].pipeline_id
             else:
@@ -99,7 +99,7 @@ class Kubeflow:
                     display_name=name, description=description, namespace=self._namespace
                 )
                 pipeline_id = self._client.pipelines.pipeline_service_create_pipeline(made).pipeline_id
-            versions = self._client.list_pipeline_versions(pipeline_id, filter=_named(label)).pipeline_versions
+            versions = self._client.list_pipeline_versions(pipeline_id, filter=named(label)).pipeline_versions
             version = (
                 versions[0]
                 if versions
@@ -126,7 +126,7 @@ class Kubeflow:
     def underway(self, name: str) -> str | None:
         """The id of a run of that name that has not ended; None where there is none."""
         with self._one_line_errors():
-            found = self._client.list_runs(namespace=self._namespace, filter=_named(name), page_size=100).runs or []
+            found = self._client.list_runs(namespace=self._namespace, filter=named(name), page_size=100).runs or []
             return next((str(run.run_id) for run in found if str(run.state) not in _FINAL), None)
 
     def state(self, run_id: str) -> RunState:
@@ -178,6 +178,7 @@ def _node(task: kfp_server_api.V2beta1PipelineTaskDetail) -> Node:
     return Node(task.task_id, task.display_name, str(task.state), children, task.start_time, error)
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
+    """The API's filter for what has a name."""
     predicate = {"operation": _EQUALS, "key": "display_name", "stringValue": name}
     return json.dumps({"predicates": [predicate]})

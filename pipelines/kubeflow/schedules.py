@@ -8,7 +8,7 @@ from typing import Any, Final
 from kfp_server_api import V2beta1RecurringRun
 
 from ...components.kubeflow_task.entry import whole
-from .client import Kubeflow, Version, _named
+from .client import Kubeflow, Version, named
 from .healthz import shown
 
 _ENABLED: Final = "ENABLE"
@@ -86,7 +86,7 @@ class Schedules(Kubeflow):
         found: list[V2beta1RecurringRun] = []
         token = ""
         while True:
-            page = self._client.list_recurring_runs(token, _AT_ONCE, namespace=namespace, filter=_named(name))
+            page = self._client.list_recurring_runs(token, _AT_ONCE, namespace=namespace, filter=named(name))
             found += page.recurring_runs or []
             token = page.next_page_token or ""
             if not token:
