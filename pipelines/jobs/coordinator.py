@@ -30,7 +30,9 @@ def coordinators(cluster: Cluster, run: Run) -> list[Any]:
 
 
 def _address(cluster: Cluster, job: Any) -> str | None:
-    """The address of the run that a coordinator's command line names; None where it cannot be known."""
+    """The address of the run that a coordinator's command line names; None where it cannot be known: a retraining names
+    its run by the data, and owns its ConfigMap from the first pod on.
+    """
     maps: dict[str, Mapping[str, str]] = {}
 
     def data(name: str) -> Mapping[str, str]:
@@ -40,6 +42,8 @@ def _address(cluster: Cluster, job: Any) -> str | None:
         return maps[name]
 
     pod = job.spec.template.spec
+    if (pod.containers[0].args or [""])[0] == "retrain":
+        return None
     options = _options(pod.containers[0], data)
     root, name = options.get("root"), options.get("name")
     try:

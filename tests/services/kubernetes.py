@@ -131,8 +131,14 @@ class Namespace:
         base: str = "overlays/cpu",
         patches: Sequence[Mapping[str, Any]] = (SMALL,),
         image: str | None = None,
+        literals: Sequence[str] = (),
+        files: Mapping[str, str] | None = None,
     ) -> Path:
-        """A kustomization of a user's own, on one of the repository's."""
+        """A kustomization of a user's own, on one of the repository's.
+
+        Args:
+            literals, files: more of the ConfigMap.
+        """
         folder = self.folder / f"overlay-{uuid4().hex[:6]}"
         folder.mkdir()
         name, _, tag = (image or self.image).rpartition(":")
@@ -146,22 +152,28 @@ class Namespace:
         }
         if base != "pods":
             (folder / "run.yaml").write_text(yaml.dump(config.model_dump(mode="json")))
-            literals = [f"root={root}", f"name={run}", f"preset={config.preset}", f"variant={config.variant}"]
-            generator = {"name": "unecho", "behavior": "merge", "literals": literals, "files": ["run.yaml"]}
-            text["configMapGenerator"] = [generator]
+            of_run = [f"root={root}", f"name={run}", f"preset={config.preset}", f"variant={config.variant}"]
+            generator = {"name": "unecho", "behavior": "merge", "literals": [*of_run, *literals]}
+            for name, content in (files or {}).items():
+                (folder / name).write_text(content)
+            text["configMapGenerator"] = [generator | {"files": ["run.yaml", *(files or {})]}]
         (folder / "kustomization.yaml").write_text(yaml.dump(text))
         return folder
 
     def coordinator(self, timeout_s: float = 300.0) -> tuple[bool, str]:
         """Wait for the coordinator Job's end: whether it is complete, and the log of its last pod."""
+        return self.ended("unecho", timeout_s)
 
-        def ended() -> list[str] | None:
-            status = json.loads(self.kubectl("get", "job", "unecho", "--output=json"))["status"]
-            kinds = [c["type"] for c in status.get("conditions", []) if c["status"] == "True"]
-            return kinds if {"Complete", "Failed"} & set(kinds) else None
+    def ended(self, job: str, timeout_s: float = 300.0) -> tuple[bool, str]:
+        """Wait for a Job's end: whether it is complete, and the log of its last pod."""
 
-        kinds = until(ended, f"end of the coordinator in {self.name}", timeout_s)
-        return "Complete" in kinds, self.kubectl("logs", "job/unecho", check=False)
+        def kinds() -> list[str] | None:
+            status = json.loads(self.kubectl("get", "job", job, "--output=json"))["status"]
+            found = [c["type"] for c in status.get("conditions", []) if c["status"] == "True"]
+            return found if {"Complete", "Failed"} & set(found) else None
+
+        found = until(kinds, f"end of job {job} in {self.name}", timeout_s)
+        return "Complete" in found, self.kubectl("logs", f"job/{job}", check=False)
 
     def outside(self, config: RunConfig, root: str, run: str) -> "subprocess.Popen[str]":
         """`unecho run --engine jobs` on this machine."""

@@ -20,6 +20,8 @@ OVERLAYS = (
     "overlays/store",
     "overlays/text-to-image",
     "overlays/audit",
+    "overlays/retrain",
+    "overlays/retrain-pod",
 )
 
 
