@@ -96,6 +96,7 @@ def test_a_retraining_is_one_task_on_the_device_that_is_never_cached_and_has_no_
     form = found.spec.root.input_definitions.parameters
     assert {name for name in form if not form[name].is_optional} == {"address_root", "release_model"}
     assert form["release_policy"].parameter_type == ParameterType.STRUCT
+    assert pods(found.spec, {}) == Count(user=1, driver=2)
 
 
 def test_the_same_arguments_write_the_same_bytes_in_another_process(plain: Compiled, tmp_path: Path) -> None:
