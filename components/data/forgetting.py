@@ -208,5 +208,9 @@ def holds(row_digest: NDArray[np.generic], digests: Iterable[str]) -> NDArray[np
         row_digest: uint64 [N], of its index.
         digests: SHA-256, hexadecimal.
     """
-    short = [int.from_bytes(bytes.fromhex(digest)[:8], "little") for digest in digests]
-    return np.isin(row_digest, np.array(short, np.uint64))
+    return np.isin(row_digest, np.array([short_digest(digest) for digest in digests], np.uint64))
+
+
+def short_digest(sha256: str) -> int:
+    """What the index of a data set keeps of a row's digest."""
+    return int.from_bytes(bytes.fromhex(sha256)[:8], "little")

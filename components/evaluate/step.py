@@ -30,6 +30,8 @@ from ..report.wording import headline
 from ..run import DatasetRecord, ModelRecord, Plan, ReportRecord, Run, ran_with
 from ..run.base_model import pretrained_of
 from ..run.companions import companion_images
+from ..run.forgotten import left_out_of
+from ..run.forgotten_proof import prove_forgotten
 from ..run.prompts import prompts_of
 from ..run.tensors import sampled_weights
 from ..store import ObjectRef, put_folder
@@ -57,6 +59,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
     packed = run.load(DatasetRecord)
     generated, reference = compared(run, config, model)
     dataset, training = reference.dataset, reference.training
+    proof = prove_forgotten(run, plan, dataset, range(last.round + 1))
     instruments, aligner = planned_instruments(plan, computes), planned_alignment(plan, computes)
     strips = selection.previews(run, config, last, dataset)
     prompts = prompts_of(run, config)
@@ -112,13 +115,15 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         pairs=selection.pairs(config, found, dataset, training, prompts),
         rounds=rounds,
         watched=history.watched(run, last),
+        forgotten=history.forgotten(run, plan, packed, proof),
         provenance=source,
         config=config.model_dump(mode="json"),
     )
     shown = selection.Material(config, generated, training, dataset, found, strips, computes, reference.views)
+    worst = figures.prompts.worst if figures.prompts else ()
     files = {
         "report.json": figures.model_dump_json(indent=1).encode(),
-        "report.html": page(figures, shown.own(figures.pairs, figures.prompts.worst if figures.prompts else ())),
+        "report.html": page(figures, shown.own(figures.pairs, worst, left_out_of(run, packed))),
         "shared.html": page(figures, shown.shared()),
     }
     objects = {name: run.put(ReportRecord, (last.round,), name, data) for name, data in files.items()}

@@ -174,6 +174,34 @@ class Headline(_Figures):
         return "undecided" if self.smoke else self.verdict
 
 
+class Forgotten(_Figures):
+    """What deletion requests have kept out of the data set. It names no sample: report.json may be passed on."""
+
+    requests: int
+    """Requests 1 to this one applied."""
+    samples: int
+    """Left out."""
+    by: dict[str, int] = Field(default_factory=dict)
+    """These by what was equal: name, file, pixels."""
+    hashed: list[str] = Field(default_factory=list)
+    """SHA-256 of each one's name, the first 16 digits, of the first 1,000 by name: whoever knows a name can look."""
+    rows: int
+    """Samples of the data set that were looked through by name and by pixels: none is to be forgotten."""
+    assignments: int
+    """Assignments of rows to shards, of all rounds, that were checked to be of this data set and of nothing else."""
+
+    @property
+    def sentence(self) -> str:
+        """What was left out, and how that is known."""
+        kinds = ", ".join(f"{count:,} by {kind}" for kind, count in sorted(self.by.items()) if count)
+        requests = "deletion request 1" if self.requests == 1 else f"deletion requests 1 to {self.requests:,}"
+        return (
+            f"{self.samples:,} samples of the source were left out by {requests}{f' ({kinds})' if kinds else ''}. None "
+            f"of the {self.rows:,} samples of the data set is one, by name and by pixels, and the {self.assignments:,} "
+            "assignments to shards are of these samples alone"
+        )
+
+
 class Figures(_Figures):
     """Everything that the report shows but images."""
 
@@ -209,6 +237,8 @@ class Figures(_Figures):
     """The most-memorized ones; empty unless report.images is all."""
     rounds: list[Round]
     watched: list[Watched] = Field(default_factory=list)
+    forgotten: Forgotten | None = None
+    """Where deletion requests apply."""
     provenance: Provenance
     config: dict[str, Any]
 

@@ -1,5 +1,6 @@
 """What the run's records say about how it went."""
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +18,14 @@ from ..run import (
     SelectionRecord,
 )
 from ..run.copies import whole_digest
+from ..run.forgotten import left_out_of
+from ..run.forgotten_proof import Proof
 from ..run.looks import looks_before
 from ..run.records import ran_with
 from ..store import fetch
-from .figures import Provenance, Round, Watched
+from .figures import Forgotten, Provenance, Round, Watched
+
+_MOST_HASHED = 1000
 
 
 def rounds(run: Run, last: ModelRecord) -> list[Round]:
@@ -126,6 +131,25 @@ def provenance(
         released=released.round,
         selected=selection.reason if selection and config.release.select != "last" else None,
         **({} if config.is_audit else _training(run, config, history)),
+    )
+
+
+def forgotten(run: Run, plan: Plan, dataset: DatasetRecord, proof: Proof | None) -> Forgotten | None:
+    """What deletion requests have kept out, and that it is not there.
+
+    Args:
+        proof: None where no request applies.
+    """
+    if proof is None:
+        return None
+    left_out = left_out_of(run, dataset)
+    return Forgotten(
+        requests=plan.forgotten,
+        samples=len(left_out),
+        by=dataset.forgotten,
+        hashed=[hashlib.sha256(one.name.encode()).hexdigest()[:16] for one in left_out[:_MOST_HASHED]],
+        rows=proof.rows,
+        assignments=proof.assignments,
     )
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..data.forgotten import LeftOut
 from ..measures.captions import CAPTIONS
 from ..measures.prompt_figures import WorstPrompt
 from ..measures.verdict import cited, copy_threshold, rank
@@ -56,6 +57,7 @@ class Pictures:
             is not shown.
         withheld: how many generated images are never shown on this page, being near-copies; None
             where nothing is withheld.
+        left_out: samples that deletion requests kept out, by name.
     """
 
     pairs: Sequence[tuple[Pair, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]] = ()
@@ -63,6 +65,7 @@ class Pictures:
     samples: Sequence[NDArray[np.uint8]] = ()
     previews: Mapping[int, Sequence[NDArray[np.uint8] | None]] = field(default_factory=dict)
     withheld: int | None = None
+    left_out: Sequence[LeftOut] = ()
 
 
 def page(figures: Figures, pictures: Pictures) -> bytes:
@@ -119,6 +122,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
             (worst, data_uri(own, side), [data_uri(image, side) for image in generated])
             for worst, own, generated in pictures.prompts
         ],
+        left_out=pictures.left_out,
         samples=[data_uri(image, side) for image in pictures.samples],
         previews=[
             (number, [None if image is None else data_uri(image, side) for image in images])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..assess.assessment import Assessment
 from ..config import RunConfig
 from ..data import Dataset
+from ..data.forgotten import LeftOut
 from ..measures.images import Images, InMemory, Rows
 from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness, closeness
@@ -23,6 +24,7 @@ from .page import Pictures, split_strip
 
 _SAMPLES = 48
 _PREVIEWS = 12
+_LEFT_OUT = 500
 
 
 def pairs(
@@ -113,8 +115,10 @@ class Material:
     device: torch.device
     views: Sequence[Images] = ()
 
-    def own(self, chosen: Sequence[Pair], worst: Sequence[WorstPrompt] = ()) -> Pictures:
-        """For the copy in the run's own prefix: all that `report.images` allows."""
+    def own(
+        self, chosen: Sequence[Pair], worst: Sequence[WorstPrompt] = (), left_out: Sequence[LeftOut] = ()
+    ) -> Pictures:
+        """For the copy in the run's own prefix: all that `report.images` allows; names of samples with their images."""
         if self.config.report.images == "none":
             return Pictures()
         everything = np.zeros(len(self.generated), np.bool_)
@@ -137,6 +141,7 @@ class Material:
             ],
             samples=self._samples(everything),
             previews=self._previews(withhold=False),
+            left_out=left_out[:_LEFT_OUT] if self.config.report.images == "all" else (),
         )
 
     def shared(self) -> Pictures:

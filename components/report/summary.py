@@ -33,6 +33,7 @@ def summary(run: Run, report: ReportRecord) -> str:
         lines += [f"- prompts: {asked}"]
     if sampler := sampled_by(figures.config):
         lines += [f"- sampler: {sampler}"]
+    lines += [f"- forgotten: {figures.forgotten.sentence}"] if figures.forgotten else []
     lines += [f"- run: `{run.url}`"]
     if report.model_folder:
         lines += [f"- model: `{run.store.address(report.model_folder)}`"]

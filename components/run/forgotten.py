@@ -20,6 +20,19 @@ FORGOTTEN: Final = "forgotten/"
 _REQUEST: Final = re.compile(r"forgotten/(\d{6,})\.json")
 
 
+class HeldBefore(BaseModel):
+    """A data set that stood below the root when a request was recorded."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    dataset: str
+    """Its digest."""
+    training: int
+    """Samples of it that the request asks for and that are trained on."""
+    held_out: int
+    """The same of those that are not."""
+
+
 class Request(BaseModel):
     """What is to be forgotten, who asked for it, when and why."""
 
@@ -37,6 +50,8 @@ class Request(BaseModel):
     attempt: str
     """Drawn at random: no two records are the same bytes, so that of two writers each knows whose record stands."""
     lines: list[Asked]
+    held: list[HeldBefore] = Field(default_factory=list)
+    """Every data set that was there, those that held nothing of it included: it may be removed later."""
 
 
 class LeftOutList(BaseModel):

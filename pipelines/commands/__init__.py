@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "rollback": "what a name stood for before, released again",
     "retrain": "train on the data as they are now; released if the gate is passed",
     "released": "what each name stands for, since when, by whom, and its history",
+    "forget": "deletion requests: samples that no further data set holds, and what they cost",
     "gc": "what killed steps have left over; with --delete it goes",
     "compile": "the pipeline for Kubeflow, as a file to upload",
     "submit": "start a run on Kubeflow, and wait for it if asked",

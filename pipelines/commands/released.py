@@ -1,9 +1,9 @@
 """unecho released: what each name stands for, since when, by whom, and what it stood for before."""
 
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +12,7 @@ from ...components.log import emit
 from ...components.report.tables import SHORT_WORDS
 from ...components.run.released import Release, ReleasedModel, released_models
 from ...components.store import Store, open_store
+from ..forgetting.trained import trained_on_forgotten
 from ..releasing import Change, current_of, said, what
 from .options import add_root_argument
 
@@ -22,6 +23,8 @@ def main(argv: Sequence[str]) -> None:
     store = open_store(arguments.root)
     models = released_models(store) if arguments.model is None else [ReleasedModel(store, arguments.model)]
     found = [_Model.of(model) for model in models]
+    marks = trained_on_forgotten(store, [release for model in found for release in model.history])
+    found = [one.model_copy(update={"forgotten": one.marked(marks)}) for one in found]
     for model in models:
         _mend(model)
     console = Console(highlight=False, markup=False)
@@ -29,10 +32,16 @@ def main(argv: Sequence[str]) -> None:
         print(_Answer(root=store.url, models=found).model_dump_json(indent=1))
     elif arguments.model is not None:
         _show(console, store, found[0])
+        for number, mark in found[0].forgotten.items():
+            console.print(f"number {number} {mark}", soft_wrap=True)
     elif found:
         console.print(f"root {store.url}", soft_wrap=True)
         console.print()
         console.print(_table("model", [(model.name, model.current) for model in found]))
+        for one in found:
+            if one.current.number in one.forgotten:
+                number = one.current.number
+                console.print(f"{one.name} number {number} {one.forgotten[number]}", soft_wrap=True)
     else:
         console.print(f"root {store.url}: no model is released there", soft_wrap=True)
 
@@ -57,6 +66,16 @@ class _Model(BaseModel):
     current: Release
     history: list[Release]
     """The first one first."""
+    forgotten: dict[int, str] = Field(default_factory=dict)
+    """By number: that it was trained on what deletion requests ask for."""
+
+    def marked(self, marks: Mapping[str, str]) -> dict[int, str]:
+        """What is said of its history.
+
+        Args:
+            marks: by name and number.
+        """
+        return {one.number: marks[str(one)] for one in self.history if str(one) in marks}
 
     @classmethod
     def of(cls, model: ReleasedModel) -> "_Model":

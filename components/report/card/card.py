@@ -77,6 +77,7 @@ def _data(figures: Figures, config: RunConfig) -> list[str]:
     return bullets(
         [
             f"{images}, {held_out} held out.",
+            *([f"{figures.forgotten.sentence}."] if figures.forgotten else []),
             f"Digest of the data set (SHA-256 over pixels, labels, captions and split): `{source.dataset}`.",
             "This card shows no training image and repeats no caption.",
         ]
