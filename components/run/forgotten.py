@@ -104,6 +104,11 @@ def lines_of(requests: Iterable[Request]) -> list[Numbered]:
     return [Numbered(request.number, asked) for request in requests for asked in request.lines]
 
 
+def asked_now(store: Store) -> list[Numbered]:
+    """The lines of all requests of a root, for work that freezes none."""
+    return lines_of(requests_through(store, newest_request(store)))
+
+
 def asked_of(run: Run, plan: Plan) -> list[Numbered]:
     """The lines that apply to a run, as its plan has frozen them.
 

@@ -14,6 +14,7 @@ from ...components.data.prepare import packed
 from ...components.diffusion.pretraining.config import BASE_DATA, SIZES, BaseModelConfig
 from ...components.failure import Fatal
 from ...components.progress import Lines
+from ...components.run.forgotten import asked_now
 from ...components.store import open_store
 from .options import add_root_argument
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
 
     progress, target = Lines("base"), open_store(arguments.to)
     store = open_store(arguments.root)
-    manifest, _ = packed(store, config.data, 0, progress)
+    manifest, _ = packed(store, config.data, 0, progress, asked_now(store))
     dataset = Dataset.open(store, manifest.digest)
     record = train_base(target, dataset, config, progress)
     console = Console(highlight=False, markup=False)

@@ -19,6 +19,7 @@ from ...components.failure import FATAL, Fatal
 from ...components.progress import Lines
 from ...components.run import DatasetRecord
 from ...components.run.address import check_name
+from ...components.run.forgotten import asked_now
 from ...components.store import Store, open_store
 from ..comparison.again import audits_of, finished_runs, mark_of
 from ..comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
@@ -139,7 +140,7 @@ def parser() -> ArgumentParser:
 
 def _prepare(store: Store, config: RunConfig, console: Console) -> Dataset:
     """Pack the images once, before runs do it side by side."""
-    manifest, _ = packed(store, config.data, config.execution.workers, Lines("prepare"))
+    manifest, _ = packed(store, config.data, config.execution.workers, Lines("prepare"), asked_now(store))
     dataset = Dataset.open(store, manifest.digest)
     console.print(
         f"{len(dataset.train_rows):,} training and {len(dataset.held_out_rows):,} held-out images of "

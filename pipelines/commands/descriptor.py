@@ -25,6 +25,7 @@ from ...components.measures.onnx_export import onnx_bytes
 from ...components.measures.trial import Found, Trial, check_enough, tried
 from ...components.progress import Lines
 from ...components.report.tables import Table, aligned
+from ...components.run.forgotten import asked_now
 from ...components.store import Store, open_store, read_object
 from ..comparison.kept_classifier import can_write_onnx
 from .options import add_root_argument
@@ -97,7 +98,8 @@ def _check(steps: int, out: Path) -> None:
 def _dataset(store: Store, config: RunConfig, limited: bool, progress: Lines) -> Dataset:
     """The source's images, with the configured limits or without."""
     limits = {} if limited else {"train_limit": None, "held_out_limit": None}
-    manifest, _ = packed(store, config.data.model_copy(update=limits), config.execution.workers, progress)
+    data = config.data.model_copy(update=limits)
+    manifest, _ = packed(store, data, config.execution.workers, progress, asked_now(store))
     return Dataset.open(store, manifest.digest)
 
 

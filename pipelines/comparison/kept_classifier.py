@@ -10,6 +10,7 @@ from ...components.diffusion.device import set_numerics
 from ...components.measures.classifier import has_classes, train_classifier
 from ...components.measures.onnx_export import onnx_bytes
 from ...components.progress import Progress
+from ...components.run.forgotten import asked_now
 from ...components.store import Store
 
 STEPS = 1000
@@ -55,7 +56,7 @@ def kept_classifier(store: Store, config: RunConfig, progress: Progress) -> str 
 
 def _whole(store: Store, config: RunConfig, progress: Progress) -> Dataset:
     data = config.data.model_copy(update={"train_limit": None, "held_out_limit": None})
-    manifest, _ = packed(store, data, config.execution.workers, progress)
+    manifest, _ = packed(store, data, config.execution.workers, progress, asked_now(store))
     return Dataset.open(store, manifest.digest)
 
 
