@@ -408,6 +408,17 @@ def test_without_the_store_it_is_said_how_rounds_are_counted(api: KfpApi, capsys
     assert lines[-1] == "train 0 1: succeeded"
 
 
+@pytest.mark.parametrize(("ends", "status"), [("SUCCEEDED", 0), ("FAILED", 1)])
+def test_wait_follows_the_one_task_of_a_retraining(
+    ends: str, status: int, api: KfpApi, retrain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.states = [[Workflow().pod("root.retrain", ends).details(ends)]]
+    assert retrain("--wait") == status
+    out = capsys.readouterr()
+    assert told(out.out) == [f"retrain: {ends.lower()}"]
+    assert ("failed: retrain" in out.err) == (status == 1)
+
+
 def test_a_step_whose_place_is_not_known_is_told_by_its_name(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
     api.states = [[Workflow().pod("root.elsewhere.train", "SUCCEEDED").details("SUCCEEDED")]]
     assert submit(api, "--wait") == 0
