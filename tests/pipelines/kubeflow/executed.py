@@ -3,10 +3,12 @@
 import builtins
 import io
 import json
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +88,21 @@ def execute(
         except RuntimeError as error:
             failure = str(error)
     return Executed(failure, log.getvalue(), [_step(words) for words in containers.started[before:]], folder)
+
+
+@contextmanager
+def starts_here(folder: Path) -> Iterator[Callable[..., Executed]]:
+    """What starts a compiled file with a form, its steps in this process; what they give lies below the folder."""
+    before, starts = signal.getsignal(signal.SIGTERM), count(1)
+
+    def start(path: Path, **form: Any) -> Executed:
+        given = folder / f"given-{next(starts)}"
+        given.mkdir()
+        return execute(path, form, {}, here, given)
+
+    with steps_here() as here:
+        yield start
+    signal.signal(signal.SIGTERM, before)  # a step's command catches it
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The audit on KFP's local runner, as a pipeline and as one task of somebody else's; the steps run in this process."""
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.given import save_ddpm
-from tests.pipelines.kubeflow.executed import Executed, execute, steps_here
+from tests.pipelines.kubeflow.executed import Executed, starts_here
 from tests.pipelines.kubeflow.foreign import compile_foreign
 from unecho.components.kubeflow_task.audit_form import AUDIT
 from unecho.components.run import ReportRecord, Run, SamplesRecord
@@ -40,19 +39,8 @@ FORM: dict[str, Any] = {
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a compiled file."""
-    before = signal.getsignal(signal.SIGTERM)
-    starts = 0
-
-    def one(path: Path, **form: Any) -> Executed:
-        nonlocal starts
-        starts += 1
-        folder = tmp_path / f"given-{starts}"
-        folder.mkdir()
-        return execute(path, form, {}, here, folder)
-
-    with steps_here() as here:
-        yield one
-    signal.signal(signal.SIGTERM, before)  # a step's command catches it
+    with starts_here(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

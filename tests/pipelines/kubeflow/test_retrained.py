@@ -1,14 +1,13 @@
 """The retraining pipeline on KFP's local runner; its one task runs in this process."""
 
 import json
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pipelines.kubeflow.executed import Executed, execute, steps_here
+from tests.pipelines.kubeflow.executed import Executed, starts_here
 from unecho.components.run import Run
 from unecho.components.run.released import ReleasedModel
 from unecho.components.store import fetch, open_store
@@ -16,6 +15,7 @@ from unecho.pipelines.commands import main
 from unecho.pipelines.commands.submit import form_from, parser
 
 pytestmark = pytest.mark.filterwarnings("ignore:Task .* have no effect in the current local runner:UserWarning")
+Start = Callable[..., Executed]
 POLICY = {"smoke": "allow", "verdict": "not_echo"}
 
 
@@ -37,26 +37,16 @@ def pipeline(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(pipeline: Path, tmp_path: Path) -> Iterator[Any]:
-    before = signal.getsignal(signal.SIGTERM)
-    starts = 0
-
-    def one(form: dict[str, Any]) -> Executed:
-        nonlocal starts
-        starts += 1
-        folder = tmp_path / f"given-{starts}"
-        folder.mkdir()
-        return execute(pipeline, form, {}, here, folder)
-
-    with steps_here() as here:
-        yield one
-    signal.signal(signal.SIGTERM, before)
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a compiled file."""
+    with starts_here(tmp_path) as start:
+        yield start
 
 
 def test_each_recurrence_looks_at_the_data_and_only_what_has_changed_is_trained_and_promoted(
-    start: Any, form: dict[str, Any]
+    start: Start, pipeline: Path, form: dict[str, Any]
 ) -> None:
-    first = start(form)
+    first = start(pipeline, **form)
     assert first.failure is None, first.log
     assert first.started == [("unecho",)]
     model = ReleasedModel(open_store(form["address_root"]), "dogs")
@@ -71,7 +61,7 @@ def test_each_recurrence_looks_at_the_data_and_only_what_has_changed_is_trained_
     assert 0 < len(shown) <= 10
     assert shown.items() <= released.headline.items()
 
-    again = start(form)
+    again = start(pipeline, **form)
     assert again.failure is None, again.log
     assert again.file("retrain", "outcome").read_text() == "unchanged"
     assert "nothing is trained" in again.file("retrain", "gate").read_text()
@@ -80,7 +70,7 @@ def test_each_recurrence_looks_at_the_data_and_only_what_has_changed_is_trained_
 
     # a recurrence with other settings is another run, under a name of its own; its gate lets nothing pass
     strict = POLICY | {"quality": {"frechet_pixels": {"at_most": 0.000001}}}
-    refused = start(form | {"seed": 1, "release_policy": strict})
+    refused = start(pipeline, **form | {"seed": 1, "release_policy": strict})
     assert refused.failure is not None
     assert "The gate is not passed" in refused.log
     assert model.current() == released
