@@ -93,10 +93,17 @@ class KfpApi:
                 (one,) = (each for each in self.recurring if each["recurring_run_id"] == id)
                 one["mode"] = word.upper()
                 return {}
+            case "GET", "runs":
+                found = [one for one in self.runs if one["display_name"] == _wanted(request)]
+                return {"runs": [one | {"state": self._state_of(one["run_id"])} for one in found]}
             case "GET", "runs", id:
                 states = self.states[int(id.rpartition("-")[2])]
                 return {"run_id": id} | (states.pop(0) if len(states) > 1 else states[0])
         raise AssertionError(f"nobody asks for {request.method} {request.path}")
+
+    def _state_of(self, id: str) -> str:
+        number = int(id.rpartition("-")[2])
+        return str(self.states[number][0]["state"]) if number < len(self.states) else "PENDING"
 
 
 WORKFLOW = "unecho-x7k2p"
