@@ -1,15 +1,18 @@
 """Retraining by the clock: the CronJob's manifests, and a night in a cluster."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client
 
 from tests.given import write_digits
 from tests.runs import tiny
@@ -21,6 +24,8 @@ from unecho.components.store import open_store
 from unecho.pipelines.commands import main
 from unecho.pipelines.commands.retrain import parser
 from unecho.pipelines.gate.policy import read_policy
+from unecho.pipelines.jobs.coordinator import coordinators
+from unecho.pipelines.jobs.job_spec import owner_name
 
 MANIFESTS = REPOSITORY / "manifests"
 Objects = list[dict[str, Any]]
@@ -160,6 +165,21 @@ def test_any_overlay_of_a_run_can_be_retrained_by_the_clock_by_one_line(overlay:
     assert [each["metadata"]["name"] for each in found if each["kind"] in ("Job", "CronJob")] == ["unecho-retrain"]
 
 
+def test_status_takes_a_night_for_the_coordinator_of_the_run_that_it_owns_and_of_no_other(tmp_path: Path) -> None:
+    (cron_job,) = read("cronjob.yaml")
+    job = {"metadata": {"name": "night-1", "uid": "1234"}, "spec": cron_job["spec"]["jobTemplate"]["spec"]}
+    night = client.ApiClient().deserialize(SimpleNamespace(data=json.dumps(job)), "V1Job")
+    mine, other = Run.at(str(tmp_path), "dogs-1234abcd"), Run.at(str(tmp_path), "digits-iet-agc-plus-0")
+    owner = SimpleNamespace(metadata=SimpleNamespace(owner_references=[night.metadata]), data={"run": mine.url})
+    settings = SimpleNamespace(
+        data={"root": str(tmp_path), "model": "dogs", "preset": "digits", "variant": "", "name": ""}
+    )
+    maps = {owner_name(mine.name): owner, "unecho": settings}
+    cluster: Any = SimpleNamespace(jobs=lambda selector: [night], config_map=maps.get)
+    assert coordinators(cluster, mine) == [night]
+    assert coordinators(cluster, other) == []
+
+
 def night(namespace: Namespace, name: str) -> tuple[bool, str]:
     """Start the CronJob's Job now; whether it is complete, and its log."""
     namespace.kubectl("create", "job", name, "--from=cronjob/unecho-retrain")
@@ -175,7 +195,7 @@ def test_unchanged_data_end_a_night_at_once_and_new_images_are_trained_on_gated_
         for path in sorted(write_digits(tmp_path / f"digits-{rows[0]}", rows).iterdir()):
             namespace.s3.client().fput_object(bucket, f"{prefix}/images/{rows[0]}-{path.name}", str(path))
 
-    put(*range(48))
+    put(*range(96))
     config = tiny(f"data.source={root}/images", "iet.rounds=1")
     policy = "smoke: allow\nverdict: not_echo\n"
     folder = namespace.overlay(
@@ -201,7 +221,7 @@ def test_unchanged_data_end_a_night_at_once_and_new_images_are_trained_on_gated_
     assert model.current() == first
     assert namespace.pods(step="train") == [], "nothing has run"
 
-    put(*range(48, 60))
+    put(*range(96, 112))
     complete, log = night(namespace, "night-2")
     assert complete, log
     assert '"outcome": "promoted"' in log
