@@ -1,10 +1,13 @@
 """The benchmarks can be called: they use rooms of the components that change. What they measure is no test."""
 
+import json
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+import torch
 
-from tests.benchmarks import audit, descriptor
+from tests.benchmarks import audit, descriptor, gpu
 from tests.benchmarks.__main__ import NAMES
 
 
@@ -28,3 +31,26 @@ def test_the_descriptor_s_is_run_with_few_vectors(capsys: pytest.CaptureFixture[
     said = capsys.readouterr().out
     assert "300 in 5,000 of 8 numbers" in said
     assert "x by cpu" in said
+
+
+def test_the_gpu_s_are_left_out_in_one_line_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    gpu.benchmark()
+    assert capsys.readouterr().out == "  no CUDA device: left out\n"
+
+
+def test_the_gpu_s_search_is_a_row_of_the_table():
+    row = str(gpu.search(torch.device("cpu"), generated=8, training=60))
+    assert row.startswith("| evaluate's search, 8 generated in 60 training images")
+    assert row.count("|") == 5
+
+
+def test_seconds_of_steps_are_added_up_from_a_run_s_records(tmp_path: Path):
+    for name, seconds in {"proxies/0/0.json": 2.0, "proxies/0/1.json": 3.5, "samples/1/0.json": 4.0}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"ran_with": {"seconds": seconds}}))
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/1-report.json").write_text(json.dumps({"headline": {}}))
+    assert gpu.seconds_of(tmp_path) == {"train": 5.5, "sample": 4.0}

@@ -26,6 +26,7 @@ NAMES = (
     "jobs",
     "store_transfer",
     "moved_bytes",
+    "gpu",
 )
 
 
