@@ -5,15 +5,10 @@ from typing import Any
 
 from ..config.fields import Audit, Data
 from ..data import DatasetManifest
-from ..data.prepare import own_shape
-from ..diffusion.base_folder import INDEX, read_object
-from ..diffusion.given_folder import given_shape, read_given
 from ..failure import Fatal
 from ..run import DatasetRecord, Plan, Run
 from ..run.audit_sources import generated_source, held_out_source, named
 from ..run.audited import audited_run
-from ..run.base_model import pretrained_of
-from ..store import Store
 
 Pack = Callable[[Data], DatasetManifest]
 
@@ -24,27 +19,11 @@ def of_run(run: Run, plan: Plan) -> DatasetRecord:
     return record.model_copy(update={"objects": {}, "forgotten": {}})  # its files are its own
 
 
-def matched(store: Store, plan: Plan) -> Data:
-    """The data section of an audit; size and channels that are `auto` are those of the generated images.
-
-    Raises:
-        Fatal: generated images have another size, and may not be scaled; names both.
-    """
-    data, audit = plan.config.data, plan.config.audit
-    own = _shape_of_model(plan) if audit.model is not None else _shape_of_images(store, data, audit)
-    if audit.model is not None and data.resize == "none" and data.resolution not in ("auto", own["resolution"]):
-        raise Fatal(
-            f"data.resolution: {data.resolution}, but {audit.model} makes images of {own['resolution']} px, and "
-            f"data.resize is none: set data.resolution={own['resolution']}, or data.resize=crop"
-        )
-    return data.model_copy(update={name: value for name, value in own.items() if getattr(data, name) == "auto"})
-
-
 def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> tuple[dict[str, Any], list[str]]:
     """Pack what is compared with the training images: fields of the DatasetRecord, and what there is to say of them.
 
     Args:
-        data: of `matched`.
+        data: of `run.audit_shape.matched`.
         prompts: `sample.prompts`: captions are read where it asks for them.
 
     Raises:
@@ -64,30 +43,6 @@ def beside(data: Data, audit: Audit, prompts: str, pack: Pack) -> tuple[dict[str
         fields |= {"generated_set": generated.digest, "generated_samples": generated.samples}
         notes += [f"audit.images: {note}" for note in generated.notes]
     return fields, notes
-
-
-def _shape_of_model(plan: Plan) -> dict[str, int]:
-    pretrained = pretrained_of(plan)
-    assert pretrained is not None
-
-    def config_of(component: str) -> dict[str, Any]:
-        path = f"{component}/config.json"
-        return read_object(pretrained.where, path, pretrained.read(path))
-
-    resolution = plan.config.data.resolution
-    index = read_given(pretrained.where, pretrained.read(INDEX))
-    channels, side = given_shape(index, config_of, None if resolution == "auto" else resolution)
-    return {"channels": channels, "resolution": side}
-
-
-def _shape_of_images(store: Store, data: Data, audit: Audit) -> dict[str, int]:
-    images = generated_source(data, audit)
-    assert images is not None
-    if "auto" not in (data.channels, data.resolution):
-        return {}
-    with named("audit.images"):
-        channels, side = own_shape(store, images)
-    return {"channels": channels, "resolution": side}
 
 
 def _check_enough(field: str, address: str, found: DatasetManifest) -> None:

@@ -11,6 +11,7 @@ from ..data.manifest import PreparedSource, prepared_source, progress_base
 from ..data.prepare import packed
 from ..progress import Progress
 from ..run import DatasetRecord, Plan, Run, ran_with
+from ..run.audit_shape import matched
 from ..run.forgotten import LEFT_OUT, LeftOutList, asked_of
 from . import audited
 from .apart import check_apart
@@ -63,7 +64,7 @@ def _record(run: Run, plan: Plan, pack: audited.Pack) -> DatasetRecord:
         return audited.of_run(run, plan)
     if not config.is_audit:
         return _of(pack(config.data))
-    data = audited.matched(run.store, plan)
+    data = matched(run.store, plan)
     record = _of(pack(data))
     fields, notes = audited.beside(data, config.audit, config.sample.prompts, pack)
     record = record.model_copy(update={**fields, "notes": [*record.notes, *notes]})
