@@ -18,6 +18,7 @@ from .run import (
     DatasetRecord,
     EncodingRecord,
     ModelRecord,
+    PackRecord,
     Plan,
     ProxyRecord,
     Record,
@@ -43,6 +44,13 @@ def plan(run: Run, config: RunConfig, progress: Progress | None = None) -> Plan:
         listener.note(note)
     track(run, planned, listener)
     return planned
+
+
+def pack(run: Run, index: int, progress: Progress) -> PackRecord:
+    """Pack a share of the images, before prepare."""
+    from .pack import step
+
+    return step.pack(run, index, progress)
 
 
 def prepare(run: Run, progress: Progress) -> DatasetRecord:
@@ -136,8 +144,9 @@ class Step:
     Attributes:
         function: of this module; its parameters say what the step is addressed by.
         record: what it commits.
-        record_index: from the round r, the index k and a model's round to the index of its record: the last model's for
-            `select` and `evaluate`, the released one's for `sample`.
+        record_index: from the round r, the index k and one number more to the index of its record. The number is a
+            model's round, the last model's for `select` and `evaluate`, the released one's for `sample`; for `pack` how
+            many shares there are.
         on_device: whether it computes on an accelerator where there is one.
         light: from the run, its configuration and the round (0 without one) whether it moves a few records only, so
             that a pod of its own would cost more than it does.
@@ -179,6 +188,7 @@ STEPS: Final[dict[str, Step]] = {
     step.name: step
     for step in (
         Step(plan, Plan, lambda r, k, last: (0,), light=lambda run, config, r: True),
+        Step(pack, PackRecord, lambda r, k, shares: (shares, k)),
         Step(prepare, DatasetRecord, lambda r, k, last: (), light=lambda run, config, r: config.audit.run is not None),
         Step(encode, EncodingRecord, lambda r, k, last: (k,), on_device=True, memory_field="encode.batch_size"),
         Step(initialize, ModelRecord, lambda r, k, last: (0,), light=lambda run, config, r: config.is_audit),
@@ -270,6 +280,8 @@ def done(name: str, run: Run, round: int | None, index: int | None) -> Record | 
 
 def _run_step(name: str, run: Run, r: int, k: int, progress: Progress) -> Record:
     match name:
+        case "pack":
+            return pack(run, k, progress)
         case "prepare":
             return prepare(run, progress)
         case "encode":
@@ -303,17 +315,19 @@ def committed(
     """The record that says that a step is done, or None; `plan` may be done and yet have another revision to write.
 
     Args:
-        config: the run's; None where it is to be read, which only `select` and what comes after need.
+        config: the run's; None where it is to be read, which only `pack`, `select` and what comes after need.
 
     Raises:
         Fatal: the record cannot be read, or the rounds before `select` and what comes after are not complete.
     """
-    step, model = STEPS[name], 0
+    step, number = STEPS[name], 0
     if step.record in (SelectionRecord, ReportRecord):
-        model = run.last_model(config or run.config()).round
+        number = run.last_model(config or run.config()).round
     elif step.record is SamplesRecord:
-        model = run.released_model(config or run.config()).round
-    return run.find(step.record, *step.record_index(round or 0, index or 0, model))
+        number = run.released_model(config or run.config()).round
+    elif step.record is PackRecord:
+        number = (config or run.config()).execution.prepare_parts
+    return run.find(step.record, *step.record_index(round or 0, index or 0, number))
 
 
 def _check_address(step: Step, round: int | None, index: int | None) -> None:

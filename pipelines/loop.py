@@ -42,7 +42,10 @@ class Engine(Protocol):
         """Run one step to its end."""
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        """Run a step for every index of `over`, side by side where there is room: "encodings", "shards", "parts"."""
+        """Run a step for every index of `over`, side by side where there is room.
+
+        Over "packs", "encodings", "shards" or "parts".
+        """
 
     def beside(self, *works: Single | Map) -> None:
         """Run what does not need each other, side by side where there is room."""
@@ -63,6 +66,7 @@ def one_round(engine: Engine, round: int) -> None:
 def iet(engine: Engine) -> None:
     """Iterative ensemble training, from images to a report."""
     engine.step("plan")
+    engine.map("pack", over="packs")
     engine.step("prepare")
     engine.map("encode", over="encodings")
     engine.beside(Single("initialize"), Single("shard"))
@@ -75,6 +79,7 @@ def iet(engine: Engine) -> None:
 def audit(engine: Engine) -> None:
     """A model that is given, or images that were generated elsewhere, from the address to a report. Nothing trains."""
     engine.step("plan")
+    engine.map("pack", over="packs")
     engine.step("prepare")
     engine.step("initialize")
     engine.map("sample", over="parts")

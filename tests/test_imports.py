@@ -17,7 +17,7 @@ def test_a_step_loads_nothing_of_the_pipelines_and_no_network_library_unless_it_
     assert not [name for name in loaded if name.startswith("unecho.pipelines")]
     if step not in ("encode", "initialize", "train", "sample", "evaluate"):
         assert "diffusers" not in loaded
-    if step in ("plan", "prepare", "begin"):
+    if step in ("plan", "pack", "prepare", "begin"):
         assert "torch" not in loaded
 
 

@@ -30,7 +30,7 @@ class Typist:
     def __init__(self, root: Path, preset: str) -> None:
         """
         Args:
-            preset: in place of the one that the plan's line names.
+            preset: in place of the one that the plan's line names; two shares of it are packed before prepare.
         """
         self._root, self._run, self._preset = root, Run.at(str(root), "typed"), preset
         self._sizes: Callable[[str], int] = lambda over: self._run.config().sizes()[over]
@@ -59,7 +59,7 @@ class Typist:
             assert (option in line) == (number is not None), line
             line = re.sub(rf"{option} \d+", f"{option} {number}", line)
         self.typed.append(line)
-        line = re.sub(r"--preset \S+", f"--preset {self._preset}", line)
+        line = re.sub(r"--preset \S+", f"--preset {self._preset} --set execution.prepare_parts=2", line)
         words = shlex.split(line.replace("ROOT/runs/NAME", f"{self._root}/runs/typed"))
         assert words[:3] == ["unecho", "step", name], line
         assert main(words[2:]) == 0, line

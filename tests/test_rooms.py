@@ -9,6 +9,7 @@ import pytest
 TREE = Path(__file__).parent.parent
 STEPS = (
     "plan",
+    "pack",
     "prepare",
     "encode",
     "initialize",

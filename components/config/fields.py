@@ -590,7 +590,10 @@ class Execution(Section):
     """Processes of this machine that encode, train and sample side by side. `auto`: one a GPU that is visible, and
     without any the program's own."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that decode images in prepare; 0: one a core."""
+    """Processes that decode images in prepare, and in each pod of pack; 0: one a core."""
+    prepare_parts: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Shares of the source that are packed beside each other before prepare (step pack), where the engine has room for
+    more than one; 1: prepare packs all."""
     hold_images: Literal["auto", "device", "stream"] = "auto"
     """`device`: the shard stays on the device, as uint8 or as encodings; `stream`: batches are sent; `auto`: held if it
     fits."""
@@ -777,6 +780,15 @@ class RunConfig(Method):
 
     report: Report = Report()
     execution: Execution = Execution()
+
+    @property
+    def packs(self) -> int:
+        """Shares of `pack`: none where `prepare` packs all, nor for an audit of a run, which has its data set."""
+        parts = self.execution.prepare_parts
+        return parts if parts > 1 and self.audit.run is None else 0
+
+    def sizes(self) -> dict[str, int]:
+        return {"packs": self.packs, **super().sizes()}
 
     def method(self) -> Method:
         """The frozen half alone."""

@@ -21,7 +21,7 @@ _BATCH_BYTES = 4 << 20
 _BATCH_IMAGES = 64
 
 
-class _PartRecord(BaseModel):
+class PartRecord(BaseModel):
     """A part that is done. Left by a prepare that did not end, read by the next one."""
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
@@ -60,27 +60,51 @@ class Parting:
         rows: images of the source a part; a part becomes one chunk.
         base: where the records of finished parts are.
         chunks: where the chunks go.
+        staged: they are not the data set's own, which is packed from them.
     """
 
     rows: int
     base: str
     chunks: str
+    staged: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """A contiguous share of a source's parts: one of `of` that differ by one part at most, some empty."""
+
+    index: int = 0
+    of: int = 1
+
+    def among(self, parts: list[range]) -> list[range]:
+        """Its parts."""
+        first, end = (len(parts) * index // self.of for index in (self.index, self.index + 1))
+        return parts[first:end]
+
+
+def pack_all(
+    store: Store, source: Source, fit: Fit, cut: Parting, data: Data, workers: int, progress: Progress
+) -> Packed:
+    """Decode all of a source into chunks, as far as its parts are not in the store yet; raises as `pack_parts` does."""
+    return _joined(pack_parts(store, source, fit, cut, data, Share(), workers, progress))
 
 
 def pack_parts(
-    store: Store, source: Source, fit: Fit, cut: Parting, data: Data, workers: int, progress: Progress
-) -> Packed:
-    """Decode all of a source into chunks, beginning with the first part that is not in the store yet.
+    store: Store, source: Source, fit: Fit, cut: Parting, data: Data, share: Share, workers: int, progress: Progress
+) -> list[PartRecord]:
+    """Decode a share of a source into chunks, beginning with the first part that is not in the store yet.
 
     Raises:
         Fatal: a bad image under data.on_bad_image stop; names it.
     """
-    parts = [range(first, min(first + cut.rows, source.count)) for first in range(0, source.count, cut.rows)]
+    all_parts = [range(first, min(first + cut.rows, source.count)) for first in range(0, source.count, cut.rows)]
+    parts = share.among(all_parts)
+    total = sum(map(len, parts))
     records = _finished(store, cut, parts)
     missing = [part for part in parts if part.start not in records]
-    done = source.count - sum(len(part) for part in missing)
+    done = total - sum(map(len, missing))
     if done:
-        progress.note(f"{done} of {source.count} images were packed before: going on from there")
+        progress.note(f"{done} of {total} images were packed before: going on from there")
     batch = max(1, min(_BATCH_IMAGES, _BATCH_BYTES // fit.row_bytes))
     batches = (
         range(first, min(first + batch, part.stop)) for part in missing for first in range(part.start, part.stop, batch)
@@ -90,13 +114,13 @@ def pack_parts(
             records[part.start] = record = _pack(store, source, fit, cut, data, part, decoded)
             store.put(_record_key(cut, part), record.model_dump_json().encode())
             done += len(part)
-            progress.update(done, source.count, "images")
-    return _joined([records[part.start] for part in parts])
+            progress.update(done, total, "images")
+    return [records[part.start] for part in parts]
 
 
 def _pack(
     store: Store, source: Source, fit: Fit, cut: Parting, data: Data, part: range, decoded: Iterator[Decoded]
-) -> _PartRecord:
+) -> PartRecord:
     images = np.empty((len(part), *fit.shape), np.uint8)
     digests, bad, rows, item = bytearray(), list[tuple[int, str]](), 0, part.start
     while item < part.stop:
@@ -109,7 +133,7 @@ def _pack(
         bad += some.bad
         rows, item = rows + len(some.images), some.items.stop
     chunk = put_chunk(store, images[:rows], cut.chunks) if rows else None
-    return _PartRecord(first=part.start, count=len(part), chunk=chunk, digests=bytes(digests), bad=bad)
+    return PartRecord(first=part.start, count=len(part), chunk=chunk, digests=bytes(digests), bad=bad)
 
 
 def _remedy(reason: str) -> str:
@@ -117,7 +141,7 @@ def _remedy(reason: str) -> str:
     return "; or set data.on_bad_image=skip" if ": " in reason else ": remove it, or set data.on_bad_image=skip"
 
 
-def _finished(store: Store, cut: Parting, parts: list[range]) -> dict[int, _PartRecord]:
+def _finished(store: Store, cut: Parting, parts: list[range]) -> dict[int, PartRecord]:
     """Records of the parts that are done, by their first image; one that cannot be used is as if not there."""
     records = {}
     there = {stat.key for stat in store.list(f"{cut.base}/parts/")}
@@ -126,7 +150,7 @@ def _finished(store: Store, cut: Parting, parts: list[range]) -> dict[int, _Part
             continue
         data = store.find(_record_key(cut, part))
         try:
-            record = _PartRecord.model_validate_json(data or b"")
+            record = PartRecord.model_validate_json(data or b"")
         except ValidationError:
             continue
         whole = (record.first, record.count) == (part.start, len(part))
@@ -139,7 +163,7 @@ def _record_key(cut: Parting, part: range) -> str:
     return f"{cut.base}/parts/{part.start // cut.rows:08}.json"
 
 
-def _joined(records: list[_PartRecord]) -> Packed:
+def _joined(records: list[PartRecord]) -> Packed:
     bad = [entry for record in records for entry in record.bad]
     items = np.arange(sum(record.count for record in records))
     items = np.delete(items, [number for number, _ in bad])

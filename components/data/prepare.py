@@ -33,7 +33,7 @@ from .manifest import (
     source_key,
 )
 from .near_duplicates import near_copies
-from .packing import Parting, pack_parts, repack
+from .packing import Parting, Share, pack_all, pack_parts, repack
 from .sources.layouts import open_source
 from .sources.source import Source
 from .split import check_split, split_samples
@@ -110,6 +110,31 @@ def prepared_hash(store: Store, data: Data, forgotten: Sequence[Numbered] = ()) 
     return asked_hash(_source_hash(open_source(data, store), data), forgotten)
 
 
+def pack_share(
+    store: Store, data: Data, share: Share, workers: int, progress: Progress, forgotten: Sequence[Numbered] = ()
+) -> int:
+    """Pack a share of a source's parts, for `packed` to find: nothing where the whole is prepared already.
+
+    Args:
+        forgotten: as for `packed`.
+
+    Returns:
+        images of the share that are packed, now or before.
+
+    Raises:
+        Fatal: the source does not exist or is empty, an image of the share is bad; one line.
+    """
+    source = open_source(data, store)
+    prepared = asked_hash(_source_hash(source, data), forgotten)
+    if find_prepared(store, prepared) or _unchanged(store, source, data, forgotten):
+        return 0
+    Captioning(source, data)  # says where labels are wanted and there are none
+    fit = _fit(source, data)
+    cut = _cut(data, fit, prepared, forgotten)
+    records = pack_parts(store, source, fit, cut, data, share, workers, progress)
+    return sum(record.count - len(record.bad) for record in records)
+
+
 def own_shape(store: Store, data: Data) -> tuple[int, int]:
     """Channels and resolution of a source's images: their own size where all that are looked at have one.
 
@@ -135,13 +160,8 @@ def pack_source(
         forgotten: what deletion requests ask to leave out.
     """
     fit, captions = _fit(source, data), Captioning(source, data)
-    rows = max(1, int(data.chunk_mib * 2**20) // fit.row_bytes)
-    limited = data.train_limit is not None or data.held_out_limit is not None
-    staged = limited or bool(forgotten)  # so that no chunk holds what is left out
-    part_rows = max(rows, _STAGED_BYTES // fit.row_bytes) if staged else rows
-    base = f"{progress_base(prepared)}/{part_rows}"
-    cut = Parting(rows=part_rows, base=base, chunks=f"{base}/chunks" if staged else CHUNKS)
-    packed = pack_parts(store, source, fit, cut, data, workers, progress)
+    cut = _cut(data, fit, prepared, forgotten)
+    packed = pack_all(store, source, fit, cut, data, workers, progress)
     if not len(packed.items):
         raise Fatal(
             f"data.source: {source.address}: none of its {source.count} images can be read: nothing to train on"
@@ -174,8 +194,8 @@ def pack_source(
         captions=captions,
         alike=grouping.alike[kept],
         same_caption=same_caption[kept],
-        chunks=repack(store, packed.chunks, _among(images, remaining.rows[kept]), fit, rows)
-        if staged
+        chunks=repack(store, packed.chunks, _among(images, remaining.rows[kept]), fit, _chunk_rows(data, fit))
+        if cut.staged
         else packed.chunks,
     )
     told = [*grouping.notes, *captions.notes(each(items))]
@@ -209,6 +229,21 @@ def _near(images: ChunkRows, remaining: Remaining, data: Data) -> NDArray[np.int
         return np.empty(0, np.int64)
     stays, gone = Chosen(images, remaining.rows), Chosen(images, remaining.gone)
     return np.flatnonzero(near_copies(stays, gone, data.near_duplicate)).astype(np.int64)
+
+
+def _cut(data: Data, fit: Fit, prepared: str, forgotten: Sequence[Numbered]) -> Parting:
+    """How the source is cut. Where not all of it stays, parts are staged, and what stays of them is packed anew: no chunk
+    of the data set holds what is left out.
+    """
+    rows, base = _chunk_rows(data, fit), progress_base(prepared)
+    if data.train_limit is None and data.held_out_limit is None and not forgotten:
+        return Parting(rows=rows, base=f"{base}/{rows}", chunks=CHUNKS)
+    rows = max(rows, _STAGED_BYTES // fit.row_bytes)
+    return Parting(rows=rows, base=f"{base}/{rows}", chunks=f"{base}/{rows}/chunks", staged=True)
+
+
+def _chunk_rows(data: Data, fit: Fit) -> int:
+    return max(1, int(data.chunk_mib * 2**20) // fit.row_bytes)
 
 
 def _fit(source: Source, data: Data) -> Fit:

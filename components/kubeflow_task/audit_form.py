@@ -45,6 +45,7 @@ AUDIT_FORM: Final[tuple[Entry, ...]] = (
         "audit",
         default=None,
     ),
+    number("data_prepare_parts", "execution.prepare_parts", "pods that pack the images side by side before prepare"),
     Entry(
         DATA,
         str,

@@ -23,6 +23,11 @@ from .entry import (
 
 FORM: Final[tuple[Entry, ...]] = (
     *ADDRESS,
+    number(
+        "data_prepare_parts",
+        "execution.prepare_parts",
+        "pods that pack the images side by side before prepare; empty or 1 for none, some hundred thousand images each",
+    ),
     Entry(
         "data_preset",
         str,

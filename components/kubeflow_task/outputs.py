@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field
 
+from ..config import RunConfig
 from ..data.manifest import manifest_key
 from ..run import (
     Assignment,
@@ -15,6 +16,7 @@ from ..run import (
     EncodingRecord,
     Look,
     ModelRecord,
+    PackRecord,
     Plan,
     Record,
     ReportRecord,
@@ -65,6 +67,7 @@ DECISION: Final = "Output"
 """Of begin. KFP's local runner finds what a condition reads from a task of its own pipeline under this name only; any
 other name would cost a nested pipeline, which is one driver pod more a round."""
 _RUN: Final = Output("run", "text", "the run's address, ROOT/runs/NAME")
+_PACKS: Final = Output("packs", "list", "indexes of pack that are left to do")
 _PARTS: Final = Output("parts", "list", "indexes of sample that are left to do")
 _MEASURED: Final = (
     Output("metrics", "metrics", "memorization beside its floor, and quality"),
@@ -75,6 +78,7 @@ _MEASURED: Final = (
 OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
     "plan": (
         _RUN,
+        _PACKS,
         Output("encodings", "list", "indexes of encode that are left to do"),
         Output("rounds", "list", "rounds that are left to do"),
         Output("shards", "list", "indexes of train, of each such round"),
@@ -90,7 +94,7 @@ OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
 }
 """By step; the others give nothing but their record."""
 AUDIT_OUTPUTS: Final[Mapping[str, tuple[Output, ...]]] = {
-    "plan": (_RUN, _PARTS),
+    "plan": (_RUN, _PACKS, _PARTS),
     "prepare": OUTPUTS["prepare"],
     "evaluate": _MEASURED,
 }
@@ -136,6 +140,7 @@ def _plan(run: Run, record: Record) -> dict[str, Any]:
     released = None if rounds else run.find_released(config, ended)
     return {
         "run": run.url,
+        "packs": _packs(run, config),
         "encodings": [k for k in range(config.encodings) if run.find(EncodingRecord, k) is None],
         "rounds": rounds,
         "shards": list(range(config.sizes()["shards"])),
@@ -143,6 +148,12 @@ def _plan(run: Run, record: Record) -> dict[str, Any]:
             k for k in range(config.sizes()["parts"]) if released is None or not run.find(SamplesRecord, released, k)
         ],
     }
+
+
+def _packs(run: Run, config: RunConfig) -> list[int]:
+    if not config.packs or run.find(DatasetRecord):
+        return []
+    return [k for k in range(config.packs) if run.find(PackRecord, config.packs, k) is None]
 
 
 def _prepare(run: Run, record: Record) -> dict[str, Any]:

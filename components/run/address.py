@@ -16,6 +16,7 @@ from .records import (
     DatasetRecord,
     EncodingRecord,
     ModelRecord,
+    PackRecord,
     Plan,
     ProxyRecord,
     Record,
@@ -191,6 +192,7 @@ class Run:
 
 KINDS: Final[tuple[type[Record], ...]] = (
     Plan,
+    PackRecord,
     DatasetRecord,
     EncodingRecord,
     Assignment,

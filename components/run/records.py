@@ -104,6 +104,19 @@ class Plan(Record):
         return as_meant(kept, config) if isinstance(kept, Mapping) else config
 
 
+class PackRecord(Record):
+    """A share of the run's images is packed. Their chunks are named by the data set that `prepare` makes of all shares;
+    until then, by its progress."""
+
+    address = "packs/{}/{}.json"
+    made_by = "pack"
+    part: int
+    parts: int
+    """Shares in all, execution.prepare_parts."""
+    images: int
+    """Of the share; 0 where the data set was there already, and of a share without any."""
+
+
 class DatasetRecord(Record):
     """Which packed data set the run trains on, or the audited model was trained on; and those that are compared.
 

@@ -72,7 +72,8 @@ def show(config: RunConfig, plan: Forecast, released: ReleasedBase | None = None
         table.add_row("trained", f"{plan.parameters:,} parameters: {trained}")
     table.add_row("rounds", f"{plan.rounds}, of {plan.steps_per_round:,} steps a shard")
     table.add_row("sample visits", f"{plan.visits:,}")
-    to_begin = f"4 to begin, {config.encodings} x encode" if config.encodings else "4 to begin"
+    mapped = {"pack": config.packs, "encode": config.encodings}
+    to_begin = ", ".join(["4 to begin", *(f"{count} x {step}" for step, count in mapped.items() if count)])
     steps = f"{to_begin}, {plan.rounds} rounds of begin, watch, {plan.shards} x train, aggregate and redistribute, "
     table.add_row("steps", steps + f"select, {plan.parts} x sample, evaluate")
     peak = f"{size(plan.weights_peak)} at the peak"

@@ -25,7 +25,7 @@ from .pods import Pods
 from .trace import Beside, Node, Repeat, traced
 
 _Lists = Mapping[str, Any]
-"""What loops go over, by name: "encodings", "rounds", "shards", "parts"."""
+"""What loops go over, by name: "packs", "encodings", "rounds", "shards", "parts"."""
 
 
 def compile_pipeline(

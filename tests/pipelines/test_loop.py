@@ -11,6 +11,7 @@ from kfp import compiler
 
 from tests.pipelines.kubeflow.compiled import read
 from tests.runs import tiny
+from unecho.components.config import resolve
 from unecho.components.run import Run
 from unecho.components.steps import STEPS
 from unecho.pipelines.display import Display
@@ -70,9 +71,17 @@ def test_in_a_cluster_a_step_that_is_light_in_this_round_is_no_job(
     engine.beside(*BESIDE)
     engine.step("aggregate", 2)
     engine.step("begin", 2)
-    engine.map("encode", over="encodings")  # there is none for a model of pixels
+    engine.map("pack", over="packs")  # there is none where prepare packs all
+    engine.map("encode", over="encodings")  # nor one for a model of pixels
     assert here == [("aggregate", 1, None), ("begin", 2, None)]
-    assert made == [[StepJob("train", 1, 3), StepJob("redistribute", 1, 1)], [StepJob("aggregate", 2, 1)], []]
+    assert made == [[StepJob("train", 1, 3), StepJob("redistribute", 1, 1)], [StepJob("aggregate", 2, 1)], [], []]
+
+
+def test_shares_of_a_large_source_are_one_job_and_none_of_an_audited_runs_data_set(tmp_path: Path) -> None:
+    assert tiny("execution.prepare_parts=6").sizes()["packs"] == 6
+    assert tiny().sizes()["packs"] == 0
+    audit = resolve(settings=("audit.run=s3://b/r/runs/a", "execution.prepare_parts=6"))
+    assert audit.sizes()["packs"] == 0
 
 
 def test_on_kubeflow_they_wait_for_the_same_and_what_follows_for_all_of_them(tmp_path: Path) -> None:

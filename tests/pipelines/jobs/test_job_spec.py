@@ -37,6 +37,7 @@ def test_a_pod_runs_the_line_that_a_person_would_type(step: str, tmp_path: Path)
         "train": round + index,
         "aggregate": round,
         "redistribute": round,
+        "pack": index,
         "encode": index,
         "sample": index,
     }.get(step)

@@ -23,6 +23,7 @@ STEP_NAMES = sorted(STEPS)
 FIELDS = {
     "address_root",
     "address_run_name",
+    "data_prepare_parts",
     "data_preset",
     "data_source",
     "method_augment_below",
@@ -166,7 +167,8 @@ def test_the_order_is_that_of_the_loop(plain: Compiled) -> None:
     before = {name: set(task.dependent_tasks) - {"plan"} for name, task in root.items()}
     assert before == {
         "plan": set(),
-        "prepare": set(),
+        "packs": set(),
+        "prepare": {"packs"},
         "encodings": {"prepare"},
         "initialize": {"encodings"},
         "shard": {"encodings"},
@@ -181,7 +183,8 @@ def test_the_audit_is_in_the_order_of_its_loop_and_has_no_rounds_and_no_model(au
     before = {name: set(task.dependent_tasks) - {"plan"} for name, task in audit.spec.root.dag.tasks.items()}
     assert before == {
         "plan": set(),
-        "prepare": set(),
+        "packs": set(),
+        "prepare": {"packs"},
         "initialize": {"prepare"},
         "parts": {"initialize"},
         "evaluate": {"parts"},
@@ -279,27 +282,28 @@ def test_the_ui_gets_metrics_a_page_a_summary_a_model_and_a_data_set(plain: Comp
 @pytest.mark.parametrize("shards", [1, 4, 10])
 def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compiled) -> None:
     def all(rounds: int, goes: bool = True) -> Count:
-        return pods(plain.spec, {"encodings": 3, "rounds": rounds, "shards": shards, "parts": 2}, goes)
+        return pods(plain.spec, {"packs": 5, "encodings": 3, "rounds": rounds, "shards": shards, "parts": 2}, goes)
 
     assert all(2) - all(1) == Count(user=shards + 4, driver=2 * shards + 8)
     assert all(2, goes=False) - all(1, goes=False) == Count(user=1, driver=3)
-    # the whole; tasks; encodings, rounds, parts and their loops; iterations
-    assert all(0) == Count(user=6 + 2 + 3, driver=1 + (6 + 2 + 3) + 3 * 2 + 2 + 3)
+    # the whole; tasks; packs, encodings, rounds, parts and their loops; iterations
+    assert all(0) == Count(user=6 + 5 + 2 + 3, driver=1 + (6 + 5 + 2 + 3) + 4 * 2 + 5 + 2 + 3)
     assert Count(*pods_of_a_round(shards)) == all(2) - all(1)
     page = (ROOT / "docs/kubeflow.md").read_text()
     table = dict(re.findall(r"^\| (a round.*?|once|an audit) \| (.*?) \|$", page, re.MULTILINE))
     assert table == {
         "a round": "K + 4 | 2 K + 8",
         "a round that does not start": "1 | 3",
-        "once": "6 + P + E | 13 + 2 P + 2 E",
-        "an audit": "4 + P | 7 + 2 P",
+        "once": "6 + P + E + N | 15 + 2 P + 2 E + 2 N",
+        "an audit": "4 + P + N | 9 + 2 P + 2 N",
     }
 
 
 @pytest.mark.parametrize("parts", [0, 1, 4])
 def test_an_audit_costs_what_the_page_on_kubeflow_says(parts: int, audit: Compiled) -> None:
-    # the whole; tasks; parts, their loop and iterations
-    assert pods(audit.spec, {"parts": parts}) == Count(user=4 + parts, driver=1 + (4 + parts) + 1 + 1 + parts)
+    # the whole; tasks; packs, parts and their loops; iterations
+    of_parts = Count(user=4 + 3 + parts, driver=1 + (4 + 3 + parts) + 2 * 2 + 3 + parts)
+    assert pods(audit.spec, {"packs": 3, "parts": parts}) == of_parts
 
 
 def test_the_copy_in_the_repository_is_a_pipeline_with_the_accelerator() -> None:

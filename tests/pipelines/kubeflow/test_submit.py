@@ -391,7 +391,7 @@ def test_rounds_that_were_done_before_are_counted(
     api: KfpApi, s3_root: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop's first iteration is then the first round that is left, which `plan` tells from the store."""
-    left = {"encodings": [], "rounds": [3, 4], "shards": [0, 1], "parts": [0]}
+    left = {"packs": [], "encodings": [], "rounds": [3, 4], "shards": [0, 1], "parts": [0]}
     monkeypatch.setattr(waiting, "given", lambda step, run, record: left if run.name == "goes-on" else {})
     api.states = [[rounds("FAILED", "SUCCEEDED", "FAILED").details("FAILED")]]
     assert submit(api, "--name", "goes-on", "--wait", root=s3_root) == 1
