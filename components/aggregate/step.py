@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from safetensors.torch import load
 
@@ -16,8 +18,10 @@ from ..store import SequentialReader
 from ..store.base import Buffer
 
 _WEIGHTS = ("raw.safetensors", "ema.safetensors")
-_READ_AHEAD = 8 << 20
-"""Bytes that all proxies together read ahead."""
+_THREADS = 16
+"""At most so many read records, and open proxies, at once."""
+_FIRST_READ = 256 << 10
+"""Bytes that are asked for with a proxy's header."""
 
 
 def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
@@ -32,15 +36,17 @@ def aggregate(run: Run, round: int, progress: Progress) -> ModelRecord:
     config = run.config()
     set_numerics(config)
     model = run.load(ModelRecord, round)
-    proxies = [run.load(ProxyRecord, round, shard) for shard in range(config.iet.shards)]
-    ahead = max(64 << 10, _READ_AHEAD // len(proxies))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        proxies = list(threads.map(partial(run.load, ProxyRecord, round), range(config.iet.shards)))
     objects, samples = {"network.json": model.objects["network.json"]}, [proxy.samples for proxy in proxies]
     by_products, error = config.lora.enabled and config.lora.average == "svd", 0.0
     for done, name in enumerate(_WEIGHTS, start=1):
-        files = [SequentialReader.open(run.store, proxy.objects[name], ahead) for proxy in proxies]
+        refs = [proxy.objects[name] for proxy in proxies]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            files = list(threads.map(lambda ref: SequentialReader.open(run.store, ref, _FIRST_READ), refs))
         mean: Buffer = average(files, samples)
         if by_products:  # the mean of factors is not that of their products
-            of_each = [load_state(run.store, proxy.objects[name]) for proxy in proxies]
+            of_each = [load_state(run.store, ref) for ref in refs]
             products, cut = average_products(of_each, samples)
             mean, error = state_bytes(load(bytes(mean)) | products), max(error, cut)
         objects[name] = run.put(ModelRecord, (round + 1,), name, mean)

@@ -165,7 +165,7 @@ class SequentialReader:
         return cls(store, ref, read_ahead)
 
     def read(self, count: int) -> memoryview:
-        """The next `count` bytes, valid until the next call."""
+        """The next `count` bytes; they stay as they are when more is read."""
         if count <= len(self._buffer):
             taken, self._buffer = self._buffer[:count], self._buffer[count:]
             return taken

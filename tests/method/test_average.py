@@ -2,6 +2,7 @@
 
 import tracemalloc
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
@@ -111,3 +112,40 @@ def test_memory_is_that_of_two_models_at_most_for_any_number_of_proxies(store: S
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * refs[0].size + (8 << 20)
+
+
+class Slowest:
+    """A file each of whose reads ends only when the other files have been asked too: none is read after another."""
+
+    def __init__(self, file: SequentialReader, together: Barrier) -> None:
+        self._file, self._together = file, together
+
+    @property
+    def address(self) -> str:
+        return self._file.address
+
+    def read(self, count: int) -> memoryview:
+        self._together.wait(timeout=60)
+        return self._file.read(count)
+
+    def finish(self) -> None:
+        self._file.finish()
+
+
+def test_proxies_are_read_beside_each_other_and_their_mean_is_the_same(store: Store) -> None:
+    tensors = [
+        {"w": torch.randn(40_000, generator=torch.Generator().manual_seed(k)), "z": torch.ones(3)} for k in (0, 1)
+    ]
+    refs = [put(store, some) for some in tensors]
+    together = Barrier(2)  # breaks, and raises, where one read waits for another to end
+    ahead = average([Slowest(file, together) for file in files(store, refs)], [2, 1])
+    expected = (tensors[0]["w"].double() * (2 / 3) + tensors[1]["w"].double() * (1 / 3)).float()
+    assert torch.equal(load(bytes(ahead))["w"], expected)
+
+
+def test_more_proxies_than_threads_are_read_each_in_order(store: Store) -> None:
+    refs = [put(store, {"w": torch.arange(30_000.0) * k, "x": torch.full((5,), float(k)).half()}) for k in range(19)]
+    mean = load(bytes(average(files(store, refs), [1] * 19)))
+    weighted = [torch.arange(30_000.0).mul(k).double() * (1 / 19) for k in range(19)]
+    assert torch.equal(mean["w"], sum(weighted[1:], weighted[0]).float())
+    assert mean["x"].tolist() == [9.0] * 5  # (0 + ... + 18) / 19
