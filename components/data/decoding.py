@@ -1,4 +1,4 @@
-"""Decoding many images of a store, in processes of their own, in order and in bounded memory.
+"""Decoding many images of a store, or other work on them, in processes of their own, in order and in bounded memory.
 
 The processes are spawned, never forked: a fork of a process whose arithmetic library runs threads can hang.
 They read the objects themselves, several at a time, so that a store's latency is hidden and no image crosses twice.
@@ -8,11 +8,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context, parent_process
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 from ..store import Store
 from .image import BadImage, Fit, decode
 from .manifest import row_digests
-from .sources.source import Decoded
+from .sources.source import Decoded, Located, Place
+
+T = TypeVar("T")
 
 IN_PROCESS_BYTES = 8 << 20
 """Smaller sources are decoded in this process: starting others would take longer."""
@@ -32,45 +35,75 @@ _AHEAD_BYTES = 64 << 20
 """Large ones: as many as have this size together, in each process."""
 
 
-class Place(NamedTuple):
-    """Where the bytes of an image are.
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes files; another process can be given one.
 
     Attributes:
-        key: of the object.
-        start, size: where in it; None for all of it.
+        store: where they are.
+        ahead: how many are read before their turn.
     """
 
-    key: str
-    start: int = 0
-    size: int | None = None
+    store: Store
+    fit: Fit
+    ahead: int
+
+    def __call__(self, items: range, places: list[Place]) -> Decoded:
+        images: list[NDArray[np.uint8]] = []
+        bad = []
+        for item, data in zip(items, read_ahead(self.store, places, self.ahead), strict=True):
+            try:
+                images.append(decode(data, self.fit))
+            except BadImage as error:
+                bad.append((item, str(error)))
+        stacked = np.stack(images) if images else np.empty((0, *self.fit.shape), np.uint8)
+        return Decoded(items, stacked, row_digests(stacked), bad)
 
 
-_Batch = tuple[range, list[Place]]
+def decoder_of(located: Located, fit: Fit) -> Decoder:
+    """What decodes the images of a source."""
+    ahead = max(2, min(MOST_AHEAD, _AHEAD_BYTES * located.count // max(1, located.total_bytes)))
+    return Decoder(located.store, fit, ahead)
 
 
-def decode_places(
-    store: Store, batches: Iterable[_Batch], fit: Fit, workers: int, count: int, total_bytes: int
-) -> Generator[Decoded, None, None]:
+def decode_files(located: Located, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
     """Decode images.
 
     Args:
-        batches: numbers in the source and places, for one go each.
+        wanted: their numbers in the source, for one go each.
         workers: processes, 0 for one a core.
-        count, total_bytes: of all images of the source.
     """
-    processes = workers or _cores()
-    ahead = max(2, min(MOST_AHEAD, _AHEAD_BYTES * count // max(1, total_bytes)))
-    if processes == 1 or total_bytes <= IN_PROCESS_BYTES:
-        for items, places in batches:
-            yield _decode_batch(store, items, places, fit, ahead)
+    batches = ((items, located.places(items)) for items in wanted)
+    yield from in_processes(processes_for(located, workers), decoder_of(located, fit), batches)
+
+
+def processes_for(located: Located, workers: int) -> int:
+    """How many processes decode a source; 1 for this one alone.
+
+    Args:
+        workers: processes, 0 for one a core.
+    """
+    return 1 if located.total_bytes <= IN_PROCESS_BYTES else workers or _cores()
+
+
+def in_processes(processes: int, work: Callable[..., T], goes: Iterable[tuple[Any, ...]]) -> Generator[T, None, None]:
+    """What `work` makes of each go's arguments, in their order; in this process where there is to be but one.
+
+    Args:
+        work: is given to each process once.
+        goes: a bounded number of them is under way.
+    """
+    if processes == 1:
+        for arguments in goes:
+            yield work(*arguments)
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (store, fit, ahead))
-    window: deque[Future[Decoded]] = deque()
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (work,))
+    window: deque[Future[T]] = deque()
     try:
-        for items, places in batches:
+        for arguments in goes:
             if len(window) > 2 * processes:  # a bounded number of results wait for a slow one before them
                 yield window.popleft().result()
-            window.append(pool.submit(_decode_in_worker, items, places))
+            window.append(pool.submit(_in_worker, *arguments))
         while window:
             yield window.popleft().result()
     finally:
@@ -105,26 +138,14 @@ def _read(store: Store, places: list[Place]) -> list[bytes]:
     return read
 
 
-def _decode_batch(store: Store, items: range, places: list[Place], fit: Fit, ahead: int) -> Decoded:
-    images: list[NDArray[np.uint8]] = []
-    bad = []
-    for item, data in zip(items, read_ahead(store, places, ahead), strict=True):
-        try:
-            images.append(decode(data, fit))
-        except BadImage as error:
-            bad.append((item, str(error)))
-    stacked = np.stack(images) if images else np.empty((0, *fit.shape), np.uint8)
-    return Decoded(items, stacked, row_digests(stacked), bad)
+_work: Callable[..., Any]
 
 
-_worker: tuple[Store, Fit, int]
-
-
-def _start_worker(store: Store, fit: Fit, ahead: int) -> None:
-    global _worker
+def _start_worker(work: Callable[..., Any]) -> None:
+    global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker = (store, fit, ahead)
+    _work = work
 
 
 def _die_with_parent() -> None:
@@ -135,9 +156,8 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _decode_in_worker(items: range, places: list[Place]) -> Decoded:
-    store, fit, ahead = _worker
-    return _decode_batch(store, items, places, fit, ahead)
+def _in_worker(*arguments: Any) -> Any:
+    return _work(*arguments)
 
 
 def _cores() -> int:

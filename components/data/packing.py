@@ -1,6 +1,6 @@
 """Decode a source part by part. Each finished part is in the store at once, so an interrupted prepare goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -13,12 +13,15 @@ from ..failure import Fatal
 from ..progress import Progress
 from ..store import Store, fetch
 from . import ChunkRef
+from .decoding import Decoder, decoder_of, in_processes, processes_for
 from .image import Fit
 from .manifest import chunk_images, has_object, put_chunk
-from .sources.source import Decoded, Source
+from .sources.source import Decoded, Place, Source
 
 _BATCH_BYTES = 4 << 20
 _BATCH_IMAGES = 64
+_PARTS_EACH = 2
+"""Parts that each process must have, at least, to make them whole: with fewer, some would wait for the others."""
 
 
 class PartRecord(BaseModel):
@@ -105,35 +108,96 @@ def pack_parts(
     done = total - sum(map(len, missing))
     if done:
         progress.note(f"{done} of {total} images were packed before: going on from there")
-    batch = max(1, min(_BATCH_IMAGES, _BATCH_BYTES // fit.row_bytes))
-    batches = (
-        range(first, min(first + batch, part.stop)) for part in missing for first in range(part.start, part.stop, batch)
-    )
-    with closing(source.decode(batches, fit, workers)) as decoded:
-        for part in missing:
-            records[part.start] = record = _pack(store, source, fit, cut, data, part, decoded)
-            store.put(_record_key(cut, part), record.model_dump_json().encode())
-            done += len(part)
-            progress.update(done, total, "images")
+    packer = _Packer(store, fit, cut, stops=data.on_bad_image == "stop")
+    try:
+        with closing(_packed(source, packer, missing, workers)) as packed:
+            for part, record in zip(missing, packed, strict=True):
+                records[part.start] = record
+                done += len(part)
+                progress.update(done, total, "images")
+    except _Refused as refused:
+        where = f"{source.address}/{source.name(refused.number)}"
+        raise Fatal(f"{where}: {refused.reason}{_remedy(refused.reason)}") from None
     return [records[part.start] for part in parts]
 
 
-def _pack(
-    store: Store, source: Source, fit: Fit, cut: Parting, data: Data, part: range, decoded: Iterator[Decoded]
-) -> PartRecord:
-    images = np.empty((len(part), *fit.shape), np.uint8)
-    digests, bad, rows, item = bytearray(), list[tuple[int, str]](), 0, part.start
-    while item < part.stop:
-        some = next(decoded)
-        if some.bad and data.on_bad_image == "stop":
-            number, reason = some.bad[0]
-            raise Fatal(f"{source.address}/{source.name(number)}: {reason}{_remedy(reason)}")
-        images[rows : rows + len(some.images)] = some.images
-        digests += some.digests.tobytes()
-        bad += some.bad
-        rows, item = rows + len(some.images), some.items.stop
-    chunk = put_chunk(store, images[:rows], cut.chunks) if rows else None
-    return PartRecord(first=part.start, count=len(part), chunk=chunk, digests=bytes(digests), bad=bad)
+class _Refused(Exception):
+    """A bad image where none may be; by its number in the source and the reason."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(number, reason)
+        self.number, self.reason = number, reason
+
+
+@dataclass(frozen=True)
+class _Packer:
+    """Makes the chunk of a part, and keeps its record; another process can be given one.
+
+    Attributes:
+        stops: at a bad image.
+    """
+
+    store: Store
+    fit: Fit
+    cut: Parting
+    stops: bool
+
+    def __call__(self, part: range, decoded: Iterator[Decoded]) -> PartRecord:
+        """
+        Args:
+            decoded: the images of the part are its next ones.
+        """
+        images = np.empty((len(part), *self.fit.shape), np.uint8)
+        digests, bad, rows, item = bytearray(), list[tuple[int, str]](), 0, part.start
+        while item < part.stop:
+            some = next(decoded)
+            if some.bad and self.stops:
+                raise _Refused(*some.bad[0])
+            images[rows : rows + len(some.images)] = some.images
+            digests += some.digests.tobytes()
+            bad += some.bad
+            rows, item = rows + len(some.images), some.items.stop
+        chunk = put_chunk(self.store, images[:rows], self.cut.chunks) if rows else None
+        record = PartRecord(first=part.start, count=len(part), chunk=chunk, digests=bytes(digests), bad=bad)
+        self.store.put(_record_key(self.cut, part), record.model_dump_json().encode())
+        return record
+
+
+@dataclass(frozen=True)
+class _FilePacker:
+    """The same for a part whose images are files: all of its work in one process, from reading to the record."""
+
+    packer: _Packer
+    decoder: Decoder
+
+    def __call__(self, part: range, places: list[Place]) -> PartRecord:
+        batches = _batches([part], self.packer.fit)
+        decoded = (self.decoder(some, places[some.start - part.start : some.stop - part.start]) for some in batches)
+        return self.packer(part, decoded)
+
+
+def _packed(source: Source, packer: _Packer, parts: list[range], workers: int) -> Generator[PartRecord, None, None]:
+    """The records of parts, in order.
+
+    Where each process has several parts to make, it makes them whole: chunks are hashed and written side by side too,
+    and no pixel crosses to this process. With fewer, processes share the images of each part, and this one makes it.
+    """
+    located = source.located
+    processes = processes_for(located, workers) if located else 1
+    if located and processes > 1 and len(parts) >= _PARTS_EACH * processes:
+        goes = ((part, located.places(part)) for part in parts)
+        yield from in_processes(processes, _FilePacker(packer, decoder_of(located, packer.fit)), goes)
+        return
+    with closing(source.decode(_batches(parts, packer.fit), packer.fit, workers)) as decoded:
+        for part in parts:
+            yield packer(part, decoded)
+
+
+def _batches(parts: Iterable[range], fit: Fit) -> Iterator[range]:
+    """Images that are decoded in one go."""
+    size = max(1, min(_BATCH_IMAGES, _BATCH_BYTES // fit.row_bytes))
+    for part in parts:
+        yield from (range(first, min(first + size, part.stop)) for first in range(part.start, part.stop, size))
 
 
 def _remedy(reason: str) -> str:

@@ -232,8 +232,8 @@ def _near(images: ChunkRows, remaining: Remaining, data: Data) -> NDArray[np.int
 
 
 def _cut(data: Data, fit: Fit, prepared: str, forgotten: Sequence[Numbered]) -> Parting:
-    """How the source is cut. Where not all of it stays, parts are staged, and what stays of them is packed anew: no chunk
-    of the data set holds what is left out.
+    """How the source is cut. Where not all of it stays, parts are staged and what stays is packed anew: no chunk of the
+    data set holds what is left out.
     """
     rows, base = _chunk_rows(data, fit), progress_base(prepared)
     if data.train_limit is None and data.held_out_limit is None and not forgotten:

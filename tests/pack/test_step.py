@@ -206,3 +206,19 @@ def test_under_kubeflow_the_shares_that_are_left_are_asked_for_and_none_once_the
     assert given("plan", run, run.plan())["packs"] == []
     alone = planned(tmp_path / "root", source, ALL, 1, "alone")
     assert given("plan", alone, alone.plan())["packs"] == []
+
+
+def test_processes_that_make_whole_parts_and_such_that_share_them_make_the_same_chunks(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(planned(tmp_path / "whole", source, ALL), Silent())
+    monkeypatch.setattr("unecho.components.data.decoding.IN_PROCESS_BYTES", 0)
+    for each in (1, 99):  # five parts: with two processes each has several, or too few
+        monkeypatch.setattr("unecho.components.data.packing._PARTS_EACH", each)
+        run = planned(tmp_path / f"each-{each}", source, (*ALL, "execution.workers=2"))
+        prepare(run, Silent())
+        assert contents(tmp_path / f"each-{each}") == contents(tmp_path / "whole")
+    (source / "a" / "03.png").write_bytes(b"no image")
+    monkeypatch.setattr("unecho.components.data.packing._PARTS_EACH", 1)
+    with pytest.raises(Fatal, match=r"source/a/03\.png: not an image .* or set data\.on_bad_image=skip"):
+        prepare(planned(tmp_path / "bad", source, (*ALL, "execution.workers=2")), Silent())

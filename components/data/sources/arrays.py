@@ -47,10 +47,11 @@ class RecordFiles:
     """What sources have in common whose samples are records of few files: names by number, the test file's records.
 
     Attributes:
-        notes, groups, test: see `Source`.
+        notes, groups, test, located: see `Source`.
     """
 
     groups: NDArray[np.int64] | None = None
+    located = None
 
     def __init__(self, tree: SourceTree, keys: Sequence[str], records: Sequence[int], training: int, only: str) -> None:
         """
@@ -84,6 +85,7 @@ class DigitsSource:
     address: str = "digits"
     groups: NDArray[np.int64] | None = None
     test: NDArray[np.bool_] | None = None
+    located = None
 
     def __init__(self) -> None:
         table = _read_table()

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from ...failure import Fatal
 from ...store import Store
-from ..decoding import MOST_AHEAD, Place, read_ahead
+from ..decoding import MOST_AHEAD, read_ahead
 from ..image import BadImage, read_header
+from .source import Place
 
 _LOOKED_AT = 1000
 _RESOLUTIONS = (128, 64, 32)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Stat
-from ..decoding import MOST_AHEAD, Place, decode_places, read_ahead
+from ..decoding import MOST_AHEAD, decode_files, read_ahead
 from ..image import SUFFIXES, Fit
 from .auto_shape import auto_shape, spread_items
 from .captions import METADATA, Captions
 from .contents import found_in
 from .folders import classes_of
 from .keys import Keys, shown
-from .source import Decoded, Fingerprint
+from .source import Decoded, Fingerprint, Located, Place
 from .tree import PassedOver, SourceTree
 
 _FOLDERS_NAMED = 3
@@ -79,6 +79,10 @@ class ImagesSource:
         if passed_over:
             self.notes.append(f"passed over: {'; '.join(passed_over)}")
 
+    @property
+    def located(self) -> Located:
+        return Located(self._store, lambda item: Place(self._keys[item]), self.count, sum(self._sizes))
+
     def native(self, own: bool = False) -> tuple[int, int]:
         items = spread_items(self._folder_of)
         addresses = [self._store.address(self._keys[item]) for item in items]
@@ -95,8 +99,7 @@ class ImagesSource:
         return zip(items, read_ahead(self._store, [Place(self._keys[item]) for item in items], MOST_AHEAD), strict=True)
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
-        batches = ((items, [Place(self._keys[item]) for item in items]) for items in wanted)
-        return decode_places(self._store, batches, fit, workers, self.count, sum(self._sizes))
+        return decode_files(self.located, wanted, fit, workers)
 
     def _set_captions(
         self, data: Data, metadata: list[str], texts: list[Stat], fingerprint: Fingerprint, others: PassedOver

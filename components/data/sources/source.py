@@ -1,14 +1,14 @@
 """What the packing asks of a source of images."""
 
 import hashlib
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store import Stat
+from ...store import Stat, Store
 from ..image import Fit
 
 
@@ -29,6 +29,38 @@ class Decoded:
     bad: list[tuple[int, str]]
 
 
+class Place(NamedTuple):
+    """Where the bytes of an image are.
+
+    Attributes:
+        key: of the object.
+        start, size: where in it; None for all of it.
+    """
+
+    key: str
+    start: int = 0
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Located:
+    """The images of a source as files, or as parts of files, which any process can read and decode.
+
+    Attributes:
+        store: where they are.
+        place: of an image, by its number.
+        count, total_bytes: of all of them.
+    """
+
+    store: Store
+    place: Callable[[int], Place]
+    count: int
+    total_bytes: int
+
+    def places(self, items: range) -> list[Place]:
+        return [self.place(item) for item in items]
+
+
 class Source(Protocol):
     """Images in a fixed order, numbered 0..count-1.
 
@@ -43,6 +75,7 @@ class Source(Protocol):
         groups: int64 [count], the same for images with one value of data.split_column, -1 for none; None where no
             column is asked for.
         test: bool [count], the records of an official test file; None where the source was opened without it.
+        located: the images as files; None where the source holds them as arrays.
     """
 
     layout: str
@@ -54,6 +87,9 @@ class Source(Protocol):
     notes: list[str]
     groups: NDArray[np.int64] | None
     test: NDArray[np.bool_] | None
+
+    @property
+    def located(self) -> Located | None: ...
 
     def native(self, own: bool = False) -> tuple[int, int]:
         """Channels and resolution that the data set has where they are `auto`.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...config.fields import Data
 from ...failure import Fatal
 from ...store import Stat, Store
-from ..decoding import MOST_AHEAD, Place, decode_places, read_ahead
+from ..decoding import MOST_AHEAD, decode_files, read_ahead
 from ..image import SUFFIXES, Fit
 from .auto_shape import auto_shape, spread_items
 from .columns import CaptionColumn, GroupColumn
@@ -25,7 +25,7 @@ from .contents import found_in
 from .keys import Keys, shown
 from .metadata import Entry
 from .shards import Member, Shard
-from .source import Decoded, Fingerprint
+from .source import Decoded, Fingerprint, Located, Place
 from .texts import CaptionTable, as_text, captions_in_file
 from .tree import PassedOver, SourceTree
 
@@ -131,6 +131,10 @@ class WebDatasetSource:
         if found:
             self.notes.append(f"passed over: {found}")
 
+    @property
+    def located(self) -> Located:
+        return Located(self._store, self._place, self.count, self._bytes)
+
     def native(self, own: bool = False) -> tuple[int, int]:
         items = spread_items(np.frombuffer(self._shard_of, np.int32))
         addresses = [f"{self.address}/{self.name(item)}" for item in items]
@@ -147,8 +151,7 @@ class WebDatasetSource:
         return zip(items, read_ahead(self._store, [self._place(item) for item in items], MOST_AHEAD), strict=True)
 
     def decode(self, wanted: Iterable[range], fit: Fit, workers: int) -> Generator[Decoded, None, None]:
-        batches = ((items, [self._place(item) for item in items]) for items in wanted)
-        return decode_places(self._store, batches, fit, workers, self.count, self._bytes)
+        return decode_files(self.located, wanted, fit, workers)
 
     def _place(self, item: int) -> Place:
         return Place(self._shards[self._shard_of[item]], self._start[item], self._size[item])

@@ -18,7 +18,7 @@ class Synthetic:
     """Any number of images of 32x32 pixels, made when they are asked for."""
 
     layout, address, fingerprint = "images", "synthetic", "0"
-    groups = test = None
+    groups = test = located = None
 
     def __init__(self, count: int) -> None:
         self.count, self.notes = count, []
