@@ -135,11 +135,11 @@ def test_rounds_are_in_order_and_begin_decides_on_what_follows(plain: Compiled) 
     assert loop.iterator_policy.parallelism_limit == 1
     assert loop.parameter_iterator.items.input_parameter == "pipelinechannel--rounds"
     inside = components[loop.component_ref.name].dag.tasks
-    assert set(inside) == {"begin", "condition-32"}
-    assert inside["condition-32"].trigger_policy.condition == (
+    assert set(inside) == {"begin", "condition-42"}
+    assert inside["condition-42"].trigger_policy.condition == (
         "inputs.parameter_values['pipelinechannel--begin-Output'] == 'go'"
     )
-    round = components[inside["condition-32"].component_ref.name].dag.tasks
+    round = components[inside["condition-42"].component_ref.name].dag.tasks
     assert {name: sorted(task.dependent_tasks) for name, task in round.items()} == {
         "watch": [],
         "shards": [],

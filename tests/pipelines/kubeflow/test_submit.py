@@ -307,8 +307,8 @@ def test_kfps_own_configuration_is_used(api: KfpApi, tmp_path: Path) -> None:
     assert api.experiments[0]["namespace"] == "team"
 
 
-ROUND = "root.rounds.for-loop-31.iteration-iterations({}:{}).iteration-item"
-TRAIN = ROUND + ".condition-32.shards.for-loop-21.iteration-iterations({}:{}).iteration-item.train"
+ROUND = "root.rounds.for-loop-41.iteration-iterations({}:{}).iteration-item"
+TRAIN = ROUND + ".condition-42.shards.for-loop-31.iteration-iterations({}:{}).iteration-item.train"
 
 
 def rounds(state: str, *trained: str) -> Workflow:
@@ -316,12 +316,12 @@ def rounds(state: str, *trained: str) -> Workflow:
     workflow = Workflow()
     for step in ("plan", "prepare", "initialize", "shard"):
         workflow.pod(f"root.{step}", "SUCCEEDED")
-    workflow.nested("root.rounds", state).loop("root.rounds.for-loop-31", state, len(trained) // 2)
+    workflow.nested("root.rounds", state).loop("root.rounds.for-loop-41", state, len(trained) // 2)
     for round in range(len(trained) // 2):
         here = ROUND.format(round, round)
-        workflow.pod(f"{here}.begin", "SUCCEEDED").nested(f"{here}.condition-32", state)
-        workflow.nested(f"{here}.condition-32.shards", state)
-        workflow.loop(f"{here}.condition-32.shards.for-loop-21", state, 2)
+        workflow.pod(f"{here}.begin", "SUCCEEDED").nested(f"{here}.condition-42", state)
+        workflow.nested(f"{here}.condition-42.shards", state)
+        workflow.loop(f"{here}.condition-42.shards.for-loop-31", state, 2)
         for shard in range(2):
             workflow.pod(TRAIN.format(round, round, shard, shard), trained[2 * round + shard])
     return workflow
@@ -349,11 +349,11 @@ def test_wait_tells_of_each_step_when_it_runs_and_how_it_ended_and_of_nothing_el
 def test_wait_names_a_step_by_its_round_and_shard(api: KfpApi, capsys: pytest.CaptureFixture[str]) -> None:
     done = ["SUCCEEDED"] * 2
     last = rounds("RUNNING", *done, *done)
-    last.pod(f"{ROUND.format(1, 1)}.condition-32.aggregate", "SUCCEEDED")
-    last.pod(f"{ROUND.format(1, 1)}.condition-32.redistribute", "SUCCEEDED")
-    last.nested("root.parts", "SUCCEEDED").loop("root.parts.for-loop-41", "SUCCEEDED", 2)
+    last.pod(f"{ROUND.format(1, 1)}.condition-42.aggregate", "SUCCEEDED")
+    last.pod(f"{ROUND.format(1, 1)}.condition-42.redistribute", "SUCCEEDED")
+    last.nested("root.parts", "SUCCEEDED").loop("root.parts.for-loop-51", "SUCCEEDED", 2)
     for part in range(2):
-        item = f"root.parts.for-loop-41.iteration-iterations({part}:{part}).iteration-item"
+        item = f"root.parts.for-loop-51.iteration-iterations({part}:{part}).iteration-item"
         last.pod(f"{item}.sample", "SUCCEEDED")
     last.pod("root.evaluate", "SUCCEEDED")
     api.states = [
