@@ -11,7 +11,8 @@ from ...components.kubeflow_task.entry import whole
 from .client import Kubeflow, Version, named
 from .healthz import shown
 
-_ENABLED: Final = "ENABLE"
+_DISABLED: Final = ("DISABLE", "DISABLED")
+"""A mode, and a status."""
 _AT_ONCE: Final = 100
 
 
@@ -90,7 +91,7 @@ class Schedules(Kubeflow):
             found += page.recurring_runs or []
             token = page.next_page_token or ""
             if not token:
-                return [one for one in found if one.mode == _ENABLED]
+                return [one for one in found if one.mode not in _DISABLED and one.status not in _DISABLED]
 
     def _disable(self, enabled: list[V2beta1RecurringRun], but: str | None = None) -> tuple[str, ...]:
         ids = tuple(one.recurring_run_id for one in enabled if one.recurring_run_id != but)

@@ -160,8 +160,12 @@ def test_a_retraining_is_a_pipeline_of_its_own_that_has_the_policy_in_its_form_a
 def test_a_schedule_is_one_recurring_run_whose_cron_has_the_seconds_that_kubeflow_reads_first(
     api: KfpApi, retrain: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert retrain(*NIGHTLY, "--experiment", "nightly", "--service-account", "trainer") == 0
+    api.multi_user = True
+    options = ["--namespace", "team", "--experiment", "nightly", "--service-account", "trainer"]
+    assert retrain(*NIGHTLY, *options) == 0
     (one,) = api.recurring
+    assert {request.query["namespace"] for request in api.sent("GET", "/recurringruns")} == {"team"}
+    assert (api.experiments[0]["namespace"], one["experiment_id"]) == ("team", "e1")
     assert one["trigger"] == {"cron_schedule": {"cron": "0 10 3 * * *"}}
     assert (one["mode"], one["max_concurrency"], one["no_catchup"]) == ("ENABLE", 1, True)
     assert (one["display_name"], one["service_account"]) == ("retrain dogs (s3://models/unecho)", "trainer")
