@@ -146,6 +146,14 @@ def test_where_things_lie_is_nobodys_business() -> None:
     assert "`somebody/some-model`" in card(config=latents(*HUB)), "but where everybody finds it"
 
 
+def test_a_model_that_started_from_a_released_one_names_it_and_no_run() -> None:
+    figures = with_provenance(base_sha256="b" * 64, base_model="released:dogs (number 2, of run dogs-1)")
+    text = card(figures, resolve("tiny", settings=("model.pretrained=released:dogs",)))
+    assert f"* Pretrained model: what was released as `dogs` until then; SHA-256 over its files `{'b' * 64}`." in text
+    assert "trained on may be more than the data above: copies of that were not looked for" in text
+    assert "dogs-1" not in text
+
+
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [

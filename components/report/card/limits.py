@@ -1,6 +1,7 @@
 """What a card says that its figures do not show."""
 
 from ...config import RunConfig
+from ...run.released_base import asked_release
 from ..figures import Figures
 from ..wording import pixels_alone
 from .wording import bullets, is_prompted
@@ -23,7 +24,8 @@ def limits(figures: Figures, config: RunConfig) -> list[str]:
     if figures.quality and figures.quality.poor:
         lines += ["Few of its images look real, and what resembles nothing echoes nothing."]
     if config.model.pretrained is not None:
-        lines += ["What the pretrained model was trained on is not known here: copies of that were not looked for."]
+        unknown = "is not known here" if asked_release(config) is None else "may be more than the data above"
+        lines += [f"What the pretrained model was trained on {unknown}: copies of that were not looked for."]
     return bullets(lines)
 
 

@@ -2,6 +2,7 @@
 
 from ...config import RunConfig
 from ...config.fields import AGC, IET
+from ...run.released_base import asked_release
 from ..figures import Figures
 from ..wording import percent, what_trained
 from .wording import bullets, hub_base, is_prompted
@@ -16,9 +17,10 @@ def _base(figures: Figures, config: RunConfig) -> list[str]:
     """The pretrained model, by what its files hold."""
     if config.model.pretrained is None:
         return ["From scratch: no pretrained model."]
-    digest, name = figures.provenance.base_sha256, hub_base(config)
+    digest, name, asked = figures.provenance.base_sha256, hub_base(config), asked_release(config)
+    folder = f"what was released as `{asked.model}` until then" if asked else "a folder in the form of diffusers"
     lines = [
-        f"Pretrained model: {f'`{name}`' if name else 'a folder in the form of diffusers'}"
+        f"Pretrained model: {f'`{name}`' if name else folder}"
         f"{f'; SHA-256 over its files `{digest}`' if digest else ''}."
     ]
     trained = what_trained(figures.config, figures.rounds)
