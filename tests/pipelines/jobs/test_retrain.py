@@ -165,6 +165,21 @@ def test_any_overlay_of_a_run_can_be_retrained_by_the_clock_by_one_line(overlay:
     assert [each["metadata"]["name"] for each in found if each["kind"] in ("Job", "CronJob")] == ["unecho-retrain"]
 
 
+def test_the_kustomization_of_the_page_is_one_that_can_be_built(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/ci.md").read_text()
+    (text,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "components:" in block)
+    text = text.replace("../unecho", os.path.relpath(REPOSITORY, tmp_path.resolve()))
+    files = {"kustomization.yaml": text, "run.yaml": "iet: {rounds: 3}\n", "gate.yaml": "verdict: no_echo\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    found = built(tmp_path.resolve())
+    cron_job = one(found, "CronJob", "unecho-retrain")
+    assert (cron_job["metadata"]["namespace"], cron_job["spec"]["schedule"]) == ("ml", "0 */6 * * *")
+    data = one(found, "ConfigMap", "unecho")["data"]
+    assert (data["model"], data["preset"], data["root"]) == ("dogs", "text-to-image", "s3://models/unecho")
+    assert (data["run.yaml"], data["gate.yaml"]) == (files["run.yaml"], files["gate.yaml"])
+
+
 def test_status_takes_a_night_for_the_coordinator_of_the_run_that_it_owns_and_of_no_other(tmp_path: Path) -> None:
     (cron_job,) = read("cronjob.yaml")
     job = {"metadata": {"name": "night-1", "uid": "1234"}, "spec": cron_job["spec"]["jobTemplate"]["spec"]}
