@@ -595,8 +595,8 @@ class Execution(Section):
     """Shares of the source that are packed beside each other before prepare (step pack), where the engine has room for
     more than one; 1: prepare packs all."""
     hold_images: Literal["auto", "device", "stream"] = "auto"
-    """`device`: the shard stays on the device, as uint8 or as encodings; `stream`: batches are sent; `auto`: held if it
-    fits."""
+    """`device`: the shard stays on the device, as uint8 or as encodings; `stream`: batches are sent; `auto`: held where
+    it fits into a quarter of the memory of the GPU, or of what the pod may use."""
     cache_dir: str | None = None
     """Directory that keeps the rows of a data set which were read from an s3:// store; empty for none."""
     cache_gib: Annotated[float, Field(gt=0)] = 20.0
