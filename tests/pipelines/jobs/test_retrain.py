@@ -101,7 +101,7 @@ def test_it_may_do_what_a_coordinator_may_do_less_what_only_unecho_status_needs(
 
 
 def test_its_policy_is_the_documented_one_and_can_be_read() -> None:
-    path = MANIFESTS / "retrain/gate.yaml"
+    path = MANIFESTS / "overlays/retrain/gate.yaml"
     assert path.read_text() == (REPOSITORY / "docs/gate.yaml").read_text()
     assert read_policy(path).policy.verdict == "no_echo"
 
