@@ -10,7 +10,7 @@ from ..run.audited import audited_run
 from ..run.base_model import base_digests
 from ..run.forgotten import newest_request
 from ..run.given_files import changed_file, file_digests
-from ..run.released_base import base_objects, check_noise, released_base
+from ..run.released_base import released_base, released_objects
 from ..store import Store
 
 
@@ -63,11 +63,9 @@ def frozen_by(store: Store, config: RunConfig, before: Plan | None = None) -> Pl
         Fatal: a file that a later step will need is missing; names the field.
     """
     released = released_base(store, config, before)
-    base = base_digests(config, released, store.url)
-    objects = before.objects if before and released == before.released else {}
-    if released and base and not objects:
-        check_noise(store, config, released)
-        objects = base_objects(store, released, base)
+    objects = released_objects(store, config, released, before) if released else {}
+    base = base_digests(config, released, store.url, {path: ref.sha256 for path, ref in objects.items()})
+    read = {f"base/{path}": objects[path] for path in base or () if path in objects}
     files = file_digests(config, base)
     forgotten = 0 if config.is_audit else before.forgotten if before else newest_request(store)
     return Plan(
@@ -77,7 +75,7 @@ def frozen_by(store: Store, config: RunConfig, before: Plan | None = None) -> Pl
         base=base,
         released=released,
         forgotten=forgotten,
-        objects=objects,
+        objects=read,
         root=store.url,
     )
 

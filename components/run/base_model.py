@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 from ..config import RunConfig
@@ -122,11 +123,17 @@ class BaseModel:
             )
 
 
-def base_digests(config: RunConfig, released: ReleasedBase | None = None, root: str = "") -> dict[str, str] | None:
+def base_digests(
+    config: RunConfig,
+    released: ReleasedBase | None = None,
+    root: str = "",
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str] | None:
     """SHA-256 of each file of the pretrained model that the run will read, by its path; None without such a model.
 
     Args:
         released, root: see `named_base`.
+        known: SHA-256 of files that are not read for it, by path; who reads them compares.
 
     Raises:
         Fatal: one is missing, no safetensors, or the UNet's is not what `model.unet_sha256` says; names it.
@@ -137,9 +144,9 @@ def base_digests(config: RunConfig, released: ReleasedBase | None = None, root: 
     store = _store_of(named)
     try:
         if named.field == "model.pretrained" and config.model.family == "pixels":
-            return {path: file_digest(store, path) for path in PIXELS}
+            return {path: known.get(path) or file_digest(store, path) for path in PIXELS}
         wanted = _wanted(named, [stat.key for stat in store.list("")], store.get)
-        digests = {path: file_digest(store, path) for path in wanted}
+        digests = {path: known.get(path) or file_digest(store, path) for path in wanted}
     except Missing as error:
         raise _missing(named, error) from None
     except Fatal as error:

@@ -12,8 +12,8 @@ from .records import Plan, ReleasedBase
 from .released import Release, ReleasedModel
 
 _FORM: Final = re.compile(r"released:(?P<model>[^@]*)(@(?P<number>.*))?")
-_FOLDER: Final = "model/"
-"""Before the paths of the folder's files, where a record names them."""
+_FOLDER, _PLANNED = "model/", "base/"
+"""Before the paths of the folder's files, where the record of a release names them, and where a plan does."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +64,30 @@ def released_base(store: Store, config: RunConfig, before: Plan | None = None) -
     return ReleasedBase(model=release.model, number=release.number, run=release.run, folder=release.folder)
 
 
-def base_objects(store: Store, released: ReleasedBase, base: dict[str, str]) -> dict[str, ObjectRef]:
-    """The files that a run reads of a released model, by their names in its plan: for as long as that names them, `gc`
-    leaves them alone.
-
-    Args:
-        base: SHA-256 by path, as the files are now.
+def released_objects(
+    store: Store, config: RunConfig, released: ReleasedBase, before: Plan | None = None
+) -> dict[str, ObjectRef]:
+    """The files of the released folder, by their paths in it: as its record names them, or the plan that stands. For as
+    long as a plan names them, `gc` leaves them alone.
 
     Raises:
-        Fatal: a file is not what was released; names it.
+        Fatal: one is missing or truncated, or the run's noise is not what the model was trained with; names it.
     """
-    model = ReleasedModel(store, released.model)
-    objects = model.load(released.number).objects
-    refs = {f"base/{path}": objects[f"{_FOLDER}{path}"] for path in base if f"{_FOLDER}{path}" in objects}
-    for path, digest in base.items():
-        ref = refs.get(f"base/{path}")
-        if ref is None or ref.sha256 != digest:
-            was = f"SHA-256 {ref.sha256[:16]}..." if ref else "no such file"
+    if before and before.released == released:
+        found = {name.removeprefix(_PLANNED): ref for name, ref in before.objects.items() if name.startswith(_PLANNED)}
+    else:
+        named = ReleasedModel(store, released.model).load(released.number).objects
+        found = {name.removeprefix(_FOLDER): ref for name, ref in named.items() if name.startswith(_FOLDER)}
+    for ref in found.values():
+        there = store.stat(ref.key)
+        if there is None or there.size != ref.size:
+            state = f"truncated ({there.size} of {ref.size} bytes)" if there else "missing"
             raise Fatal(
-                f"model.pretrained: {store.address(f'{released.folder}/{path}')}: altered: SHA-256 {digest[:16]}..., "
-                f"its record says {was}: unecho rollback {released.model} --root {store.url}"
+                f"model.pretrained: {config.model.pretrained} ({released}): {store.address(ref.key)} is {state}: start "
+                f"from another number, unecho released {released.model} --root {store.url}"
             )
-    return refs
+    _check_noise(store, config, released)
+    return found
 
 
 _NOISE: Final = {
@@ -98,7 +100,7 @@ _NOISE: Final = {
 """Fields of the section by the names that a scheduler's configuration has for them."""
 
 
-def check_noise(store: Store, config: RunConfig, released: ReleasedBase) -> None:
+def _check_noise(store: Store, config: RunConfig, released: ReleasedBase) -> None:
     """Whether a run of pixels goes on under the noise that the released model was trained with: its network says
     nothing of it. A model of latents has its own.
 

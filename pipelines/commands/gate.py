@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from ..gate.answer import gate_of
 from ..gate.policy import read_policy
 from ..gate.rival import Rival, of_run, released_as
 from ..gate.writing import tell, write_answer
+from .options import add_gate_arguments
 
 REFUSED: Final = 1
 """The exit status of a gate that is not passed."""
@@ -48,17 +48,10 @@ def parser() -> ArgumentParser:
         epilog="Exit status: 0 passed, 1 not passed, 2 a mistake, which one line names.",
     )
     options.add_argument("run", metavar="RUN", help="ROOT/runs/NAME")
-    options.add_argument("--policy", type=Path, required=True, metavar="FILE", help="YAML, such as docs/gate.yaml")
+    add_gate_arguments(options)
     rival = options.add_mutually_exclusive_group()
     rival.add_argument("--model", metavar="NAME", help="compared with what is released now as NAME, at RUN's root")
     rival.add_argument("--against", metavar="RUN", help="compared with this run or audit")
-    options.add_argument(
-        "--out",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="where gate.json, gate.xml (JUnit) and gate.md are written (default: here)",
-    )
     options.add_argument("--json", action="store_true", help="gate.json on standard output, and nothing else")
     return options
 

@@ -1,6 +1,7 @@
 """Options that several commands take."""
 
 from argparse import ArgumentParser
+from pathlib import Path
 
 from ...components.config import RunConfig
 from ...components.failure import Fatal
@@ -13,6 +14,24 @@ def add_root_argument(parser: ArgumentParser) -> None:
     """Add --root."""
     text = f"directory or s3://bucket/prefix (default: ./{DEFAULT_ROOT})"
     parser.add_argument("--root", default=DEFAULT_ROOT, metavar="ROOT", help=text)
+
+
+def add_gate_arguments(parser: ArgumentParser, required: bool = True) -> None:
+    """Add --policy and --out.
+
+    Args:
+        required: a policy is; else the command says so itself where one is missing.
+    """
+    must = "" if required else " (required)"
+    text = f"YAML, such as docs/gate.yaml{must}"
+    parser.add_argument("--policy", type=Path, required=required, metavar="FILE", help=text)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where gate.json, gate.xml (JUnit) and gate.md are written (default: here)",
+    )
 
 
 def refuse_audit(config: RunConfig) -> None:

@@ -3,7 +3,6 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -31,7 +30,7 @@ from ..retraining.retraining import Retraining
 from ..retraining.wanted import Wanted, wanted_of
 from .gate import REFUSED
 from .looped import run_to_the_end
-from .options import DEFAULT_ROOT, add_cluster_arguments, add_root_argument, refuse_audit
+from .options import DEFAULT_ROOT, add_cluster_arguments, add_gate_arguments, add_root_argument, refuse_audit
 
 _OF_TRAINING: Final = ("name", "preset", "variant", "config", "set")
 """Options that say what is trained: a run that has ended has its own."""
@@ -77,7 +76,7 @@ def parser() -> ArgumentParser:
     )
     # required, but on Kubeflow a form says them
     options.add_argument("--model", metavar="NAME", help="what the model is released as (required)")
-    options.add_argument("--policy", type=Path, metavar="FILE", help="YAML, such as docs/gate.yaml (required)")
+    add_gate_arguments(options, required=False)
     options.add_argument(
         "--if-changed",
         action="store_true",
@@ -86,13 +85,6 @@ def parser() -> ArgumentParser:
     options.add_argument("--run", metavar="RUN", help="gate and promote ROOT/runs/NAME, which has ended; train nothing")
     options.add_argument("--name", help="of the run (default: the model's, and a hash of data and configuration)")
     options.add_argument("--by", metavar="WHO", help="who decides (default: the CI system's actor, or your login name)")
-    options.add_argument(
-        "--out",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="where gate.json, gate.xml (JUnit) and gate.md are written (default: here)",
-    )
     options.add_argument("--json", action="store_true", help="how it ended, as one JSON object on standard output")
     add_root_argument(options)
     options.add_argument(

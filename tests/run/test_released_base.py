@@ -172,11 +172,15 @@ def test_a_file_that_is_gone_or_is_not_what_was_released_is_named(tmp_path: Path
     root.release(1, tmp_path / "1")
     key = f"{root.model.load(1).folder}/unet/diffusion_pytorch_model.safetensors"
     data = root.store.get(key)
-    root.store.put(key, data[:-1] + b"x")
-    with pytest.raises(Fatal, match=rf"^model\.pretrained: .*{key}: altered: SHA-256 .* its record says SHA-256 "):
+    root.store.put(key, data[:-1])
+    with pytest.raises(Fatal, match=rf"^model\.pretrained: released:dogs \(number 1.*{key} is truncated \(\d+ of \d+"):
         root.start("a", NEWEST)
     root.store.delete([key])
-    with pytest.raises(Fatal, match=r"^model\.pretrained: .*safetensors: no such object"):
+    with pytest.raises(Fatal, match=rf"^model\.pretrained: released:dogs \(number 1, of .*{key} is missing"):
+        root.start("a", NEWEST)
+    assert Run(root.store, "a").find(Plan, 0) is None
+    root.store.put(key, data[:-1] + b"x")
+    with pytest.raises(Fatal, match=r"^model\.pretrained: released:dogs \(file:.*\): unet/.* holds something else"):
         root.start("a", NEWEST)
 
 
