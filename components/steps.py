@@ -40,7 +40,7 @@ def plan(run: Run, config: RunConfig, progress: Progress | None = None) -> Plan:
 
     planned, listener = step.plan(run, config), progress or Silent()
     forget_failures(run)  # it is started again
-    for note in step.later_requests(run, planned):
+    for note in step.notes_on_requests(run, planned):
         listener.note(note)
     track(run, planned, listener)
     return planned

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..store import open_store
 from .forgotten import LeftOut, Numbered
 from .image import Fit
-from .manifest import PreparedSource
+from .manifest import PreparedSource, short_digests
 from .packing import Packed
 from .sources.captions import roots_of
 from .sources.source import Source
@@ -137,15 +137,16 @@ class Remaining:
 def without_forgotten(packed: Packed, source: Source, fit: Fit, wanted: Wanted) -> Remaining:
     """Take out the samples that are asked for, and all whose pixels are equal to theirs."""
     matches, pixels = wanted.items(), wanted.pixels(fit)
-    digests = [digest.tobytes().hex() for digest in packed.digests] if matches or pixels else []
-    for item, digest in zip(packed.items.tolist(), digests, strict=False):
-        if match := matches.get(item):
-            pixels[digest] = min(match.line.request, pixels.get(digest, match.line.request))
+    rows_matched = np.flatnonzero(np.isin(packed.items, np.array(list(matches), np.int64))).tolist()
+    for row in rows_matched:  # what is equal to these goes with them
+        digest, request = packed.digests[row].tobytes().hex(), matches[int(packed.items[row])].line.request
+        pixels[digest] = min(request, pixels.get(digest, request))
     left_out, gone, items = list[LeftOut](), list[int](), list[int]()
-    for row, (item, digest) in enumerate(zip(packed.items.tolist(), digests, strict=False)):
-        request, match = pixels.get(digest), matches.get(item)
-        if request is None:
+    for row in np.flatnonzero(holds(short_digests(packed.digests), pixels)).tolist():
+        item, digest = int(packed.items[row]), packed.digests[row].tobytes().hex()
+        if digest not in pixels:
             continue
+        request, match = pixels[digest], matches.get(item)
         by = match.by if match and match.line.request == request else "pixels"
         gone.append(row)
         items.append(item)

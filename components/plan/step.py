@@ -8,7 +8,8 @@ from ..failure import Fatal
 from ..run import Plan, Run, ran_with
 from ..run.audited import audited_run
 from ..run.base_model import base_digests
-from ..run.forgotten import newest_request
+from ..run.forgotten import newest_request, requests_through
+from ..run.forgotten_base import started_from_forgotten
 from ..run.given_files import changed_file, file_digests
 from ..run.released_base import released_base, released_objects
 from ..store import Store
@@ -99,13 +100,24 @@ def _other_file(before: Plan, config: RunConfig, files: dict[str, str]) -> str |
     return None
 
 
-def later_requests(run: Run, plan: Plan) -> list[str]:
-    """What to know of deletion requests that came after the plan: a line, or none."""
+def notes_on_requests(run: Run, plan: Plan) -> list[str]:
+    """What to know of deletion requests: that some came after the plan, and that the model which the run starts from
+    was trained on what they ask for; a line each.
+    """
     newest = 0 if plan.config.is_audit else newest_request(run.store)
-    if newest <= plan.forgotten:
-        return []
-    later = f"request {newest} is" if newest == plan.forgotten + 1 else f"requests {plan.forgotten + 1} to {newest} are"
-    return [
-        f"deletion {later} newer than this run's plan and not applied to it: for a model without these samples start "
-        f"a run under another name (unecho forget {run.url} says what that costs)"
-    ]
+    notes = []
+    if newest > plan.forgotten:
+        first = plan.forgotten + 1
+        later = f"request {newest} is" if newest == first else f"requests {first} to {newest} are"
+        notes.append(
+            f"deletion {later} newer than this run's plan and not applied to it: for a model without these samples "
+            f"start a run under another name (unecho forget {run.url} says what that costs)"
+        )
+    if plan.forgotten and (
+        base := started_from_forgotten(run.store, plan, requests_through(run.store, plan.forgotten))
+    ):
+        notes.append(
+            f"model.pretrained: starts from {base}: no shard of this run sees them, but its start has: train from "
+            "scratch, or from a model without them"
+        )
+    return notes

@@ -189,16 +189,19 @@ class Forgotten(_Figures):
     """Samples of the data set that were looked through by name and by pixels: none is to be forgotten."""
     assignments: int
     """Assignments of rows to shards, of all rounds, that were checked to be of this data set and of nothing else."""
+    base: str | None = None
+    """The released model that the run started from, directly or by others, which was trained on such samples."""
 
     @property
     def sentence(self) -> str:
         """What was left out, and how that is known."""
         kinds = ", ".join(f"{count:,} by {kind}" for kind, count in sorted(self.by.items()) if count)
         requests = "deletion request 1" if self.requests == 1 else f"deletion requests 1 to {self.requests:,}"
+        base = f". No shard saw one, but the start had: {self.base}" if self.base else ""
         return (
             f"{self.samples:,} samples of the source were left out by {requests}{f' ({kinds})' if kinds else ''}. None "
             f"of the {self.rows:,} samples of the data set is one, by name and by pixels, and the {self.assignments:,} "
-            "assignments to shards are of these samples alone"
+            f"assignments to shards are of these samples alone{base}"
         )
 
 

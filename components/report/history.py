@@ -18,7 +18,8 @@ from ..run import (
     SelectionRecord,
 )
 from ..run.copies import whole_digest
-from ..run.forgotten import left_out_of
+from ..run.forgotten import left_out_of, requests_through
+from ..run.forgotten_base import started_from_forgotten
 from ..run.forgotten_proof import Proof
 from ..run.looks import looks_before
 from ..run.records import ran_with
@@ -150,6 +151,7 @@ def forgotten(run: Run, plan: Plan, dataset: DatasetRecord, proof: Proof | None)
         hashed=[hashlib.sha256(one.name.encode()).hexdigest()[:16] for one in left_out[:_MOST_HASHED]],
         rows=proof.rows,
         assignments=proof.assignments,
+        base=started_from_forgotten(run.store, plan, requests_through(run.store, plan.forgotten)),
     )
 
 

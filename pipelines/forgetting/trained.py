@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ...components.data.manifest import find_manifest
 from ...components.run import Plan, Run
 from ...components.run.forgotten import Request, lines_of, newest_request, requests_through
+from ...components.run.forgotten_base import applied_to, found_in, in_words, started_from_forgotten
 from ...components.run.released import Release
 from ...components.store import Store
 from .held import Held, held_by
@@ -20,36 +21,23 @@ def trained_on_forgotten(store: Store, releases: Sequence[Release]) -> dict[str,
     requests = requests_through(store, newest_request(store))
     found, held = dict[str, str](), list[Held]()
     for release in releases if requests else ():
-        later = [request for request in requests if request.number > _applied(store, release)]
-        counts = _counted(later, release.dataset)
-        if later and counts is None and find_manifest(store, release.dataset) is not None:
+        later = [request for request in requests if request.number > applied_to(store, release.run)]
+        counts = found_in(later, release.dataset)
+        if counts is None and find_manifest(store, release.dataset) is not None:
             held = held or held_by(store)
             counts = _looked_up(later, next(one for one in held if one.digest == release.dataset))
         if counts is None:
-            gone = "its data set was removed: whether it was trained on samples that are to be forgotten is not known"
-            found |= {str(release): gone} if later else {}
+            found[str(release)] = "may have been trained on samples that are to be forgotten: its data set was removed"
         elif counts:
-            some = ", ".join(f"{count:,} by request {number}" for number, count in counts.items())
-            found[str(release)] = f"was trained on samples that are to be forgotten: {some}"
+            found[str(release)] = f"was trained on {in_words(counts)}"
+        elif base := _base(store, release, requests):
+            found[str(release)] = f"started from {base}"
     return found
 
 
-def _applied(store: Store, release: Release) -> int:
-    """Requests 1 to this one applied to its run; 0 where the run was removed."""
+def _base(store: Store, release: Release, requests: Sequence[Request]) -> str | None:
     run = Run(store, release.run)
-    return run.plan().forgotten if run.find(Plan, 0) else 0
-
-
-def _counted(requests: Sequence[Request], digest: str) -> dict[int, int] | None:
-    """Training samples of a data set by the requests that found some; None where it came after one of these."""
-    counts = dict[int, int]()
-    for request in requests:
-        before = next((one for one in request.held if one.dataset == digest), None)
-        if before is None:
-            return None
-        if before.training:
-            counts[request.number] = before.training
-    return counts
+    return started_from_forgotten(store, run.plan(), requests) if run.find(Plan, 0) else None
 
 
 def _looked_up(requests: Sequence[Request], held: Held) -> dict[int, int]:

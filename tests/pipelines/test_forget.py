@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load, save
 
@@ -13,15 +14,16 @@ from tests.releases import given
 from tests.runs import finish, tiny
 from unecho.components.config import RunConfig
 from unecho.components.data import Dataset
+from unecho.components.data.encodings import put_block
 from unecho.components.data.forgotten import Numbered
 from unecho.components.data.recording import asked_image
 from unecho.components.evaluate.step import evaluate
 from unecho.components.failure import Fatal
-from unecho.components.plan.step import plan
+from unecho.components.plan.step import notes_on_requests, plan
 from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.report.figures import load_figures
-from unecho.components.run import Assignment, DatasetRecord, ProxyRecord, ReportRecord, Run
+from unecho.components.run import Assignment, DatasetRecord, EncodingRecord, ProxyRecord, ReportRecord, Run
 from unecho.components.run.forgotten import requests_through
 from unecho.components.run.released import ReleasedModel
 from unecho.components.shard.step import shard
@@ -308,6 +310,39 @@ def test_purge_removes_the_data_sets_that_hold_it_and_leaves_what_others_share(
     assert again_set.digest == later_set.digest
 
 
+def test_purge_removes_encodings_that_no_other_run_reads(here: Path, made: Path, said: Said) -> None:
+    """Latents belong to one data set; texts may be those of another run's captions too."""
+    run, dataset = run_a(here)
+    other = Run.at(str(here / "root"), "other")
+    rows, mine, shared = torch.zeros(1, 2), "a" * 64, "b" * 64
+    for of, latents in ((run, mine), (other, "c" * 64)):
+        record = EncodingRecord(
+            part=0,
+            latents_key=latents,
+            texts_key=shared,
+            latents=[put_block(run.store, latents, "latents", 0, rows)],
+            texts=[put_block(run.store, shared, "texts", 0, rows)],
+        )
+        of.commit(record, 0)
+    said("--root", "root", "--ids", ids(here, name_of(dataset, 0)))
+    assert said("--root", "root", "--purge", "--delete", "--older-than", "0s")[0] == 0
+    assert {stat.key.split("/")[1] for stat in run.store.list("encodings/")} == {shared, "c" * 64}
+
+
+def test_purge_spares_what_is_young_and_gc_takes_it_later(here: Path, made: Path, said: Said) -> None:
+    run, dataset = run_a(here)
+    pixels = dataset.rows([int(dataset.train_rows[0])])[0].tobytes()
+    said("--root", "root", "--ids", ids(here, name_of(dataset, 0)))
+    status, out, _ = said("--root", "root", "--purge", "--delete")
+    assert status == 0
+    objects = len(dataset.manifest.chunks) + 2  # index and names
+    spared = f"spared: {objects} objects that another data set may take up yet: `unecho gc root --delete`"
+    assert spared in " ".join(out.split())
+    assert held_by(run.store) == []
+    assert said("root", "--delete", "--older-than", "0s", command="gc")[0] == 0
+    assert not [stat.key for stat in run.store.list("datasets/") if pixels in run.store.get(stat.key)]
+
+
 def test_purge_refuses_while_a_run_that_has_not_ended_reads_it(here: Path, made: Path, said: Said) -> None:
     _, dataset = run_a(here)
     unfinished, _ = prepared(here, made, "unfinished")
@@ -360,3 +395,28 @@ def test_a_request_keeps_digests_and_no_pixel(made: Path) -> None:
         (d.channels, d.resolution, d.resize) for d in line.pixels
     }
     assert str(pixels.tolist()[0])[1:-1] not in Numbered(1, line).asked.model_dump_json()
+
+
+def test_a_run_that_starts_from_a_model_that_has_seen_it_says_so(
+    here: Path, made: Path, said: Said, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """dogs 1 has seen the sample. Run b starts from it, is dogs 2, and run c starts from that one."""
+    run, dataset = run_a(here)
+    assert said(run.url, "--model", "dogs", "--by", "ann", command="promote")[0] == 0
+    said("--root", "root", "--ids", ids(here, name_of(dataset, 0)))
+    config = of_photos(made / "photos", "iet.rounds=1", "model.pretrained=released:dogs")
+    later = Run.at(str(here / "root"), "b")
+    finish(later, config)
+    seen = "dogs number 1, trained on samples that are to be forgotten: 1 by request 1"
+    figures = load_figures(later, later.load(ReportRecord, 1))
+    assert figures.forgotten is not None
+    assert figures.forgotten.base == seen
+    assert figures.forgotten.sentence.endswith(f"No shard saw one, but the start had: {seen}")
+    assert said(later.url, "--model", "dogs", "--by", "ann", command="promote")[0] == 0
+    assert f"number 2 started from {seen}" in " ".join(said("dogs", "--root", "root", command="released")[1].split())
+    last = Run.at(str(here / "root"), "c")
+    assert notes_on_requests(last, plan(last, config)) == [
+        f"model.pretrained: starts from {seen}: no shard of this run sees them, but its start has: train from scratch, "
+        "or from a model without them"
+    ]
+    assert notes_on_requests(run, run.plan())[0].startswith("deletion request 1 is newer than this run's plan")

@@ -1,6 +1,7 @@
 """Deletion requests: what prepare leaves out, and what that leaves."""
 
 import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,22 @@ def test_records_of_a_file_are_forgotten_by_number_and_their_equals_by_pixels(
     prepared = prepare("digits", "data.held_out=0.1")
     assert what_left(prepared) == [("digits#17", 1, "name"), ("digits#1796", 1, "name")]
     assert prepared.dataset.count == 1795
+
+
+def test_samples_of_tar_shards_are_forgotten_by_the_name_of_their_member_and_by_its_bytes(
+    prepare: Prepare, tmp_path: Path, noise: Callable[..., list[np.ndarray]], store: DirectoryStore
+) -> None:
+    (tmp_path / "shards").mkdir()
+    files = {f"{number:03}.png": png(image) for number, image in enumerate(noise(12))}
+    with tarfile.open(tmp_path / "shards" / "0.tar", "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    ask(store, "0.tar/004.png", asked_image("q", files["007.png"], []).model_copy(update={"pixels": []}))
+    prepared = prepare(tmp_path / "shards", *AT8)
+    assert what_left(prepared) == [("0.tar/004.png", 1, "name"), ("0.tar/007.png", 1, "file")]
+    assert prepared.dataset.count == 10
 
 
 def test_an_unreadable_image_that_is_to_be_forgotten_is_named_nowhere_among_the_skipped(
