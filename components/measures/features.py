@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config.fields import Evaluate
-from ..failure import Fatal
+from ..failure import Fatal, memory_line
 from .exact import exact
 from .onnx_model import OnnxModel
 
@@ -117,7 +117,9 @@ def _tensors(weights: str, read: Read) -> dict[str, Tensor]:
         raise _wrong(weights, "no such file")
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # torch.load raises what the file's bytes happen to lead to
+    except Exception as error:  # torch.load raises what the file's bytes happen to lead to
+        if memory_line(error):
+            raise
         raise _wrong(weights, "not a file of tensors that loads with weights_only") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise _wrong(weights, "not a state dict")

@@ -62,14 +62,18 @@ class OnnxModel:
         try:
             found = self._session.run(None, {self._input: values.contiguous().cpu().numpy()})[0]
         except Exception as error:  # onnxruntime raises classes of its own, without a common name
-            if any(words in str(error) for words in _NO_MEMORY):
-                kind = torch.OutOfMemoryError if self.provider == _CUDA else MemoryError
-                raise kind(first_line(error)) from None
+            _check_memory(error, self.provider == _CUDA)
             raise self._wrong(f"fails on images of shape {list(values.shape)}: {first_line(error)}") from None
         vectors = torch.from_numpy(np.asarray(found, np.float32)[:count])
         if vectors.ndim < 1 or len(vectors) != count or not vectors.numel():
             raise self._wrong(f"gives {list(np.shape(found))} for {len(values)} images, not a vector for each")
         return vectors.flatten(1)
+
+
+def _check_memory(error: Exception, on_cuda: bool) -> None:
+    """Memory that onnxruntime lacks, as torch and Python say it: it is no fault of the file."""
+    if any(words in str(error) for words in _NO_MEMORY):
+        raise (torch.OutOfMemoryError if on_cuda else MemoryError)(first_line(error)) from None
 
 
 _CUDA: Final = "CUDAExecutionProvider"
@@ -96,6 +100,7 @@ def _opened(data: bytes, wrong: Callable[[str], Fatal], needed_by: str, device: 
     try:
         return session(_CPU)
     except Exception as error:  # as above
+        _check_memory(error, on_cuda=False)
         raise wrong(f"not a model that onnxruntime loads: {first_line(error)}") from None
 
 
