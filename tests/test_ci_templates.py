@@ -62,11 +62,14 @@ class Runner:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-            while True:
-                try:
-                    return process.wait(timeout=0.05)
-                except subprocess.TimeoutExpired:
-                    self._answer()
+            try:
+                while True:
+                    try:
+                        return process.wait(timeout=0.05)
+                    except subprocess.TimeoutExpired:
+                        self._answer()
+            finally:
+                process.kill()
 
     @property
     def log(self) -> str:
@@ -79,13 +82,17 @@ class Runner:
         self.asked.append(question.read_text().splitlines())
         question.unlink()
         with redirect_stdout(StringIO()) as said:
-            status = main(self.asked[-1])
+            try:
+                status: Any = main(self.asked[-1])
+            except SystemExit as end:  # options that the program does not take
+                status = end.code
         (self.folder / "reply").write_text(f"{status}\n{said.getvalue()}")
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     """A checked-out repository with a configuration."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)  # of the runner that this test may run on
     (tmp_path / "unecho.yaml").write_text("preset: tiny\niet: {rounds: 1}\n")
     return Runner(tmp_path)
 

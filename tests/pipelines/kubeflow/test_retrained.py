@@ -20,8 +20,9 @@ POLICY = {"smoke": "allow", "verdict": "not_echo"}
 
 
 @pytest.fixture
-def form(tmp_path: Path) -> dict[str, Any]:
+def form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `unecho submit` would send, for a root on this machine."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     policy = tmp_path / "gate.yaml"
     policy.write_text(json.dumps(POLICY))
     words = ["--pipeline", "retrain", "--root", "s3://a/b", "--model", "dogs", "--policy", str(policy)]
