@@ -11,6 +11,7 @@ from unecho.components.failure import Fatal, status_of
 from unecho.components.log import redacted
 from unecho.components.plan.step import plan
 from unecho.components.run import ModelRecord, Run
+from unecho.components.run.failures import failures, kept_failure
 
 TOKEN = "canary-of-a-token"
 
@@ -86,6 +87,23 @@ def test_memory_that_does_not_suffice_names_the_field_to_lower_and_is_not_tried_
     assert status_of(lambda: steps.run_step(step, run, *address)) == 2
     elsewhere = ", or set execution.device=cpu" if step == "evaluate" and "device's" in cause else ""
     assert capsys.readouterr().err == f"unecho: {cause}: {field}: lower it{elsewhere}\n"
+
+
+def test_what_a_pod_lacked_is_kept_where_engines_that_lose_its_exit_status_read_it(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.at(str(tmp_path), "a")
+    plan(run, tiny("train.batch_size=8"))
+
+    def fails(*_: object) -> None:
+        raise CUBLAS
+
+    monkeypatch.setattr(steps, "train", fails)
+    with pytest.raises(Fatal), kept_failure(run, "train", 0, 1):
+        steps.run_step("train", run, 0, 1)
+    assert [str(failure) for failure in failures(run)] == [
+        "train 0 1: the device's memory does not suffice: train.batch_size is 8: lower it"
+    ]
 
 
 def test_memory_of_a_step_without_such_a_field_and_of_no_step_is_one_line_too(
