@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_SPAN, _FLOAT_SPAN, _SQUARED = 1 << 16, 1 << 10, 1 << 8
+_SPAN, _FLOAT_SPAN = 1 << 16, 1 << 10
 _LEAST_ROWS: Final = 32
 _EIGHT: Final = 8
 """On CUDA: torch._int_mm takes more than 16 rows, and widths and columns that are multiples of 8."""
@@ -28,9 +28,8 @@ def centred(images: Tensor) -> Tensor:
 def squares(images: Tensor) -> Tensor:
     """|x|^2 of int8 [n, D], of the type that `whole` gives."""
     total = torch.zeros(len(images), dtype=whole(images.shape[1]), device=images.device)
-    for left in range(0, images.shape[1], _SQUARED):
-        some = images[:, left : left + _SQUARED].to(torch.int32)
-        total += some.square_().sum(dim=1, dtype=total.dtype)
+    for left in range(0, images.shape[1], _FLOAT_SPAN):
+        total += images[:, left : left + _FLOAT_SPAN].float().square_().sum(dim=1).to(total.dtype)
     return total
 
 

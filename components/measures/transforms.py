@@ -1,11 +1,21 @@
 """The invertible augmentations that training could apply: what a copy may have gone through."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..config.fields import TAA
+
+
+class Way(Protocol):
+    """In which training images are looked at, see `Transform`."""
+
+    @property
+    def view(self) -> int: ...
+
+    def __call__(self, images: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -24,14 +34,20 @@ class Transform:
 
     def __call__(self, images: Tensor) -> Tensor:
         """[n, C, H, W] of the view to the same shape."""
-        if not (self.flip or self.down or self.right):
-            return images
-        height, width = images.shape[2:]
-        y = (torch.arange(height, device=images.device) - self.down).clamp(0, height - 1)
-        x = (torch.arange(width, device=images.device) - self.right).clamp(0, width - 1)
-        if self.flip:
-            x = width - 1 - x
-        return images[:, :, y][:, :, :, x]
+        moved = images.flip(3) if self.flip else images
+        return _shifted(_shifted(moved, self.down, 2), self.right, 3)
+
+
+def _shifted(images: Tensor, by: int, along: int) -> Tensor:
+    """By whole pixels, in slices: to pick pixel by pixel takes twenty times as long."""
+    if not by:
+        return images
+    pixels = images.shape[along]
+    kept = max(0, pixels - abs(by))
+    edge = images.narrow(along, 0 if by > 0 else pixels - 1, 1)
+    gap = edge.expand(*(pixels - kept if dim == along else -1 for dim in range(images.ndim)))
+    rest = images.narrow(along, 0 if by > 0 else pixels - kept, kept)
+    return torch.cat([gap, rest] if by > 0 else [rest, gap], dim=along)
 
 
 IDENTITY = Transform()

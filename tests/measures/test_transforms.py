@@ -29,3 +29,8 @@ def test_shifts_of_up_to_shift_pixels_along_each_axis_are_allowed_with_and_witho
     assert plain == (IDENTITY,)
     assert len({*plain, *further}) == len(further) + 1 == 2 * 5 * 5
     assert Transform(flip=True, down=-2, right=2) in further
+
+
+def test_a_shift_as_wide_as_the_image_leaves_its_edge_alone():
+    assert Transform(right=3)(ROW)[0, 0].tolist() == [[1, 1, 1], [4, 4, 4]]
+    assert Transform(right=-4, down=1)(ROW)[0, 0].tolist() == [[3, 3, 3], [3, 3, 3]]
