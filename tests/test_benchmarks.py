@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.benchmarks import audit, descriptor, gpu
+from tests.benchmarks import audit, descriptor, gpu, search_scale
 from tests.benchmarks.__main__ import NAMES
 
 
@@ -54,3 +54,10 @@ def test_seconds_of_steps_are_added_up_from_a_run_s_records(tmp_path: Path):
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/1-report.json").write_text(json.dumps({"headline": {}}))
     assert gpu.seconds_of(tmp_path) == {"train": 5.5, "sample": 4.0}
+
+
+def test_the_search_among_very_many_images_is_run_with_few(capsys: pytest.CaptureFixture[str]):
+    search_scale.benchmark(((8, 300, 1, 8),))
+    said = capsys.readouterr().out
+    assert "8 in 300 of 1x8x8" in said
+    assert "by candidates" in said

@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..config import RunConfig
+from ..config.counts import by_candidates
 from ..config.fields import Data
 from ..data.near_duplicates import near_copies
+from ..measures.candidates import closeness_by_candidates
 from ..measures.descriptor_figures import DescriptorFigures
 from ..measures.exact import exact
 from ..measures.extraction import Extraction, extract
@@ -20,6 +22,7 @@ from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness, closeness_of
 from ..measures.quality import compare, distance_to_training
 from ..measures.quality_figures import AgainstTraining, Quality
+from ..measures.search_figures import Searched
 from ..measures.transforms import Transform, stages
 from ..measures.verdict import LEVEL, Memorization, beside_floor, judged
 from ..progress import Progress
@@ -63,6 +66,7 @@ class Assessment:
         likeness: of the generated images, on the copy descriptor; `likeness_also`: of those that were given also; None
             without a descriptor.
         descriptor: the figures of it.
+        searched: how near-copies were sought by candidates; None where all were sought among all training images.
     """
 
     memorization: list[Memorization]
@@ -75,6 +79,7 @@ class Assessment:
     likeness: Likeness | None = None
     likeness_also: Likeness | None = None
     descriptor: DescriptorFigures | None = None
+    searched: Searched | None = None
 
 
 _NOTHING: Final = Beside()
@@ -111,7 +116,8 @@ def assess(
     """
     training, held_out = reference.training, reference.held_out
     sets = {"generated": generated, "base": beside.base, "ceiling": beside.ceiling}
-    near = _closeness(sets if floor else sets | {"held_out": reference.floor}, reference, config, device, progress)
+    missing = {} if floor else {"held_out": reference.floor}
+    near, searched = _closeness(sets | missing, reference, config, device, progress)
     measured = near["generated"]
     floor = floor or _floor(near["held_out"], reference, config)
     others = BesideCloseness(
@@ -147,12 +153,13 @@ def assess(
         likeness=likenesses.get("generated"),
         likeness_also=likenesses.get("also"),
         descriptor=figures_of(descriptor, config, likenesses, floor.likeness) if descriptor else None,
+        searched=searched,
     )
 
 
 def floor_of(reference: Reference, config: RunConfig, device: torch.device, progress: Progress) -> Floor:
     """Measure the held-out images, on pixels: of a latent model as its VAE gives them back."""
-    found = _closeness({"held_out": reference.floor}, reference, config, device, progress)
+    found, _ = _closeness({"held_out": reference.floor}, reference, config, device, progress)
     return _floor(found["held_out"], reference, config)
 
 
@@ -165,7 +172,8 @@ def _by_pixels(
     ceiling: Images | None, reference: Reference, config: RunConfig, device: torch.device, progress: Progress
 ) -> list[Closeness] | None:
     """The ceiling among the training images themselves."""
-    return _closeness({"": ceiling}, replace(reference, views=()), config, device, progress).get("")
+    found, _ = _closeness({"": ceiling}, replace(reference, views=()), config, device, progress)
+    return found.get("")
 
 
 def _closeness(
@@ -174,20 +182,19 @@ def _closeness(
     config: RunConfig,
     device: torch.device,
     progress: Progress,
-) -> dict[str, list[Closeness]]:
-    """Of those of the sets that there are, in one pass over the training images."""
+) -> tuple[dict[str, list[Closeness]], Searched | None]:
+    """Of those of the sets that there are, all at once; and how they were sought where it was by candidates."""
     there = {name: images for name, images in sets.items() if images is not None}
     if not there:
-        return {}
-    return closeness_of(
-        there,
-        reference.training,
-        _stages(reference, config),
-        config.evaluate,
-        device,
-        lambda done, of: progress.update(done, of, "training images searched"),
-        reference.views,
-    )
+        return {}, None
+
+    def report(done: int, of: int) -> None:
+        progress.update(done, of, "training images searched")
+
+    training, ways = reference.training, _stages(reference, config)
+    if by_candidates(config, sum(len(images) for images in there.values()), len(training)):
+        return closeness_by_candidates(there, training, ways, config.evaluate, device, report, reference.views)
+    return closeness_of(there, training, ways, config.evaluate, device, report, reference.views), None
 
 
 def _stages(reference: Reference, config: RunConfig) -> Sequence[Sequence[Transform]]:

@@ -106,6 +106,18 @@ def floor_count(config: RunConfig, held_out: int) -> int:
     return held_out if limit is None else min(held_out, limit)
 
 
+_MANY_TRAINING: Final = 1_000_000
+_FEW_IMAGES: Final = 1024
+"""To search few in full takes less than to read the training images once more."""
+
+
+def by_candidates(config: RunConfig, images: int, training: int) -> bool:
+    """Whether so many images are sought among candidates of so many training images."""
+    if config.evaluate.search == "auto":
+        return training > _MANY_TRAINING and images > _FEW_IMAGES
+    return config.evaluate.search == "candidates"
+
+
 _FEWEST_COMPANIONS: Final = 256
 _MOST_COMPANIONS: Final = 2048
 

@@ -468,6 +468,10 @@ class Evaluate(Section):
     descriptor_template. The others are shown and not judged."""
     margin: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """'No echo' says with 95 % confidence that less than this share of images are copies beyond the floor."""
+    search: Literal["auto", "exact", "candidates"] = "auto"
+    """How near-copies are sought on pixels. `exact`: each image among all training images; `candidates`: among those
+    that are alike when scaled down, and among all where these leave open what counts, so that counts are those of
+    exact; `auto`: exact up to a million training images, and for few images (a look)."""
     floor_limit: Annotated[int, Field(ge=2)] | None = 10_000
     """At most so many held-out images are searched for near-copies, a fixed choice by their content; quality takes all
     of them. Empty: all."""
@@ -814,11 +818,12 @@ _NEWER_FIELDS: Final = (
     "evaluate.prompts",
     "evaluate.prompt_seeds",
     "evaluate.floor_limit",
+    "evaluate.search",
 )
 """Of steps that come last: a plan that is older than they are has not decided them."""
 
 
-_MEANT_BEFORE: Final = {"evaluate": {"floor_limit": None}}
+_MEANT_BEFORE: Final = {"evaluate": {"floor_limit": None, "search": "exact"}}
 """What a plan that is older than a field meant, where that is not the field's default."""
 
 

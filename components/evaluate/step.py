@@ -109,6 +109,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         held_out_near_copies=int(found.floor.near.sum()),
         neighbours=config.evaluate.neighbours,
         transforms=sum(len(stage) for stage in found.transforms),
+        searched=found.searched,
         histograms=_histograms(found.closeness, found.floor.closeness),
         descriptor=found.descriptor,
         resolution=dataset.resolution,

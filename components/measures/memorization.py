@@ -86,12 +86,23 @@ def closeness_of(
     """Measure several sets of images at once, so that the training images are read once for all; see `closeness`."""
     images = Several(list(sets.values()))
     found = nearest(images, training, stages, config.neighbours, device, on_progress, views=views)
-    measured, first = {}, 0
+    return apart(closeness_among(found), sets)
+
+
+def closeness_among(found: Sequence[Neighbours]) -> list[Closeness]:
+    """By the neighbours that were found: plain ones first."""
+    return [_of(neighbours, plain=found[0]) for neighbours in found]
+
+
+def apart(measured: Sequence[Closeness], sets: Mapping[str, Images]) -> dict[str, list[Closeness]]:
+    """Of each set by itself, measured one after another."""
+    separate, first = {}, 0
     for name, some in sets.items():
-        mine = [neighbours.of(slice(first, first + len(some))) for neighbours in found]
-        measured[name] = [_of(neighbours, plain=mine[0]) for neighbours in mine]
+        mine = np.zeros(sum(len(images) for images in sets.values()), np.bool_)
+        mine[first : first + len(some)] = True
+        separate[name] = [closeness.of(mine) for closeness in measured]
         first += len(some)
-    return measured
+    return separate
 
 
 def _of(neighbours: Neighbours, plain: Neighbours) -> Closeness:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .exact import exact
 from .images import Images, read_ahead
 from .products import Products, centred, squares, whole
-from .transforms import Transform
+from .transforms import Way
 
 _QUERIES, _TRAINING = 4096, 8192
 _BLOCK_BYTES = 128 << 20
@@ -40,22 +40,19 @@ class Neighbours:
     distances: NDArray[np.int64]
     indices: NDArray[np.int64]
 
-    def of(self, some: slice) -> "Neighbours":
-        """Of some of the queries."""
-        return Neighbours(self.distances[some], self.indices[some])
-
 
 @exact()
 def nearest(
     queries: Images,
     training: Images,
-    stages: Sequence[Sequence[Transform]],
+    stages: Sequence[Sequence[Way]],
     neighbours: int,
     device: torch.device,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
     query_rows: int = _QUERIES,
     training_rows: int = _TRAINING,
     views: Sequence[Images] = (),
+    read_values: int = 0,
 ) -> list[Neighbours]:
     """The `neighbours` nearest training images of each query.
 
@@ -65,11 +62,12 @@ def nearest(
     take a further pass over the training images for each further so much.
 
     Args:
-        queries: M images; training: N images of the same shape; `neighbours` at most N.
+        queries: M images; training: N images, of the same shape as the ways give them; `neighbours` at most N.
         stages: transforms that are allowed; each stage adds to those before it.
         on_progress: called with how many training images of how many are searched, over all passes.
         query_rows, training_rows: largest block of distances.
         views: further views of the training images, N each in their order: those that a transform numbers from 1.
+        read_values: of a training image, where the ways give less of it than they are given.
 
     Returns:
         One result a stage.
@@ -77,13 +75,13 @@ def nearest(
     seen, count = (training, *views), len(training)
     ways = sum(len(transforms) for transforms in stages)
     width = queries.take(np.arange(min(1, len(queries)))).size or 1
-    rows = max(1, min(training_rows, _BLOCK_BYTES // (ways * width)))
-    panel = max(1, _held_bytes(device) // width)
+    rows = max(1, min(training_rows, _BLOCK_BYTES // max(ways * width, len(seen) * read_values)))
+    panel = max(1, held_bytes(device) // width)
     firsts = range(0, len(queries), panel)
     found = []
     for number, first in enumerate(firsts):
-        held = _held(queries, np.arange(first, min(first + panel, len(queries))), device)
-        search = _Search(held, len(stages), neighbours, min(query_rows, len(held)), min(rows, count))
+        mine = held(queries, np.arange(first, min(first + panel, len(queries))), device)
+        search = _Search(mine, len(stages), neighbours, min(query_rows, len(mine)), min(rows, count))
         for start, blocks in read_ahead(seen, rows):
             some = [torch.from_numpy(block).to(device) for block in blocks]
             moved = [[centred(transform(some[transform.view])) for transform in stage] for stage in stages]
@@ -99,19 +97,20 @@ def nearest(
     ]
 
 
-def _held_bytes(device: torch.device) -> int:
+def held_bytes(device: torch.device) -> int:
+    """Of queries that are held at once."""
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _HELD_BYTES
 
 
-def _held(queries: Images, positions: NDArray[np.int64], device: torch.device) -> Tensor:
-    """int8 [M, D], brought to the device in pieces."""
+def held(queries: Images, positions: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Some of the images as they are multiplied, int8 [M, D], brought to the device in pieces."""
     width = queries.take(positions[:1]).size
-    held = torch.empty(len(positions), width, dtype=torch.int8, device=device)
+    found = torch.empty(len(positions), width, dtype=torch.int8, device=device)
     at_once = max(1, _BLOCK_BYTES // width)
     for first in range(0, len(positions), at_once):
         some = queries.take(positions[first : first + at_once])
-        held[first : first + len(some)] = centred(torch.from_numpy(some).to(device))
-    return held
+        found[first : first + len(some)] = centred(torch.from_numpy(some).to(device))
+    return found
 
 
 class _Search:

@@ -9,6 +9,7 @@ from ..measures.descriptor_figures import DescriptorFigures
 from ..measures.metrics import metrics_of
 from ..measures.prompt_figures import PromptFigures
 from ..measures.quality_figures import AgainstTraining, Quality
+from ..measures.search_figures import Searched
 from ..measures.verdict import Memorization, Verdict
 from ..run import ReportRecord, Run
 from ..store import fetch, parsed
@@ -235,6 +236,8 @@ class Figures(_Figures):
     """k of MQ."""
     transforms: int
     """Augmentations that the augmentation-aware distance tries, 'none' included."""
+    searched: Searched | None = None
+    """How near-copies were sought by candidates; None where every image was sought among all training images."""
     histograms: list[Histogram]
     pairs: list[Pair] = Field(default_factory=list)
     """The most-memorized ones; empty unless report.images is all."""

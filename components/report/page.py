@@ -35,6 +35,7 @@ from .wording import (
     percent,
     pixels_alone,
     sampled_by,
+    search_sentence,
     what_trained,
 )
 
@@ -100,6 +101,7 @@ def _render(figures: Figures, pictures: Pictures, side: int) -> bytes:
         copy_groups=copy_groups(figures),
         quality_groups=quality_groups(figures),
         floor_choice=floor_choice(figures),
+        search=search_sentence(figures.searched) if figures.searched else None,
         ceiling=ceiling_sentence(cited(figures.memorization)),
         ceiling_figures=[f for f in sorted(figures.memorization, key=rank) if f.ceiling and f.aware],
         deciding=[measure_name(m) for m in sorted(figures.memorization, key=rank) if m.decides],

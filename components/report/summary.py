@@ -5,7 +5,7 @@ from ..run import ReportRecord, Run
 from .figures import Figures, load_figures
 from .prompt_tables import counted, told_apart
 from .tables import beside_table, figure_table, markdown, round_table, similarity_table, watch_table
-from .wording import asked_for, ceiling_sentence, floor_choice, pixels_alone, sampled_by, what_trained
+from .wording import asked_for, ceiling_sentence, floor_choice, pixels_alone, sampled_by, search_sentence, what_trained
 
 
 def summary(run: Run, report: ReportRecord) -> str:
@@ -20,6 +20,8 @@ def summary(run: Run, report: ReportRecord) -> str:
         lines += ["", *markdown(beside)]
     if chosen := floor_choice(figures):
         lines += ["", chosen]
+    if figures.searched:
+        lines += ["", search_sentence(figures.searched)]
     if ceiling := ceiling_sentence(cited(figures.memorization)):
         lines += ["", ceiling]
     if figures.descriptor:

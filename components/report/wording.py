@@ -6,6 +6,7 @@ from typing import Any, Final
 from ..measures.captions import CAPTIONS
 from ..measures.intervals import Mean, Share
 from ..measures.quality_figures import AgainstTraining, Quality
+from ..measures.search_figures import Searched
 from ..measures.verdict import INFORMATIVE_UP_TO, KINDS, Memorization, Verdict, cited
 from .figures import Figures, Headline, Round
 
@@ -152,6 +153,18 @@ def floor_choice(figures: Figures) -> str | None:
     if not 0 < used < there:
         return None
     return f"The floor is that of {used:,} of the {there:,} held-out images, a fixed choice (evaluate.floor_limit)."
+
+
+def search_sentence(searched: Searched) -> str:
+    """How near-copies were sought among candidates, and what that may have missed."""
+    nearest, others = searched.nearest, searched.neighbours
+    return (
+        f"Each of {searched.images:,} images was sought among the {searched.candidates:,} training images most like it "
+        "when scaled down, and among all of them where these left open what counts "
+        f"({searched.in_full:,} images): counts are those of a search in full (evaluate.search). Of {nearest.of:,} "
+        f"images that were searched in full for comparison the nearest training image was found in "
+        f"{percent(nearest.share)} ({interval(nearest)}), and {percent(others.share)} of the nearest that MQ averages."
+    )
 
 
 def measure_name(figure: Memorization) -> str:

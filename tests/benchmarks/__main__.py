@@ -14,6 +14,7 @@ NAMES = (
     "encoded_step",
     "prompt_measures",
     "neighbours",
+    "search_scale",
     "audit",
     "descriptor",
     "aggregation",

@@ -3,7 +3,7 @@
 import pytest
 
 from unecho.components.config import resolve
-from unecho.components.config.counts import check_counts
+from unecho.components.config.counts import by_candidates, check_counts
 from unecho.components.failure import Fatal
 
 
@@ -35,3 +35,12 @@ def test_too_few_images_for_shards_batches_or_measures_is_one_line_that_names_th
         check_counts(config, *counts)
     assert str(stop.value).startswith(line)
     assert "\n" not in str(stop.value)
+
+
+def test_candidates_are_for_many_images_among_more_than_a_million_training_images() -> None:
+    auto = resolve("digits")
+    assert not by_candidates(auto, 10_000, 1_000_000)
+    assert by_candidates(auto, 10_000, 1_000_001)
+    assert not by_candidates(auto, 256, 10_000_000), "a look"
+    assert not by_candidates(resolve("digits", settings=("evaluate.search=exact",)), 10_000, 10_000_000)
+    assert by_candidates(resolve("digits", settings=("evaluate.search=candidates",)), 2, 100)

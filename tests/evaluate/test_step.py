@@ -109,15 +109,35 @@ def test_the_floor_is_that_of_a_fixed_choice_of_the_held_out_images_where_there_
     assert (np.diff(chosen) > 0).all()
 
 
+def test_a_search_by_candidates_has_the_figures_of_one_in_full_and_the_report_says_how_it_was_done(planted: Make):
+    _, full = evaluated(planted(name="full"))
+    run = planted("evaluate.search=candidates", "evaluate.neighbours=5", name="candidates")
+    record, figures = evaluated(run)
+    assert full.searched is None
+    assert figures.searched.images == 128 + 130
+    assert figures.searched.candidates == 20
+    said = "counts are those of a search in full (evaluate.search)"
+    assert said in text(run, record, "report.html")
+    assert said in summary(run, record)
+    _, again = evaluated(planted("evaluate.neighbours=5", name="exact"))
+    for one, other in zip(figures.memorization, again.memorization, strict=True):
+        assert (one.name, one.generated, one.floor, one.verdict) == (
+            other.name,
+            other.generated,
+            other.floor,
+            other.verdict,
+        )
+
+
 def test_a_plan_from_before_there_was_a_limit_measures_the_floor_on_all_held_out_images_and_may_be_given_one():
     new = Plan(revision=0, config=resolve("tiny"))
     assert (
         new.config.evaluate.floor_limit == Plan.model_validate_json(new.model_dump_json()).config.evaluate.floor_limit
     )
     kept = new.model_dump(mode="json")
-    del kept["config"]["evaluate"]["floor_limit"]
+    del kept["config"]["evaluate"]["floor_limit"], kept["config"]["evaluate"]["search"]
     older = Plan.model_validate(kept)
-    assert older.config.evaluate.floor_limit is None
+    assert (older.config.evaluate.floor_limit, older.config.evaluate.search) == (None, "exact")
     assert floor_count(older.config, 20_000) == 20_000
     assert frozen_difference(older.config, new.config) is None
 
