@@ -179,13 +179,25 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _frechet(a: Moments, b: Moments, root_b: Tensor) -> float:
-    cross = torch.linalg.eigvalsh(root_b @ a.covariance @ root_b).clamp(min=0).sqrt().sum()
+    (values,) = _solved(lambda matrix: (torch.linalg.eigvalsh(matrix),), root_b @ a.covariance @ root_b)
+    cross = values.clamp(min=0).sqrt().sum()
     distance = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross
     return max(0.0, float(distance))
 
 
+def _solved(solver: Callable[[Tensor], Sequence[Tensor]], matrix: Tensor) -> list[Tensor]:
+    """By LAPACK on the CPU where the device's solver does not converge: CUDA's may fail on what has an eigenvalue many
+    times, as the covariance of fewer images than features has 0.
+    """
+    try:
+        found = solver(matrix)
+    except torch.linalg.LinAlgError:
+        found = solver(matrix.cpu())
+    return [one.to(matrix.device) for one in found]
+
+
 def _square_root(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = _solved(torch.linalg.eigh, covariance)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
 

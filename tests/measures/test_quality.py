@@ -43,6 +43,27 @@ def test_the_frechet_distance_is_that_of_torch_fidelity():
     assert frechet_distance(moments(a), moments(b)) == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_solver_of_the_device_that_does_not_converge_is_replaced_by_the_cpu_s(monkeypatch: pytest.MonkeyPatch):
+    a, b = moments(points(2, 8, 30)), moments(points(3, 9, 30))
+    expected, asked = frechet_distance(a, b), list[str]()
+
+    def failing_once(name: str):
+        real = getattr(torch.linalg, name)
+
+        def solver(matrix: torch.Tensor):
+            asked.append(name)
+            if asked.count(name) == 1:
+                raise torch.linalg.LinAlgError("the algorithm failed to converge: too many repeated eigenvalues")
+            return real(matrix)
+
+        return solver
+
+    for name in ("eigh", "eigvalsh"):
+        monkeypatch.setattr(torch.linalg, name, failing_once(name))
+    assert frechet_distance(a, b) == expected
+    assert asked == ["eigh", "eigh", "eigvalsh", "eigvalsh"]
+
+
 def test_the_frechet_distance_holds_with_fewer_images_than_features():
     a, b = points(2, 8, 30).double(), points(3, 9, 30).double()
     # an independent way: the trace of (AB)^(1/2) is the nuclear norm of the centred samples' product
