@@ -11,7 +11,7 @@ from ...components.config import RunConfig
 from ...components.failure import Fatal
 from ...components.kubeflow_task.entry import ROOT, RUN_NAME
 from . import needing_kfp
-from .cautions import of_kubeflows_store, of_many_shards, warn
+from .cautions import of_kubeflows_store, of_many_pods, warn
 from .definition import Definition
 from .pods import Pods, pods_from
 
@@ -44,7 +44,7 @@ def submit(
     pods = pods_from(arguments)
     warn(*of_kubeflows_store(pods, form[ROOT], arguments.namespace))
     if definition.loop:  # a retraining is one pod
-        warn(*of_many_shards(config.sizes()["shards"], config.rounds))
+        warn(*of_many_pods(config.sizes()))
     with needing_kfp():
         from .client import Kubeflow
         from .waiting import finish

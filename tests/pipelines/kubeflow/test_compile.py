@@ -14,7 +14,13 @@ from unecho.components.kubeflow_task.audit_form import AUDIT_FORM
 from unecho.components.kubeflow_task.form import FORM
 from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
-from unecho.pipelines.kubeflow.cautions import of_kubeflows_store, of_many_shards, pods_of_a_round
+from unecho.pipelines.kubeflow.cautions import (
+    of_kubeflows_store,
+    of_many_pods,
+    of_many_shards,
+    pods_of_a_round,
+    pods_of_a_run,
+)
 from unecho.pipelines.kubeflow.pods import Pods
 
 ROOT = Path(__file__).parents[3]
@@ -289,6 +295,7 @@ def test_a_round_costs_what_the_page_on_kubeflow_says(shards: int, plain: Compil
     # the whole; tasks; packs, encodings, rounds, parts and their loops; iterations
     assert all(0) == Count(user=6 + 5 + 2 + 3, driver=1 + (6 + 5 + 2 + 3) + 4 * 2 + 5 + 2 + 3)
     assert Count(*pods_of_a_round(shards)) == all(2) - all(1)
+    assert Count(*pods_of_a_run({"packs": 5, "encodings": 3, "rounds": 2, "shards": shards, "parts": 2})) == all(2)
     page = (ROOT / "docs/kubeflow.md").read_text()
     table = dict(re.findall(r"^\| (a round.*?|once|an audit) \| (.*?) \|$", page, re.MULTILINE))
     assert table == {
@@ -323,6 +330,16 @@ def test_more_than_sixteen_shards_are_told_what_they_cost_and_of_the_jobs_engine
     assert line.endswith("use the jobs engine (unecho run --engine jobs)")
     assert of_many_shards(16, 100) == []
     assert ", 1,260 pods in 20 rounds, and Argo" in of_many_shards(17, 20)[0]
+
+
+def test_long_loops_and_very_many_rounds_are_told_what_they_cost_too() -> None:
+    small = {"packs": 16, "encodings": 0, "rounds": 10, "shards": 10, "parts": 4}
+    assert of_many_pods(small) == []  # 10 rounds of 14 and 28 pods: 420 in all, and 26 and 55 once
+    (line,) = of_many_pods(small | {"packs": 40})
+    assert line.startswith("40 x pack is 40 pods that run a step and 80 driver pods, and Argo keeps account")
+    (line,) = of_many_pods(small | {"rounds": 25})
+    assert line.startswith("the run is 376 pods that run a step and 755 driver pods, and Argo keeps account")
+    assert [of_many_pods(small | {"shards": 20})[0]] == of_many_shards(20, 10)
 
 
 @pytest.mark.parametrize(
