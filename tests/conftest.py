@@ -9,7 +9,9 @@ import pytest
 
 from tests.services import s3 as service
 from tests.services.proxy import Proxy
+from unecho.components.openmp import let_waiting_threads_sleep
 
+let_waiting_threads_sleep()  # as the program does, before a test imports torch
 # A runner may have started the tests with SIGINT ignored, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

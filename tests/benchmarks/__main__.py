@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 
+from unecho.components.openmp import let_waiting_threads_sleep
 from unecho.components.run.records import processor
 
 NAMES = (
     "training_step",
+    "waiting_threads",
     "encoded_step",
     "prompt_measures",
     "neighbours",
@@ -38,6 +40,7 @@ def main() -> None:
     for name in names:
         if name not in NAMES:
             parser.error(f"'{name}' is not one of {', '.join(NAMES)}")
+    let_waiting_threads_sleep()  # as the program does
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "numpy", "pillow"))
     print(f"{processor()}; Python {sys.version.split()[0]}, {libraries}; {datetime.now(UTC):%Y-%m-%d}")
     print(f"load average when it began: {os.getloadavg()[0]:.1f}")
