@@ -191,7 +191,7 @@ def _solved(solver: Callable[[Tensor], Sequence[Tensor]], matrix: Tensor) -> lis
     """
     try:
         found = solver(matrix)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         found = solver(matrix.cpu())
     return [one.to(matrix.device) for one in found]
 
