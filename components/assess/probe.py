@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ..diffusion import family_of
 from ..diffusion.device import choose_device, choose_exact_device, set_numerics
-from ..diffusion.sampling import generate
+from ..diffusion.sampling import generate, on_device
 from ..measures.images import InMemory
 from ..measures.likeness import Likeness
 from ..measures.memorization import Closeness
@@ -71,7 +71,8 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
 def _generated(run: Run, plan: Plan, model: ModelRecord, device: torch.device, progress: Progress) -> NDArray[np.uint8]:
     config = plan.config
     family = family_of(config, pretrained_of(plan))
-    pipeline = family.pipeline(*sampled_weights(run, config, model), config.sample.sampler).to(device)
+    made = family.pipeline(*sampled_weights(run, config, model), config.sample.sampler)
+    pipeline = on_device(made, config, device)
     images = generate(
         family,
         pipeline,
@@ -84,7 +85,7 @@ def _generated(run: Run, plan: Plan, model: ModelRecord, device: torch.device, p
         stream=STREAM,
         on_progress=lambda done: progress.update(done, config.watch.count, "images"),
     )
-    del pipeline
+    del made, pipeline
     if device.type == "cuda":  # what sampling took is not there for what is measured
         torch.cuda.empty_cache()
     return images

@@ -5,7 +5,7 @@ READMEs. `Method` is frozen with the run; `Execution` and `Report` may change be
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -37,6 +37,9 @@ CAPTION_KINDS: Final = ("other_caption", "repeat_word", "replace_words")
 """Augmentations of the caption; the others are of the image."""
 
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
 class Section(BaseModel):
     """A group of fields: unknown names and wrong types are refused, values never change."""
 
@@ -47,7 +50,8 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
             raise ValueError(f": {str(value).lower()} is not allowed: give a value, not true or false")
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             # the bytes of a name that is not UTF-8, which JSON cannot hold
@@ -265,8 +269,9 @@ class Train(Section):
     """Of a sample's several captions: always the first, or one drawn at every visit (latents)."""
     gradient_accumulation_steps: Positive = 1
     """A batch is passed through the network in so many parts whose gradients add up: less memory, the same step."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network's forward pass (autocast for bfloat16). Weights and optimizer stay float32."""
+    precision: Precision = "auto"
+    """Arithmetic of the network's passes (autocast for bfloat16); weights and optimizer stay float32. `auto`: bfloat16
+    on CUDA devices that have it, else float32."""
     gate: Literal["pairs", "samples"] = "pairs"
     """What AGC lets through. `pairs`: the (sample, timestep) pair whose loss was looked at is trained. `samples`: the
     sample, anew and augmented, at another timestep, out of a queue: the authors' way (latents)."""
@@ -445,6 +450,9 @@ class Sample(Section):
     """Classifier-free guidance of a text-to-image model; 1 for none."""
     weights: Literal["ema", "raw"] = "ema"
     """Which of the aggregated model's weights are sampled, evaluated and released."""
+    precision: Precision = "auto"
+    """Arithmetic of the network, also for the watch and previews. `auto`: bfloat16 on CUDA devices that have it, else
+    float32; float32 for a model that is audited."""
 
 
 DECIDING: Final = ("mq_aware_0.1", "second_nearest_aware")
@@ -625,6 +633,9 @@ class Method(Section):
     deterministic: bool = True
     """CUDA: only kernels that give the same bytes each time, without TF32; false: the fastest ones. Measures never use
     TF32."""
+    compile: Literal["auto"] | bool = "auto"
+    """Let torch compile the network for train and sample. `auto`: on CUDA, where it is passed 1,000 times or more, and
+    without where it cannot be; `true`: everywhere, or a line that says why not."""
     data: Data = Data()
     model: Model = Model()
     lora: LoRA = LoRA()
@@ -823,7 +834,10 @@ _NEWER_FIELDS: Final = (
 """Of steps that come last: a plan that is older than they are has not decided them."""
 
 
-_MEANT_BEFORE: Final = {"evaluate": {"floor_limit": None, "search": "exact"}}
+_MEANT_BEFORE: Final[dict[str, dict[str, Any]]] = {
+    "evaluate": {"floor_limit": None, "search": "exact"},
+    "sample": {"precision": "float32"},
+}
 """What a plan that is older than a field meant, where that is not the field's default."""
 
 
@@ -839,7 +853,17 @@ def as_meant(kept: Mapping[str, Any], config: RunConfig) -> RunConfig:
             meant = getattr(config, section).model_copy(update=older)
             meant.model_fields_set.difference_update(older)
             config = config.model_copy(update={section: meant})
-    return config
+    return config if "compile" in kept else config.model_copy(update={"compile": False})
+
+
+def with_its_arithmetic(before: RunConfig, after: RunConfig) -> RunConfig:
+    """What a run goes on with: its own arithmetic, where that is left to `auto`."""
+    kept: dict[str, Any] = {"compile": before.compile} if after.compile == "auto" else {}
+    for section in ("train", "sample"):
+        fields = getattr(after, section)
+        if fields.precision == "auto":
+            kept[section] = fields.model_copy(update={"precision": getattr(before, section).precision})
+    return after.model_copy(update=kept)
 
 
 def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
@@ -853,6 +877,7 @@ def frozen_difference(before: RunConfig, after: RunConfig) -> str | None:
     Returns:
         "field: was VALUE, now VALUE", with the field's dotted name.
     """
+    after = with_its_arithmetic(before, after)
     old, new = (flat_fields(c.method().model_dump(mode="json")) for c in (before, after))
     for field, was in old.items():
         now = new[field]

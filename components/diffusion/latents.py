@@ -22,7 +22,9 @@ from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
 from .adapters import add_adapters, draw_adapters, is_adapter, load_adapters, merged, sort_metadata
+from .arithmetic import train_precision
 from .base_folder import INDEX, TOKENIZER_SUFFIXES, read_config, read_index
+from .device import choose_device
 from .family import Base, Batch, Pretrained
 from .loading import one_line, pipeline_class, pipeline_with, whole
 from .noise import prediction_target, snr_weights
@@ -121,7 +123,7 @@ class Latents:
             cast(UNet2DConditionModel, network).enable_gradient_checkpointing()
         if base["lora"] is None:
             return network
-        half = self._config.train.precision == "bfloat16"
+        half = train_precision(self._config, choose_device(self._config)) == "bfloat16"
         for name, parameter in network.named_parameters():
             trains = is_adapter(name) and not (self._config.lora.average == "freeze_a" and ".lora_A." in name)
             parameter.requires_grad_(trains or name == CONDITION_ROWS)
@@ -169,7 +171,7 @@ class Latents:
         target = prediction_target(self._schedule, batch.x0, noise, t)
         states, added = text_states(network.config, batch.text, batch.x0.shape[-1], self._vae)
         told = batch.condition if getattr(network, "class_embedding", None) is not None else None
-        half = self._config.train.precision == "bfloat16"
+        half = train_precision(self._config, x_t.device) == "bfloat16"
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
             predicted = network(x_t, t, states, class_labels=told, added_cond_kwargs=added).sample
         return F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))

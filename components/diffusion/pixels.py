@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.augment import augmentations
+from .arithmetic import train_precision
 from .family import Base, Batch, Pretrained
 from .noise import noise_schedule, prediction_target, snr_weights
 
@@ -63,7 +64,7 @@ class Pixels:
         """Mean squared error of the prediction over a sample's values (arXiv 2006.11239, equation 14)."""
         x_t = self._schedule.add_noise(batch.x0, noise, t)
         target = prediction_target(self._schedule, batch.x0, noise, t)
-        half = self._config.train.precision == "bfloat16"
+        half = train_precision(self._config, x_t.device) == "bfloat16"
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
             predicted = network(x_t, t, class_labels=batch.condition if self._conditioned else None).sample
         return F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))

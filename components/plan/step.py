@@ -3,7 +3,7 @@
 import time
 
 from ..config import RunConfig, frozen_difference
-from ..config.fields import FILE_FIELDS
+from ..config.fields import FILE_FIELDS, with_its_arithmetic
 from ..failure import Fatal
 from ..run import Plan, Run, ran_with
 from ..run.audited import audited_run
@@ -25,6 +25,8 @@ def plan(run: Run, config: RunConfig) -> Plan:
         Fatal: the run exists with another method, or a file that a later step will need is missing; names the field.
     """
     started = time.time()
+    if earlier := run.find(Plan, 0) and run.plan():
+        config = with_its_arithmetic(earlier.config, config)
     frozen = frozen_by(run.store, config, _before(run, config))
     files = frozen.files or {}
     if config.evaluate.descriptor is not None:

@@ -31,6 +31,10 @@ class RanWith(BaseModel):
     seconds: float
     image: str | None = None
     """Container image, when the pod was told."""
+    precision: str | None = None
+    """Arithmetic of the network, where one was passed."""
+    compiled: bool | None = None
+    """Whether torch had compiled it."""
 
 
 class Record(BaseModel):
@@ -361,12 +365,15 @@ class ReportRecord(Record):
         return index.key.rpartition("/")[0] if index else None
 
 
-def ran_with(started: float, device: str | None = None) -> RanWith:
+def ran_with(
+    started: float, device: str | None = None, precision: str | None = None, compiled: bool | None = None
+) -> RanWith:
     """Provenance of a step that ends now.
 
     Args:
         started: `time.time()` at its start.
         device: name of the device model it computed on, see `diffusion.device.device_name`.
+        precision, compiled: of the network's arithmetic, see `diffusion.arithmetic`.
     """
     return RanWith(
         code=code_version(),
@@ -375,6 +382,8 @@ def ran_with(started: float, device: str | None = None) -> RanWith:
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         seconds=round(time.time() - started, 3),
         image=os.environ.get("UNECHO_IMAGE"),
+        precision=precision,
+        compiled=compiled,
     )
 
 

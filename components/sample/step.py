@@ -8,9 +8,10 @@ from ..config import RunConfig
 from ..config.counts import companion_count, part_bounds
 from ..data.image import Fit
 from ..diffusion import family_of, given_of, trainable_family_of
+from ..diffusion.arithmetic import sample_precision
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.family import Family
-from ..diffusion.sampling import preview_strip
+from ..diffusion.sampling import preview_strip, ready
 from ..host_memory import check_memory
 from ..progress import Progress
 from ..run import DatasetRecord, ModelRecord, Plan, Run, SamplesRecord, ran_with
@@ -45,14 +46,14 @@ def sample(run: Run, index: int, progress: Progress) -> SamplesRecord:
         device = choose_device(plan.config)
         start, stop = part_bounds(plan.config, index)
         _check_memory(run, plan.config, stop - start)
-        files = _files(run, plan, model, index, device, unfinished, progress)
+        files, compiled = _files(run, plan, model, index, device, unfinished, progress)
         record = SamplesRecord(
             round=model.round,
             part=index,
             start=start,
             stop=stop,
             objects={name: run.put(SamplesRecord, address, name, data) for name, data in files.items()},
-            ran_with=ran_with(started, device_name(device)),
+            ran_with=ran_with(started, device_name(device), sample_precision(plan.config, device), compiled),
         )
         record = run.commit(record, *address)
         unfinished.remove()
@@ -67,8 +68,8 @@ def _files(
     device: torch.device,
     unfinished: UnfinishedPart,
     progress: Progress,
-) -> dict[str, bytes]:
-    """The objects of the record."""
+) -> tuple[dict[str, bytes], bool]:
+    """The objects of the record, and whether the released model's network was compiled."""
     config = plan.config
     family, prompts = _family(run, plan), prompts_of(run, config)
     base, weights = sampled_weights(run, config, model)
@@ -76,21 +77,22 @@ def _files(
     measures = PromptMeasures(run, config, index, progress)
 
     # one pipeline at a time: the base model's takes as much memory as the released one's
-    pipeline = family.pipeline(base, weights, config.sample.sampler).to(device)
-    files = making.own(pipeline, prompts) | making.companions(pipeline, [one for one in companions if not one.of_base])
-    measures.released(pipeline)
-    del pipeline
+    released = ready(family.pipeline(base, weights, config.sample.sampler), config, device, progress.note)
+    files = making.own(released, prompts) | making.companions(released, [one for one in companions if not one.of_base])
+    compiled = released.compiling is not None and bool(released.compiling.works)
+    measures.released(released.plain())
+    del released
     if index == 0 and config.report.preview and not config.is_audit:  # there are no rounds to be compared
         files["preview.png"] = preview_strip(family, config, base, weights, prompts, device)
     del weights
     of_base = [one for one in companions if one.of_base]
     if of_base or measures.of_base:
         first = trainable_family_of(config, pretrained_of(plan)).initial(base, config.seed)
-        pipeline = family.pipeline(base, first, config.sample.sampler).to(device)
-        files |= making.companions(pipeline, of_base)
+        pretrained = ready(family.pipeline(base, first, config.sample.sampler), config, device, progress.note)
+        files |= making.companions(pretrained, of_base)
         if measures.of_base:
-            measures.base(pipeline)
-    return files | measures.files()
+            measures.base(pretrained.plain())
+    return files | measures.files(), compiled
 
 
 def _check_memory(run: Run, config: RunConfig, images: int) -> None:

@@ -1,10 +1,13 @@
 """The samples' gate: what passes it waits in a queue, and is trained anew, augmented and at another timestep."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ..config import RunConfig
 from ..config.counts import batch_size, steps_per_round
+from ..diffusion.compiling import Compiling
 from ..diffusion.family import TrainableFamily
 from ..method.augment import magnitude_by_margin
 from ..method.streams import generator_of
@@ -17,9 +20,15 @@ class QueueTrainer(Trainer):
     """Updates a shard slot as the authors of arXiv 2502.09434 do for Stable Diffusion (`train.gate` samples)."""
 
     def __init__(
-        self, config: RunConfig, family: TrainableFamily, shard: int, slot: Slot, batches: EncodedBatches
+        self,
+        config: RunConfig,
+        family: TrainableFamily,
+        shard: int,
+        slot: Slot,
+        batches: EncodedBatches,
+        compiling: Compiling | None = None,
     ) -> None:
-        super().__init__(config, family, shard, slot, batches)
+        super().__init__(config, family, shard, slot, batches, compiling)
         self._encoded = batches
         self._batch_size = batch_size(config, len(slot.visits))
         self._batches_per_round = steps_per_round(config, len(slot.visits))
@@ -36,7 +45,8 @@ class QueueTrainer(Trainer):
         picked = self._batches.at(slot.batches, slot.augment_next)
         batch, t, noise = self._draw("score", slot.batches, picked, slot.augment_next[picked.samples])
         with torch.no_grad():
-            loss = self._family.losses(slot.network, batch, t, noise)
+            score = partial(self._family.losses, slot.network, batch, t, noise)
+            loss = self._passed(score, settles=False)  # the way back is still to come
 
             # Skip and strength (TAA), by the bank as it was before this batch; then the bank (AGC)
             skipped = self._skipped(loss, t)

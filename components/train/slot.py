@@ -46,7 +46,7 @@ class Slot:
         self._names, self.parameters = list(trained), list(trained.values())
         self.optimizer = optimizer_of(config, self.parameters)
         self.ema = EMAModel(
-            [ema[name].to(device) for name in self._names],
+            [torch.empty_like(p).copy_(ema[name]) for name, p in trained.items()],
             decay=config.train.ema_decay,
             min_decay=0.0 if config.train.ema_warmup else config.train.ema_decay,
             foreach=True,
@@ -95,7 +95,10 @@ class Slot:
         self.bank.level.copy_(bank)
         if step:
             kept = moments_by_name(optimizer, self._names)
-            moments = {i: {**kept[name], "step": self._counted(step)} for i, name in enumerate(self._names)}
+            moments = {
+                i: {**as_they_lie(kept[name], parameter), "step": self._counted(step)}
+                for i, (name, parameter) in enumerate(zip(self._names, self.parameters, strict=True))
+            }
             self.optimizer.load_state_dict(
                 {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
             )
@@ -149,6 +152,20 @@ def optimizer_of(config: RunConfig, parameters: list[nn.Parameter]) -> torch.opt
         return eight_bit
     kind = torch.optim.AdamW if config.train.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=rate, weight_decay=decay, fused=True)
+
+
+def as_they_lie(moments: Mapping[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:
+    """Moments whose values lie in memory as their parameter's do, so that all are passed in one go."""
+
+    def lies_otherwise(moment: Tensor) -> bool:
+        return moment.shape == parameter.shape and moment.stride() != parameter.stride()
+
+    return {
+        name: torch.empty_strided(moment.shape, parameter.stride(), dtype=moment.dtype).copy_(moment)
+        if lies_otherwise(moment)
+        else moment
+        for name, moment in moments.items()
+    }
 
 
 def moments_by_name(tensors: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, dict[str, Tensor]]:

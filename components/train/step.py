@@ -9,6 +9,8 @@ import torch
 from ..config import RunConfig
 from ..config.counts import steps_per_round
 from ..diffusion import trainable_family_of
+from ..diffusion.arithmetic import compiles, laid_out, train_precision
+from ..diffusion.compiling import Compiling
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.family import TrainableFamily
 from ..diffusion.sampling import preview_strip
@@ -18,6 +20,7 @@ from ..run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_w
 from ..run.base_model import pretrained_of
 from ..run.checkpoints import Checkpoints
 from ..run.prompts import prompts_of
+from ..run.records import RanWith
 from ..run.tensors import load_json, load_state, sampled_weights, state_bytes
 from .batches import Batches, shard_batches
 from .encoded_batches import EncodedBatches
@@ -71,8 +74,11 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
             del shown
             if device.type == "cuda":  # what sampling took is not there for others, nor for the shard's rows
                 torch.cuda.empty_cache()
-        slot = Slot(config, family.trainable(base), raw, ema, assignment["augment_next"][rows], device)
         steps = steps_per_round(config, len(rows))
+        network, compiled = family.trainable(base), compiles(config, device, steps)
+        if compiled:
+            network = laid_out(network, device)
+        slot = Slot(config, network, raw, ema, assignment["augment_next"][rows], device)
         if before is not None:
             slot.continue_from(
                 load_state(run.store, before.objects["optimizer.safetensors"]),
@@ -90,7 +96,8 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
 
         # Train
         with stop_asked() as asked, shard_batches(run, config, family, dataset, rows, index, device) as batches:
-            trainer = trainer_of(config, family, index, slot, batches)
+            compiling = Compiling(slot.network, config.compile, progress.note) if compiled else None
+            trainer = trainer_of(config, family, index, slot, batches, compiling)
             reported = time.monotonic()
             while slot.batches < last:
                 trainer.update()
@@ -109,18 +116,35 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
                     raise Stopped(status, f"round {round} shard {index}: stopped after step {done}, kept")
 
         # Commit
-        record = _record(run, round, index, slot, rows, first_step, preview, started, device)
+        how = ran_with(
+            started,
+            device_name(device),
+            train_precision(config, device),
+            compiling is not None and compiling.works is not False,
+        )
+        record = _record(run, round, index, slot, rows, first_step, preview, how)
         record = run.commit(record, round, index)
         checkpoints.remove()
         return record
 
 
-def trainer_of(config: RunConfig, family: TrainableFamily, shard: int, slot: Slot, batches: Batches) -> Trainer:
-    """What updates a shard slot, by `train.gate`."""
+def trainer_of(
+    config: RunConfig,
+    family: TrainableFamily,
+    shard: int,
+    slot: Slot,
+    batches: Batches,
+    compiling: Compiling | None = None,
+) -> Trainer:
+    """What updates a shard slot, by `train.gate`.
+
+    Args:
+        compiling: of the slot's network, where it is to be compiled.
+    """
     if config.train.gate == "samples":
         assert isinstance(batches, EncodedBatches)  # the configuration requires it
-        return QueueTrainer(config, family, shard, slot, batches)
-    return Trainer(config, family, shard, slot, batches)
+        return QueueTrainer(config, family, shard, slot, batches, compiling)
+    return Trainer(config, family, shard, slot, batches, compiling)
 
 
 def _figures(slot: Slot, round: int, first_step: int) -> RoundFigures:
@@ -152,8 +176,7 @@ def _record(
     rows: np.ndarray[Any, np.dtype[np.int64]],
     first_step: int,
     preview: bytes | None,
-    started: float,
-    device: torch.device,
+    how: RanWith,
 ) -> ProxyRecord:
     raw, ema = slot.weights()
     statistics = {
@@ -178,5 +201,5 @@ def _record(
         global_step=slot.step,
         figures=_figures(slot, round, first_step),
         objects={name: run.put(ProxyRecord, (round, index), name, data) for name, data in files.items()},
-        ran_with=ran_with(started, device_name(device)),
+        ran_with=how,
     )

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..config import RunConfig
 from ..config.counts import steps_per_round
+from ..diffusion.compiling import Compiling
 from ..diffusion.family import Batch, TrainableFamily
 from ..method.anti_gradient import is_skipped, mean_of_kept, sum_of_kept
 from ..method.augment import is_flagged
@@ -15,12 +18,27 @@ from ..method.streams import begin_default
 from .batches import Batches, Picked
 from .slot import Slot
 
+T = TypeVar("T")
+
 
 class Trainer:
     """Updates a shard slot, batch after batch."""
 
-    def __init__(self, config: RunConfig, family: TrainableFamily, shard: int, slot: Slot, batches: Batches) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        family: TrainableFamily,
+        shard: int,
+        slot: Slot,
+        batches: Batches,
+        compiling: Compiling | None = None,
+    ) -> None:
+        """
+        Args:
+            compiling: of the slot's network, where it is to be compiled.
+        """
         self._config, self._family, self._shard, self._slot, self._batches = config, family, shard, slot, batches
+        self._compiling = compiling
         self._planned_steps = config.iet.rounds * steps_per_round(config, len(slot.visits))
 
     def update(self) -> None:
@@ -104,7 +122,7 @@ class Trainer:
         config, slot = self._config, self._slot
         parts = min(config.train.gradient_accumulation_steps, len(t))
         done = [
-            self._backward(*part, skipped_of, whole=parts == 1)
+            self._passed(partial(self._backward, *part, skipped_of, whole=parts == 1))
             for part in zip(batch.split(parts), t.tensor_split(parts), noise.tensor_split(parts), strict=True)
         ]
         loss, skipped = (torch.cat(of_parts) for of_parts in zip(*done, strict=True))
@@ -112,6 +130,10 @@ class Trainer:
             kept = (~skipped).sum() if config.agc.enabled else len(loss)
             torch._foreach_div_(slot.gradients(), torch.as_tensor(kept, device=t.device).clamp(min=1))
         return loss, skipped
+
+    def _passed(self, compute: Callable[[], T], *, settles: bool = True) -> T:
+        """What passes the network, which may be compiled at that."""
+        return compute() if self._compiling is None else self._compiling(compute, settles=settles)
 
     def _backward(
         self,

@@ -11,8 +11,9 @@ from diffusers.utils import torch_utils
 from unecho.components.assess.probe import STREAM
 from unecho.components.config import resolve
 from unecho.components.config.counts import part_bounds
+from unecho.components.diffusion.image_noise import ImageNoise
 from unecho.components.diffusion.pixels import Pixels, initial_network, network_config
-from unecho.components.diffusion.sampling import PREVIEW, generate, image_noise
+from unecho.components.diffusion.sampling import PREVIEW, generate, image_noise, ready
 from unecho.components.method import philox
 from unecho.components.run.companions import OWN_STREAM
 
@@ -83,6 +84,20 @@ def test_ddpm_draws_its_noise_from_the_images_own_stream_at_every_step() -> None
     four = generate(FAMILY, pipe, None, 3, 0, 4, batch_size=4, steps=20).astype(int)
     one_by_one = generate(FAMILY, pipe, None, 3, 0, 4, batch_size=1, steps=20).astype(int)
     assert np.abs(four - one_by_one).max() <= 1
+
+
+def test_in_bfloat16_the_network_computes_so_and_all_around_it_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine bits of the prediction: images within a few grey levels; undone, the network is what it was."""
+    cpu, config = torch.device("cpu"), resolve("tiny", settings=("sample.precision=bfloat16",))
+    kinds: set[torch.dtype] = set()
+    draw = ImageNoise.draw
+    monkeypatch.setattr(ImageNoise, "draw", lambda self, *given: kinds.add(given[2]) or draw(self, *given))
+    whole = generate(FAMILY, pipeline("ddpm"), None, 3, 0, 4, 4, 5).astype(int)
+    half = ready(pipeline("ddpm"), config, cpu, print)
+    found = generate(FAMILY, half.pipeline, None, 3, 0, 4, 4, 5).astype(int)
+    assert kinds == {torch.float32}
+    assert 0 < np.abs(found - whole).max() <= 12
+    np.testing.assert_array_equal(generate(FAMILY, half.plain(), None, 3, 0, 4, 4, 5), whole)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])

@@ -76,6 +76,9 @@ def test_on_a_signal_the_finished_batches_are_kept_whatever_the_clock(tmp_path: 
     assert again.batches == BATCHES - 3
     assert again.notes == ["part 0: goes on from image 24 of 30 (own)"]
     assert_whole(run)
+    ran = run.load(SamplesRecord, 1, 0).ran_with
+    assert ran is not None
+    assert (ran.precision, ran.compiled) == ("float32", False)
 
 
 def test_a_part_that_is_killed_goes_on_from_what_the_clock_has_kept(tmp_path: Path) -> None:
