@@ -186,20 +186,25 @@ def forgotten_notes(said: PreparedSource, requests: int, channels: int, resoluti
         requests: so many were looked at.
         channels, resolution: of the data set.
     """
-    notes = [f"{len(said.forgotten)} samples were left out by deletion requests 1 to {requests}"]
+    numbers = "request 1" if requests == 1 else f"requests 1 to {requests}"
+    notes = [f"left out by deletion {numbers}: {_count(len(said.forgotten), 'sample')}"]
     if said.near:
         named = ", ".join([*said.near[:_NAMED], *(["..."] if said.near[_NAMED:] else [])])
         notes.append(
-            f"{len(said.near)} samples stay that are near duplicates of forgotten ones: {named}: name them to unecho "
-            "forget"
+            f"near duplicates of forgotten samples, which stay: {_count(len(said.near), 'sample')}: {named}: name them "
+            "to unecho forget"
         )
     if said.not_compared:
         notes.append(
-            f"{said.not_compared} images to forget were recorded in other shapes than {channels}x{resolution}x"
+            f"{_count(said.not_compared, 'image')} to forget recorded in other shapes than {channels}x{resolution}x"
             f"{resolution}: looked for by name and by file, not by pixels: the same unecho forget once more "
             "records this shape"
         )
     return notes
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def holds(row_digest: NDArray[np.generic], digests: Iterable[str]) -> NDArray[np.bool_]:

@@ -197,12 +197,13 @@ class Forgotten(_Figures):
     def sentence(self) -> str:
         """What was left out, and how that is known."""
         kinds = ", ".join(f"{count:,} by {kind}" for kind, count in sorted(self.by.items()) if count)
+        samples = f"{self.samples:,} sample{'s' if self.samples != 1 else ''} of the source"
         requests = "deletion request 1" if self.requests == 1 else f"deletion requests 1 to {self.requests:,}"
         base = f". No shard saw one, but the start had: {self.base}" if self.base else ""
         return (
-            f"{self.samples:,} samples of the source were left out by {requests}{f' ({kinds})' if kinds else ''}. None "
-            f"of the {self.rows:,} samples of the data set is one, by name and by pixels, and the {self.assignments:,} "
-            f"assignments to shards are of these samples alone{base}"
+            f"{samples} left out by {requests}{f' ({kinds})' if kinds else ''}. None of the {self.rows:,} samples of the "
+            f"data set is one, by name and by pixels, and the {self.assignments:,} assignments to shards are of these "
+            f"samples alone{base}"
         )
 
 

@@ -171,10 +171,11 @@ def _costs(cost: Cost, iet: IET) -> list[tuple[str, str]]:
     if cost.first is None:
         return [("first visit", f"never, in {_count(cost.rounds, 'round')} that were trained"), ("a run without", anew)]
     seen = f"{cost.proxies - cost.free_proxies:,} of {cost.proxies:,} have seen them"
+    free = f"{_numbers(cost.free_models)} of 0 to {cost.rounds} {_are(cost.free_models)} without them"
     return [
         ("first visit", f"round {cost.first}, of {cost.rounds} that were trained"),
-        ("proxies", f"{seen} ({cost.shards} shards, {_count(cost.rounds, 'round')})"),
-        ("models", f"{_numbers(cost.free_models)} of 0 to {cost.rounds} without them; {_weights_of(cost.kept_models)}"),
+        ("proxies", f"{seen} ({_count(cost.shards, 'shard')}, {_count(cost.rounds, 'round')})"),
+        ("models", f"{free}; {_weights_of(cost.kept_models)}"),
         ("a run without", anew),
     ]
 
@@ -183,8 +184,12 @@ def _numbers(models: Sequence[int]) -> str:
     return f"model {models[0]}" if len(models) == 1 else f"models {models[0]} to {models[-1]}"
 
 
+def _are(models: Sequence[int]) -> str:
+    return "is" if len(models) == 1 else "are"
+
+
 def _weights_of(kept: Sequence[int]) -> str:
-    return f"weights of {_numbers(kept)} are there" if kept else "their weights were retired (execution.keep_rounds)"
+    return f"weights of {_numbers(kept)} are there" if kept else "weights were retired (execution.keep_rounds)"
 
 
 def _requests(store: Store) -> list[Request]:

@@ -166,7 +166,7 @@ def test_the_report_and_the_card_count_what_was_left_out_and_only_the_runs_own_c
     assert (figures.forgotten.requests, figures.forgotten.samples, figures.forgotten.by) == (1, 1, {"name": 1})
     assert (figures.forgotten.rows, figures.forgotten.assignments) == (99, 2)
     text = {name: fetch(run.store, ref).decode() for name, ref in report.objects.items() if "." in name[-5:]}
-    sentence = "1 samples of the source were left out by deletion request 1 (1 by name). None of the 99 samples"
+    sentence = "1 sample of the source left out by deletion request 1 (1 by name). None of the 99 samples"
     for name in ("report.html", "shared.html", "model/README.md"):
         assert sentence in " ".join(text[name].split()), name
     assert gone in text["report.html"]
@@ -229,7 +229,7 @@ def test_what_leaving_samples_out_costs_a_run_is_told_before_and_after_they_are_
             "held out 1 of 20",
             "first visit round 0, of 2 that were trained",
         }
-        assert "model 0 of 0 to 2 without them" in out
+        assert "model 0 of 0 to 2 is without them" in out
         assert "4 proxies, in a run under another name, which starts from model 0" in " ".join(out.split())
         said("--root", "root", "--ids", file)  # for the second time around
 

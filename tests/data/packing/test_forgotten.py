@@ -77,7 +77,7 @@ def test_the_data_set_is_the_one_that_the_source_would_give_without_the_samples(
         ("d/copy.png", 2, "pixels"),
     ]
     assert after.record.forgotten == {"name": 4, "file": 1, "pixels": 1}
-    assert after.record.notes[-1] == "6 samples were left out by deletion requests 1 to 2"
+    assert after.record.notes[-1] == "left out by deletion requests 1 to 2: 6 samples"
 
 
 def test_no_object_of_the_root_holds_pixels_of_what_was_left_out(
@@ -114,7 +114,7 @@ def test_an_image_that_was_not_recorded_in_the_shape_of_the_data_set_is_told(
     at12 = prepare(source, "data.resolution=12", "data.held_out=0.25")
     assert what_left(at12) == []
     assert at12.record.notes[-1].startswith(
-        "1 images to forget were recorded in other shapes than 1x12x12: looked for by name and by file, not by pixels"
+        "1 image to forget recorded in other shapes than 1x12x12: looked for by name and by file, not by pixels"
     )
     ask(store, asked_image("lost.bmp", lost, [shape_of(at12.dataset.manifest)]))
     again = prepare(source, "data.resolution=12", "data.held_out=0.25")
@@ -151,7 +151,7 @@ def test_a_root_with_requests_for_other_sources_gives_the_digest_of_one_without(
     here, there = prepare(source, *AT8), prepare(source, *AT8, root="other")
     assert here.dataset.digest == there.dataset.digest
     assert here.dataset.manifest.chunks == there.dataset.manifest.chunks
-    assert here.record.notes[-1] == "0 samples were left out by deletion requests 1 to 1"
+    assert here.record.notes[-1] == "left out by deletion request 1: 0 samples"
 
 
 def test_a_later_request_is_not_overlooked_where_the_source_is_prepared_already(
@@ -184,7 +184,7 @@ def test_near_duplicates_of_what_was_left_out_stay_and_are_named(
     prepared = prepare(tree(files), *AT8)
     assert "b/near.png" in prepared.names()
     assert prepared.record.notes[-1] == (
-        "1 samples stay that are near duplicates of forgotten ones: b/near.png: name them to unecho forget"
+        "near duplicates of forgotten samples, which stay: 1 sample: b/near.png: name them to unecho forget"
     )
 
 
