@@ -21,6 +21,7 @@ from ..diffusion import trainable_family_of
 from ..diffusion.device import choose_device, device_name, set_numerics
 from ..diffusion.encoders import ImageEncoder, TextEncoder, vocabulary
 from ..failure import Fatal, Stopped, stop_asked
+from ..measures.exact import exact
 from ..progress import Progress
 from ..run import EncodingRecord, Run, ran_with
 from ..run.base_model import pretrained_of
@@ -148,8 +149,11 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     return run.commit(record, index)
 
 
+@exact()
 def _encoded(run: Run, config: RunConfig, part: int, table: Table, progress: Progress) -> list[EncodedBlock]:
-    """The blocks of a part, found in the store or made now."""
+    """The blocks of a part, found in the store or made now; made without TF32 whatever the run trains with, since other
+    runs read them.
+    """
     encode: Encoder | None = None
     blocks, mine = [], table.blocks()[part :: config.encode.parts]
     total = sum(stop - first for first, stop in map(table.bounds, mine))

@@ -250,3 +250,21 @@ def test_gc_takes_blocks_that_no_manifest_names_and_leaves_those_that_runs_share
     found = {one.stat.key for one in leftovers(Manifests(run.store).read(), float("inf"))}
     index = record.objects["index.safetensors"].key
     assert found == {record.latents[0].object.key, index}, "the texts' block is there for another run"
+
+
+def test_what_other_runs_read_is_encoded_without_tf32_whatever_this_one_trains_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matmul, seen, encoder = torch.backends.cuda.matmul, set[bool](), ImageEncoder.__call__
+
+    def noting(self: ImageEncoder, images: object) -> object:
+        seen.add(matmul.allow_tf32)
+        return encoder(self, images)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageEncoder, "__call__", noting)
+    monkeypatch.setattr(f"{STEP}.set_numerics", lambda config: setattr(matmul, "allow_tf32", True))
+    try:
+        encoded(tmp_path, "a", captioned())
+        assert (seen, matmul.allow_tf32) == ({False}, True)
+    finally:
+        matmul.allow_tf32 = False
