@@ -201,9 +201,9 @@ class Forgotten(_Figures):
         requests = "deletion request 1" if self.requests == 1 else f"deletion requests 1 to {self.requests:,}"
         base = f". No shard saw one, but the start had: {self.base}" if self.base else ""
         return (
-            f"{samples} left out by {requests}{f' ({kinds})' if kinds else ''}. None of the {self.rows:,} samples of the "
-            f"data set is one, by name and by pixels, and the {self.assignments:,} assignments to shards are of these "
-            f"samples alone{base}"
+            f"{samples} left out by {requests}{f' ({kinds})' if kinds else ''}. None of the {self.rows:,} samples of "
+            f"the data set is one, by name and by pixels, and the {self.assignments:,} assignments to shards are of "
+            f"these samples alone{base}"
         )
 
 

@@ -1,6 +1,6 @@
 """unecho forget: deletion requests."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -17,8 +17,8 @@ from ..forgetting.held import held_by
 from ..forgetting.lines import asked_by, read_ids
 from ..forgetting.recorded import Affected, affected_by, record
 from ..releasing import whoever
-from ..units import seconds, size
-from .options import DEFAULT_ROOT
+from ..units import size
+from .options import DEFAULT_ROOT, age
 
 _NAMED = 10
 
@@ -64,7 +64,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--delete", action="store_true", help="with --purge: remove them, pixels and encodings")
     options.add_argument(
         "--older-than",
-        type=_age,
+        type=age,
         default="24h",
         metavar="AGE",
         help="with --delete: leave younger objects to `unecho gc` (default: 24h; 0s only where nothing runs)",
@@ -230,10 +230,3 @@ def _show_affected(console: Console, affected: Sequence[Affected]) -> None:
 
 def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
-
-
-def _age(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None

@@ -1,7 +1,7 @@
 """unecho gc: what killed steps and losing attempts have left over."""
 
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,7 +11,8 @@ from rich.table import Table
 from ...components.failure import Fatal
 from ...components.run.gc import Leftover, Manifests, Reason, leftovers, remove
 from ...components.store import open_store
-from ..units import seconds, size
+from ..units import size
+from .options import age
 
 
 def main(argv: Sequence[str]) -> None:
@@ -53,7 +54,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--delete", action="store_true", help="remove them")
     options.add_argument(
         "--older-than",
-        type=_age,
+        type=age,
         default="24h",
         metavar="AGE",
         help="spare what was written since: a step names its objects last (default: 24h; 0s only where nothing runs)",
@@ -65,13 +66,6 @@ def parser() -> ArgumentParser:
         "parts of prepares that did not end; such a step starts from its beginning",
     )
     return options
-
-
-def _age(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
 
 
 def _show_total(console: Console, found: Sequence[Leftover]) -> None:

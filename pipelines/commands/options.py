@@ -1,10 +1,11 @@
 """Options that several commands take."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
 from ...components.config import RunConfig
 from ...components.failure import Fatal
+from ..units import seconds
 
 DEFAULT_ROOT = "unecho-runs"
 """A directory of the working directory; not `unecho`, which is the package's name."""
@@ -49,3 +50,15 @@ def add_cluster_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("cluster", "in a pod its own; elsewhere what KUBECONFIG or ~/.kube/config says")
     group.add_argument("--namespace", metavar="NAME", help="namespace (default: the pod's own, or the context's)")
     group.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")
+
+
+def age(text: str) -> float:
+    """Seconds of a word such as 24h, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is no such word.
+    """
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
