@@ -1,7 +1,6 @@
 """Where arithmetic happens, and how it is made to give the same bytes each time."""
 
 import os
-import sys
 from typing import Final
 
 import torch
@@ -68,11 +67,6 @@ def set_numerics(config: RunConfig) -> None:
     torch.backends.cudnn.benchmark = fastest
     torch.backends.cudnn.allow_tf32 = fastest
     torch.backends.cuda.matmul.allow_tf32 = fastest
-    # what torch compiles is chosen by time, too, unless its compiler is told: it reads this when it is loaded, and
-    # loading it takes seconds
-    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = str(int(same_bytes))
-    if compiler := sys.modules.get("torch._inductor.config"):
-        setattr(compiler, "deterministic", same_bytes)  # noqa: B010
 
 
 _SAME_BYTES: Final = (":4096:8", ":16:8")

@@ -1,9 +1,7 @@
 """Numerics are set both ways, whatever an earlier step of the process has left."""
 
 import os
-import sys
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,11 +15,7 @@ def as_it_was() -> Iterator[None]:
     cudnn, matmul, threads = torch.backends.cudnn, torch.backends.cuda.matmul, torch.get_num_threads()
     before = (cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32)
     workspace = os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-    compiler = os.environ.get("TORCHINDUCTOR_DETERMINISTIC", "0")
     yield
-    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = compiler
-    if loaded := sys.modules.get("torch._inductor.config"):
-        loaded.deterministic = compiler == "1"
     cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
@@ -74,18 +68,6 @@ def test_deterministic_mends_a_workspace_of_cublas_with_which_it_would_fail(monk
             monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
         set_numerics(tiny())
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == used
-
-
-def test_the_compiler_chooses_no_kernel_by_time_whether_it_is_loaded_already_or_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    loaded = SimpleNamespace(deterministic=None)
-    monkeypatch.setitem(sys.modules, "torch._inductor.config", loaded)  # type: ignore[misc]
-    for config, wanted in ((tiny(), True), (tiny("deterministic=false"), False)):
-        set_numerics(config)
-        assert loaded.deterministic is wanted
-        assert os.environ["TORCHINDUCTOR_DETERMINISTIC"] == str(int(wanted))
 
 
 def test_without_cuda_nothing_is_rounded_and_no_kernel_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
