@@ -8,6 +8,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from ..diffusion.guidance import Embedded, Guidance
+from ..measures.exact import exact
 from ..measures.prompts import anisotropy, magnitude
 from ..method.streams import generator_of
 
@@ -26,6 +27,7 @@ class OnNoises:
     """Predicted without a prompt at the first timestep and at the low one."""
 
     @classmethod
+    @exact()
     @torch.no_grad()
     def of(cls, pipeline: DiffusionPipeline, seed: int, seeds: int) -> "OnNoises":
         guidance = Guidance(pipeline)
@@ -34,6 +36,7 @@ class OnNoises:
         both = [tuple(guidance.epsilon(nothing, noise, t) for t in (guidance.first, guidance.low)) for noise in noises]
         return cls(guidance, noises, [(first, low) for first, low in both])
 
+    @exact()
     @torch.no_grad()
     def measured(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Both measures, [n, seeds] on the CPU."""
@@ -44,6 +47,7 @@ class OnNoises:
             found["anisotropy"].append(anisotropy(guidance.epsilon(embedded, noise, guidance.low), low))
         return {name: torch.stack(of, dim=1).cpu() for name, of in found.items()}
 
+    @exact()
     def attribution(self, text: str) -> list[tuple[str, float]]:
         """Each token, and its share of the norms of the magnitude's gradient by the prompt's states (Wen et al., 2024,
         section 4); the mean over the noises.
