@@ -1,6 +1,7 @@
 """Text-to-image models: the UNet of a pretrained pipeline, or adapters in it, on the latents of its VAE."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, Final, cast
@@ -277,8 +278,8 @@ def scaled(latent: Tensor, vae: Mapping[str, Any]) -> Tensor:
     mean, std = vae.get("latents_mean"), vae.get("latents_std")
     if mean is None or std is None:
         return latent * factor
-    shape = (1, -1, 1, 1)
-    return (latent - latent.new_tensor(mean).view(shape)) * factor / latent.new_tensor(std).view(shape)
+    mean, std = (_constant(tuple(of), latent.device).view(1, -1, 1, 1).to(latent.dtype) for of in (mean, std))
+    return (latent - mean) * factor / std
 
 
 def text_states(unet: Any, rows: Tensor, side: int, vae: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor] | None]:
@@ -298,9 +299,15 @@ def text_states(unet: Any, rows: Tensor, side: int, vae: Mapping[str, Any]) -> t
         return rows.reshape(len(rows), -1, width), None
     pooled = unet.projection_class_embeddings_input_dim - 6 * unet.addition_time_embed_dim
     pixels = float(side * shrinking(vae))
-    sizes = torch.tensor([[pixels, pixels, 0.0, 0.0, pixels, pixels]], device=rows.device).expand(len(rows), -1)
+    sizes = _constant((pixels, pixels, 0.0, 0.0, pixels, pixels), rows.device).expand(len(rows), -1)
     states = rows[:, : rows.shape[1] - pooled].reshape(len(rows), -1, width)
     return states, {"text_embeds": rows[:, rows.shape[1] - pooled :], "time_ids": sizes}
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers on a device, sent once: to send them anew at every step is to wait for the device at every step."""
+    return torch.tensor(values, device=device)
 
 
 def _new_unet(base: Base) -> UNet2DConditionModel:

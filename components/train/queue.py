@@ -58,8 +58,9 @@ class QueueTrainer(Trainer):
         self._count(picked.samples, loss, skipped)
 
         # Queue: all but the skipped, in the order of the batch
-        passed = picked.samples[~skipped] if config.agc.enabled else picked.samples
-        slot.queued = torch.cat([slot.queued, passed.cpu()])
+        samples, left = torch.stack([picked.samples, skipped.long()]).cpu()  # once: the device is waited for
+        passed = samples[left == 0] if config.agc.enabled else samples
+        slot.queued = torch.cat([slot.queued, passed])
         if len(slot.queued) >= self._batch_size:
             self._train(slot.queued[: self._batch_size], magnitude)
             self._drop(slot.queued[self._batch_size :])

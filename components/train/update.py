@@ -127,8 +127,8 @@ class Trainer:
         ]
         loss, skipped = (torch.cat(of_parts) for of_parts in zip(*done, strict=True))
         if parts > 1:
-            kept = (~skipped).sum() if config.agc.enabled else len(loss)
-            torch._foreach_div_(slot.gradients(), torch.as_tensor(kept, device=t.device).clamp(min=1))
+            kept = (~skipped).sum() if config.agc.enabled else torch.full((), len(loss), device=t.device)
+            torch._foreach_div_(slot.gradients(), kept.clamp(min=1))
         return loss, skipped
 
     def _passed(self, compute: Callable[[], T], *, settles: bool = True) -> T:
@@ -168,9 +168,7 @@ class Trainer:
             group["lr"] = rate
         slot.optimizer.step()
         slot.optimizer.zero_grad(set_to_none=True)  # before the average, which takes as much for itself
-        # the steps of before a resume count in the average's warm-up
-        slot.ema.optimization_step = slot.step
-        slot.ema.step(slot.parameters)
+        slot.average()
         slot.step += 1
 
 

@@ -38,7 +38,7 @@ def trained(
     torch.set_num_threads(1)
     snapshot: tuple[dict[str, Tensor], int] | None = None
     for number in updates:
-        slot, trainer = _trainer(config, compile, note)
+        slot, trainer = slot_and_trainer(config, CPU, compile, note)
         if snapshot:
             slot.restore(*snapshot)
         for _ in range(number):
@@ -48,14 +48,16 @@ def trained(
     return snapshot[0]
 
 
-def _trainer(config: RunConfig, compile: Any, note: Callable[[str], None]) -> tuple[Slot, Trainer]:
+def slot_and_trainer(
+    config: RunConfig, device: torch.device = CPU, compile: Any = False, note: Callable[[str], None] = print
+) -> tuple[Slot, Trainer]:
     arguments = network_config(config, 1, 8)
     state = initial_network(arguments, 0).state_dict()
     family = Pixels(config, None)
-    slot = Slot(config, family.trainable(arguments), state, state, torch.zeros(SAMPLES, dtype=torch.bool), CPU)
+    slot = Slot(config, family.trainable(arguments), state, state, torch.zeros(SAMPLES, dtype=torch.bool), device)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (SAMPLES, 1, 8, 8), np.uint8))
-    rows = HeldRows(lambda places: pixels[places], np.arange(SAMPLES), CPU)
-    batches = PixelBatches(config, 0, Order(config, 0, SAMPLES), rows, Augmenter(config, CPU), family, CPU)
+    rows = HeldRows(lambda places: pixels[places], np.arange(SAMPLES), device)
+    batches = PixelBatches(config, 0, Order(config, 0, SAMPLES), rows, Augmenter(config, device), family, device)
     made = Compiling(slot.network, compile, note) if compile else None
     return slot, Trainer(config, family, 0, slot, batches, made)
 
