@@ -4,7 +4,8 @@ from functools import cache, wraps
 from typing import Any
 
 import torch
-from torch import nn
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor, nn
 
 from ..config import RunConfig
 from ..config.fields import Precision
@@ -62,6 +63,30 @@ def compute_in(network: nn.Module, precision: str) -> None:
         return (out[0].float(), *out[1:]) if isinstance(out, tuple) else type(out)(sample=out.sample.float())
 
     network.forward = in_bfloat16
+
+
+def hand_out_ahead(pipeline: Any) -> None:
+    """Have a pipeline on a GPU hand out its steps without waiting for the device in between.
+
+    diffusers sends each timestep to the device and waits, or has all of them there and asks for each one's value. Here
+    they stay on the host, and are sent without waiting. No value changes.
+    """
+    network, scheduler = denoiser(pipeline), pipeline.scheduler
+    if network is None or not isinstance(scheduler, DDPMScheduler | DDIMScheduler):
+        return
+    forward, set_timesteps = network.forward, scheduler.set_timesteps
+
+    @wraps(forward)
+    def sent(sample: Tensor, timestep: Any, *given: Any, **named: Any) -> Any:
+        if isinstance(timestep, Tensor):
+            timestep = timestep.to(sample.device, non_blocking=True)
+        return forward(sample, timestep, *given, **named)
+
+    @wraps(set_timesteps)
+    def on_the_host(*given: Any, device: object = None, **named: Any) -> None:
+        set_timesteps(*given, **named)
+
+    network.forward, scheduler.set_timesteps = sent, on_the_host
 
 
 def compute_plainly(network: nn.Module) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import RunConfig
-from .arithmetic import compiles, compute_in, compute_plainly, denoiser, laid_out, sample_precision
+from .arithmetic import compiles, compute_in, compute_plainly, denoiser, hand_out_ahead, laid_out, sample_precision
 from .compiling import Compiling
 from .family import Base, Family
 from .image_noise import ImageNoise
@@ -89,6 +89,8 @@ def on_device(pipeline: DiffusionPipeline, config: RunConfig, device: torch.devi
     pipeline.to(device)
     if (network := denoiser(pipeline)) is not None:
         compute_in(network, sample_precision(config, device))
+    if device.type == "cuda":
+        hand_out_ahead(pipeline)
     return pipeline
 
 

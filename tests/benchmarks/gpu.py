@@ -107,7 +107,8 @@ def search(device: torch.device, generated: int = 10_000, training: int = 50_000
 def of_runs(folder: Path, source: Path, short: Sequence[str], shortest: Sequence[str]) -> Iterator[Row]:
     """Whole runs: this tree, without determinism, and the older tree."""
     here = Path(__file__).parents[2]
-    trees = {"ours": (here, ()), "fastest": (here, ("deterministic=false",))}
+    # so few steps would not be compiled, and a full run's are
+    trees = {"ours": (here, ("compile=true",)), "fastest": (here, ("compile=true", "deterministic=false"))}
     if older := os.environ.get("UNECHO_OLDER_TREE"):
         trees["older"] = (Path(older), ())
     took: dict[str, Counter[str]] = {}

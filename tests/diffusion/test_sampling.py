@@ -11,6 +11,7 @@ from diffusers.utils import torch_utils
 from unecho.components.assess.probe import STREAM
 from unecho.components.config import resolve
 from unecho.components.config.counts import part_bounds
+from unecho.components.diffusion.arithmetic import hand_out_ahead
 from unecho.components.diffusion.image_noise import ImageNoise
 from unecho.components.diffusion.pixels import Pixels, initial_network, network_config
 from unecho.components.diffusion.sampling import PREVIEW, generate, image_noise, ready
@@ -98,6 +99,35 @@ def test_in_bfloat16_the_network_computes_so_and_all_around_it_is_float32(monkey
     assert kinds == {torch.float32}
     assert 0 < np.abs(found - whole).max() <= 12
     np.testing.assert_array_equal(generate(FAMILY, half.plain(), None, 3, 0, 4, 4, 5), whole)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_steps_handed_out_ahead_are_those_of_diffusers(sampler: str) -> None:
+    ahead = pipeline(sampler)
+    hand_out_ahead(ahead)
+    made = [generate(FAMILY, pipe, None, 3, 0, 4, 4, 5) for pipe in (ahead, pipeline(sampler))]
+    np.testing.assert_array_equal(*made)
+    ahead.scheduler.set_timesteps(5, device="meta")
+    assert ahead.scheduler.timesteps.device.type == "cpu", "whose values are read at every step"
+
+
+def test_a_timestep_is_sent_to_where_the_images_are() -> None:
+    sent: list[torch.device] = []
+    pipe = pipeline("ddim")
+    pipe.unet.forward = lambda sample, timestep: sent.append(timestep.device)
+    hand_out_ahead(pipe)
+    pipe.unet(torch.empty(1, device="meta"), torch.tensor(7))
+    assert [device.type for device in sent] == ["meta"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_on_cuda_images_are_those_of_a_cpu_within_a_grey_level(sampler: str) -> None:
+    config, made = resolve("tiny", settings=("sample.precision=float32", "compile=false")), []
+    for device in ("cpu", "cuda"):
+        pipe = ready(pipeline(sampler), config, torch.device(device), print).pipeline
+        made.append(generate(FAMILY, pipe, None, 3, 0, 8, 4, 20).astype(int))
+    assert np.abs(made[0] - made[1]).max() <= 1
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
