@@ -18,10 +18,11 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("settings", [("train.precision=float32", "compile=false"), ("compile=true",)])
 @pytest.mark.parametrize("point", POINTS)
-def test_a_run_killed_on_cuda_ends_with_the_same_bytes(point: str, precision: str, tmp_path: Path) -> None:
-    config = tiny(*SETTINGS, f"train.precision={precision}")
+def test_a_run_killed_on_cuda_ends_with_the_same_bytes(point: str, settings: tuple[str, ...], tmp_path: Path) -> None:
+    """In float32 as torch has it, and in what `precision: auto` takes on the card, compiled."""
+    config = tiny(*SETTINGS, *settings)
     assert config.deterministic
     whole, killed = start(tmp_path / "whole", "a", config), start(tmp_path / "killed", "a", config, POINTS[point])
     whole.join()
