@@ -115,9 +115,8 @@ def notes_on_requests(run: Run, plan: Plan) -> list[str]:
             f"deletion {later} newer than this run's plan and not applied to it: for a model without these samples "
             f"start a run under another name (unecho forget {run.url} says what that costs)"
         )
-    if plan.forgotten and (
-        base := started_from_forgotten(run.store, plan, requests_through(run.store, plan.forgotten))
-    ):
+    requests = requests_through(run.store, plan.forgotten) if plan.released else []
+    if base := started_from_forgotten(run.store, plan, requests):
         notes.append(
             f"model.pretrained: starts from {base}: no shard of this run sees them, but its start has: train from "
             "scratch, or from a model without them"

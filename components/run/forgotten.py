@@ -6,6 +6,7 @@ plan freezes up to which number they apply to it.
 
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,7 @@ from .address import Run
 from .records import DatasetRecord, Plan
 
 FORGOTTEN: Final = "forgotten/"
+_THREADS: Final = 8
 _REQUEST: Final = re.compile(r"forgotten/(\d{6,})\.json")
 
 
@@ -81,7 +83,10 @@ def requests_through(store: Store, number: int) -> list[Request]:
     Raises:
         Fatal: one is not there, or cannot be read; names it.
     """
-    return [_load(store, one) for one in range(1, number + 1)]
+    if number < 2:
+        return [_load(store, one) for one in range(1, number + 1)]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(lambda one: _load(store, one), range(1, number + 1)))
 
 
 def record_request(store: Store, request: Request) -> Request:

@@ -537,3 +537,19 @@ def test_on_kubeflow_a_failed_run_is_submitted_again_and_waited_for_if_asked(
     status, out, _ = said(*words, "--wait", root=s3_root)
     assert (status, len(api.runs)) == (0, 2)
     assert out.splitlines()[-2] == "dogs is number 1: model 2 of run mine, the first"
+
+
+def test_a_deletion_request_is_a_change_where_it_takes_a_sample_out_and_none_where_it_does_not(
+    tmp_path: Path, said: Said, trainer: Trainer
+) -> None:
+    root = tmp_path / "root"
+    assert said("--if-changed")[0] == 0
+    name = sorted(path.name for path in (tmp_path / "images").iterdir())[3]
+    for line, trained in (("of/another.png", 1), (name, 2), (name, 2)):
+        (tmp_path / "ids.txt").write_text(f"{line}\n")
+        assert main(["forget", "--root", str(root), "--ids", str(tmp_path / "ids.txt")]) == 0
+        assert said("--if-changed")[0] == 0
+        assert len(set(trainer.trained)) == trained
+    assert [one.number for one in history(root)] == [1, 2]
+    _, out, _ = said("--if-changed")
+    assert out.startswith(f"dogs is number 2, of run {trainer.trained[-1]}: on these data, with this configuration")
