@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..diffusion import family_of
-from ..diffusion.device import choose_device, choose_exact_device, set_numerics
+from ..diffusion.device import choose_device, choose_exact_device, let_go, set_numerics
 from ..diffusion.sampling import generate, on_device
 from ..measures.images import InMemory
 from ..measures.likeness import Likeness
@@ -86,8 +86,7 @@ def _generated(run: Run, plan: Plan, model: ModelRecord, device: torch.device, p
         on_progress=lambda done: progress.update(done, config.watch.count, "images"),
     )
     del made, pipeline
-    if device.type == "cuda":  # what sampling took is not there for what is measured
-        torch.cuda.empty_cache()
+    let_go(device)  # what sampling took is not there for what is measured
     return images
 
 

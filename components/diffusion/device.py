@@ -47,6 +47,15 @@ def device_name(device: torch.device) -> str | None:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
+def let_go(device: torch.device) -> None:
+    """Give back the memory of a device that nothing uses any more: torch keeps it, and what is free then looks little.
+
+    Other libraries allocate there too, and what fits is told by what is free.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def set_numerics(config: RunConfig) -> None:
     """Threads and kernels as the plan says: every step that computes calls this first.
 

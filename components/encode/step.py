@@ -18,7 +18,7 @@ from ..config.counts import check_counts
 from ..data.encoded_block import EncodedBlock
 from ..data.encodings import BLOCK_BYTES, What, find_block, put_block
 from ..diffusion import trainable_family_of
-from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.device import choose_device, device_name, let_go, set_numerics
 from ..diffusion.encoders import ImageEncoder, TextEncoder, vocabulary
 from ..failure import Fatal, Stopped, stop_asked
 from ..measures.exact import exact
@@ -123,8 +123,7 @@ def encode(run: Run, index: int, progress: Progress) -> EncodingRecord:
     blocks: dict[What, list[EncodedBlock]] = {
         table.what: _encoded(run, config, index, table, progress) for table in tables
     }
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    let_go(device)
 
     # Commit
     objects = {f"{what}/{block.number}": block.object for what, some in blocks.items() for block in some}

@@ -16,7 +16,7 @@ from ..assess.prompted import prompted, quality_images
 from ..assess.prompts import prompt_figures
 from ..assess.reconstructions import perfect_copies, with_reconstructions
 from ..diffusion import trainable_family_of
-from ..diffusion.device import choose_device, choose_exact_device, device_name, set_numerics
+from ..diffusion.device import choose_device, choose_exact_device, device_name, let_go, set_numerics
 from ..diffusion.release import release_files
 from ..measures.extraction import Extraction
 from ..measures.memorization import Closeness
@@ -54,6 +54,7 @@ def evaluate(run: Run, progress: Progress) -> ReportRecord:
         return done
     set_numerics(config)
     computes = choose_exact_device(config)
+    let_go(computes)  # of the steps before, in one process
 
     # inputs, checked before anything takes long
     packed = run.load(DatasetRecord)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import RunConfig
+from ..diffusion.device import let_go
 from ..failure import Fatal
 from ..host_memory import Memory, gigabytes, host_memory, said
 
@@ -121,5 +122,6 @@ def _memory(device: torch.device) -> Memory:
     """Of the device; on a GPU all that is free there when training begins."""
     if device.type != "cuda":
         return host_memory()
+    let_go(device)
     free = torch.cuda.mem_get_info(device)[0]
     return Memory(limit=free, free=free)

@@ -11,7 +11,7 @@ from ..config.counts import steps_per_round
 from ..diffusion import trainable_family_of
 from ..diffusion.arithmetic import compiles, laid_out, train_precision
 from ..diffusion.compiling import Compiling
-from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.device import choose_device, device_name, let_go, set_numerics
 from ..diffusion.family import TrainableFamily
 from ..diffusion.sampling import preview_strip
 from ..failure import Fatal, Stopped, stop_asked
@@ -72,8 +72,7 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
                 shown = sampled_weights(run, config, model)[1]
             preview = preview_strip(family, config, base, shown, prompts_of(run, config), device)
             del shown
-            if device.type == "cuda":  # what sampling took is not there for others, nor for the shard's rows
-                torch.cuda.empty_cache()
+            let_go(device)  # what sampling took
         steps = steps_per_round(config, len(rows))
         network, compiled = family.trainable(base), compiles(config, device, steps)
         if compiled:
