@@ -36,6 +36,7 @@ SHORT = (
     "train.warmup_epochs=0",
     "sample.count=512",
     "sample.parts=1",
+    "sample.batch_size=256",
     "threads=2",
 )
 """Of both trees: fields that both have."""
