@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .failure import DONE, FATAL, INTERRUPTED, TERMINATED, Fatal, Stopped
+from .failure import TERMINATED
 from .progress import Progress
 
 _PARENT: Final = "UNECHO_PARENT"
@@ -46,19 +46,6 @@ class End:
         if self.status < 0:
             return f"killed ({signal.Signals(-self.status).name}): {self.line}"
         return f"ended with status {self.status}: {self.line}"
-
-    def check(self) -> None:
-        """Whether it did its work.
-
-        Raises:
-            Fatal, Stopped: it raised that; OSError: it ended otherwise, and another try may help.
-        """
-        if self.status == FATAL:
-            raise Fatal(self.line)
-        if self.status in (TERMINATED, INTERRUPTED):
-            raise Stopped(self.status, self.line)
-        if self.status != DONE:
-            raise OSError(str(self))
 
 
 class Children:

@@ -107,6 +107,7 @@ class _Together:
         """
         self._run, self._sizes, self._display, self._places = run, config.sizes(), display, places
         self._tasks, self._left = tasks, list(left)
+        self._gpus_per_shard = config.train.gpus_per_shard
         self._children = Children()
 
     def to_the_end(self) -> None:
@@ -157,7 +158,8 @@ class _Together:
         raise Failed(f"{task}: {end}, {TRIES} times")
 
     def _try(self, task: Task) -> None:
-        with self._places.taken(1) as environment:
+        gpus = self._gpus_per_shard if task.step == "train" else 1
+        with self._places.taken(gpus) as environment:
             before = len(self._tasks) - len(self._left)
             with self._display.step(task.step, task.round, task.index, self._sizes, before) as progress:
                 end = self._children.run(task.arguments(self._run), environment, progress)

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.reduction import DupFd
 from typing import Any, BinaryIO
 
@@ -13,12 +13,20 @@ _FORKSERVER = multiprocessing.get_context("forkserver")
 class Forked:
     """What of a Popen is used, over a process that is forked."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], before: Callable[[], None] | None = None
+    ) -> None:
+        """
+        Args:
+            before: called there first; a function of a module.
+        """
         (of_child, mine), (said, of_its) = os.pipe(), os.pipe()
         self.stdin: BinaryIO = os.fdopen(mine, "wb")
         self.stderr: BinaryIO = os.fdopen(said, "rb")
         everything = {**os.environ, **environment, "UNECHO_LOG": "json", "UNECHO_PARENT": "stdin"}
-        self._process = _FORKSERVER.Process(target=_step, args=(_Files(of_child, of_its), list(arguments), everything))
+        self._process = _FORKSERVER.Process(
+            target=_step, args=(_Files(of_child, of_its), list(arguments), everything, before)
+        )
         self._process.start()
         os.close(of_child)
         os.close(of_its)
@@ -49,7 +57,7 @@ def _detached(*files: Any) -> list[int]:
     return [file.detach() for file in files]
 
 
-def _step(files: Any, arguments: list[str], environment: dict[str, str]) -> None:
+def _step(files: Any, arguments: list[str], environment: dict[str, str], before: Callable[[], None] | None) -> None:
     from unecho.components.__main__ import main
 
     os.setsid()
@@ -59,6 +67,8 @@ def _step(files: Any, arguments: list[str], environment: dict[str, str]) -> None
         os.dup2(file, number)
         os.close(file)
     sys.stderr = os.fdopen(2, "w", closefd=False)
+    if before:
+        before()
     status = main(arguments)
     sys.stderr.flush()
     os._exit(status)

@@ -22,7 +22,9 @@ from unecho.pipelines.loop import audit, iet
 
 # One process imports what takes seconds; those that are killed are forked from it.
 _FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["unecho.components.train.step", "unecho.components.evaluate.step"])
+_FORKSERVER.set_forkserver_preload(
+    ["unecho.components.train.step", "unecho.components.train.distributed", "unecho.components.evaluate.step"]
+)
 
 
 def tiny(*settings: str, variant: str = "iet-agc+") -> RunConfig:

@@ -269,6 +269,9 @@ class Train(Section):
     """Of a sample's several captions: always the first, or one drawn at every visit (latents)."""
     gradient_accumulation_steps: Positive = 1
     """A batch is passed through the network in so many parts whose gradients add up: less memory, the same step."""
+    gpus_per_shard: Annotated[int, Field(ge=1, le=64)] = 1
+    """A proxy is trained by so many processes of one machine, each on a GPU with its part of the weights, the moments,
+    the moving average and every batch: for a network that is larger than a GPU."""
     precision: Precision = "auto"
     """Arithmetic of the network's passes (autocast for bfloat16); weights and optimizer stay float32. `auto`: bfloat16
     on CUDA devices that have it, else float32."""
@@ -689,6 +692,7 @@ class Method(Section):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
+        self._check_ranks()
         if self.msr.enabled and self.iet.shards < 2:
             raise ValueError(
                 f"msr.enabled: true needs iet.shards of 2 or more, not {self.iet.shards}: "
@@ -738,6 +742,23 @@ class Method(Section):
             if kind in self.evaluate.features and getattr(self.evaluate, field) is None:
                 raise ValueError(f"evaluate.{field}: needed by evaluate.features {kind}: give the file's path")
         return self
+
+    def _check_ranks(self) -> None:
+        train = self.train
+        if train.gpus_per_shard > train.batch_size:
+            raise ValueError(
+                f"train.gpus_per_shard: {train.gpus_per_shard} is more than train.batch_size {train.batch_size}, of "
+                "which each gets a part: lower it"
+            )
+        if train.gpus_per_shard > 1 and train.optimizer == "adamw8bit":
+            raise ValueError(
+                "train.optimizer: adamw8bit keeps its moments on one GPU: set adamw, or train.gpus_per_shard=1"
+            )
+        if train.gpus_per_shard > 1 and self.compile is True:
+            raise ValueError(
+                f"compile: true, but a network in {train.gpus_per_shard} parts (train.gpus_per_shard) is not compiled: "
+                "set compile=auto, which compiles it where it is whole"
+            )
 
     def _check_family(self) -> None:
         if self.audit.images and self.evaluate.alignment_model:

@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from ..config import RunConfig
 from ..failure import Fatal
 from ..method.anti_gradient import MemoryBank
+from .ranks import part_like, whole
 
 
 class Slot:
     """All state of a proxy in training, in one place that saves and loads itself.
+
+    Where several ranks train the proxy, each has its part of what is as large as the network; what is saved is whole,
+    on the first of them.
 
     Attributes:
         network: what computes; parameters: those of it that train; ema: their moving average.
@@ -46,7 +50,7 @@ class Slot:
         self._names, self.parameters = list(trained), list(trained.values())
         self.optimizer = optimizer_of(config, self.parameters)
         self.ema = EMAModel(
-            [torch.empty_like(p).copy_(ema[name]) for name, p in trained.items()],
+            [torch.empty_like(p).copy_(part_like(ema[name], p)) for name, p in trained.items()],
             decay=config.train.ema_decay,
             min_decay=0.0 if config.train.ema_warmup else config.train.ema_decay,
             foreach=True,
@@ -64,6 +68,8 @@ class Slot:
 
     def _take_over(self, raw: Mapping[str, Tensor]) -> None:
         """Put the model's weights into the network; what the model does not hold keeps the pretrained ones."""
+        own = self.network.state_dict()
+        raw = {name: part_like(tensor, own.get(name, tensor)) for name, tensor in raw.items()}
         missing, unknown = self.network.load_state_dict(raw, strict=False)
         trained = {name for name, parameter in self.network.named_parameters() if parameter.requires_grad}
         if wrong := sorted(trained.intersection(missing) | set(unknown)):
@@ -72,8 +78,8 @@ class Slot:
     def weights(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The raw and the averaged weights, by the names of the model's; what does not train is its own average."""
         state = self.network.state_dict()
-        raw = {name: state[name] for name in self._committed}
-        return raw, raw | dict(zip(self._names, self.ema.shadow_params, strict=True))
+        raw = {name: whole(state[name]) for name in self._committed}
+        return raw, raw | dict(zip(self._names, map(whole, self.ema.shadow_params), strict=True))
 
     def average(self) -> None:
         """The moving average after a step; the steps of before a resume count in its warm-up."""
@@ -89,7 +95,7 @@ class Slot:
         """The optimizer's tensors as `exp_avg.NAME`, `exp_avg_sq.NAME`, or as another optimizer calls them."""
         state = self.optimizer.state
         return {
-            f"{moment}.{name}": tensor
+            f"{moment}.{name}": whole(tensor)
             for name, parameter in zip(self._names, self.parameters, strict=True)
             for moment, tensor in state[parameter].items()
             if isinstance(tensor, Tensor) and moment != "step"
@@ -102,7 +108,10 @@ class Slot:
         if step:
             kept = moments_by_name(optimizer, self._names)
             moments = {
-                i: {**as_they_lie(kept[name], parameter), "step": self._counted(step)}
+                i: {
+                    **as_they_lie({m: part_like(t, parameter) for m, t in kept[name].items()}, parameter),
+                    "step": self._counted(step),
+                }
                 for i, (name, parameter) in enumerate(zip(self._names, self.parameters, strict=True))
             }
             self.optimizer.load_state_dict(
@@ -127,7 +136,7 @@ class Slot:
         """Continue from a snapshot that was taken after so many batches."""
         self._take_over({n.removeprefix("raw."): t for n, t in tensors.items() if n.startswith("raw.")})
         for name, average in zip(self._names, self.ema.shadow_params, strict=True):
-            average.copy_(tensors[f"ema.{name}"])
+            average.copy_(part_like(tensors[f"ema.{name}"], average))
         for name in self._COUNTED:
             getattr(self, name).copy_(tensors[name])
         step = batches

@@ -1,6 +1,8 @@
 """One proxy through one round."""
 
+import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,9 @@ from ..diffusion.compiling import Compiling
 from ..diffusion.device import choose_device, device_name, let_go, set_numerics
 from ..diffusion.family import TrainableFamily
 from ..diffusion.sampling import preview_strip
-from ..failure import Fatal, Stopped, stop_asked
-from ..progress import Progress
-from ..run import Assignment, ModelRecord, ProxyRecord, RoundFigures, Run, ran_with
+from ..failure import DONE, Fatal, Stopped, stop_asked
+from ..progress import Progress, Silent
+from ..run import Assignment, ModelRecord, Plan, ProxyRecord, RoundFigures, Run, ran_with
 from ..run.base_model import pretrained_of
 from ..run.checkpoints import Checkpoints
 from ..run.prompts import prompts_of
@@ -25,6 +27,7 @@ from ..run.tensors import load_json, load_state, sampled_weights, state_bytes
 from .batches import Batches, shard_batches
 from .encoded_batches import EncodedBatches
 from .queue import QueueTrainer
+from .ranks import Alone, Ranks, is_rank
 from .slot import Slot
 from .update import Trainer
 
@@ -37,16 +40,35 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
     Raises:
         Stopped: SIGTERM or SIGINT arrived; the progress is in the store.
         Fatal: the loss is not a number, an object is missing or altered.
+        SystemExit: this process is one of several that have trained it.
     """
-    started = time.time()
     plan = run.plan()
     config = plan.config
+    if is_rank():
+        from .distributed import joined
+
+        with joined(config) as ranks:
+            _train(run, plan, round, index, progress if ranks.first else Silent(), ranks)
+        sys.exit(DONE)  # who started them goes on with the record
+
+    if found := run.find(ProxyRecord, round, index):
+        with Checkpoints(run, round, index, config.execution.checkpoint_every_s) as checkpoints:
+            checkpoints.remove()
+        return found
+    if config.train.gpus_per_shard > 1:
+        from .launch import train_on_ranks
+
+        train_on_ranks(run, config, round, index, progress)
+    else:
+        _train(run, plan, round, index, progress, Alone())
+    return run.load(ProxyRecord, round, index)
+
+
+def _train(run: Run, plan: Plan, round: int, index: int, progress: Progress, ranks: Ranks) -> None:
+    """Train the proxy and commit its record; of several processes the first one does."""
+    started, config = time.time(), plan.config
 
     with Checkpoints(run, round, index, config.execution.checkpoint_every_s) as checkpoints:
-        if found := run.find(ProxyRecord, round, index):
-            checkpoints.remove()
-            return found
-
         # Device and numerics
         set_numerics(config)
         device = choose_device(config)
@@ -66,7 +88,8 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         raw = load_state(run.store, weights.objects["raw.safetensors"])
         ema = load_state(run.store, weights.objects["ema.safetensors"])
         preview = None
-        if index == 0 and config.report.preview:  # before the network is there: one at a time on the device
+        if index == 0 and config.report.preview and ranks.first:
+            # before the network is there: one at a time on the device
             shown = ema if config.sample.weights == "ema" else raw
             if weights is not model:
                 shown = sampled_weights(run, config, model)[1]
@@ -74,7 +97,8 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
             del shown
             let_go(device)  # what sampling took
         steps = steps_per_round(config, len(rows))
-        network, compiled = family.trainable(base), compiles(config, device, steps)
+        compiled = compiles(config, device, steps) and not ranks.several
+        network = ranks.network(family.trainable(base), device)
         if compiled:
             network = laid_out(network, device)
         slot = Slot(config, network, raw, ema, assignment["augment_next"][rows], device)
@@ -92,11 +116,12 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
         if newest := checkpoints.newest(progress.note):
             slot.restore(newest[1], newest[0])
             progress.note(f"round {round} shard {index}: goes on from step {slot.batches - first} of {last - first}")
+        ranks.check_one_step(slot.batches)
 
         # Train
         with stop_asked() as asked, shard_batches(run, config, family, dataset, rows, index, device) as batches:
             compiling = Compiling(slot.network, config.compile, progress.note) if compiled else None
-            trainer = trainer_of(config, family, index, slot, batches, compiling)
+            trainer = trainer_of(config, ranks.family(family), index, slot, batches, compiling)
             reported = time.monotonic()
             while slot.batches < last:
                 trainer.update()
@@ -106,25 +131,28 @@ def train(run: Run, round: int, index: int, progress: Progress) -> ProxyRecord:
                     figures = _figures(slot, round, first_step)
                     _check_finite(figures, run, index, done)
                     progress.update(done, last - first, "steps", loss=figures.loss, skip_rate=figures.skip_rate)
-                if (status := asked()) is not None or checkpoints.due():
+                status, due = ranks.agreed(asked(), ranks.first and checkpoints.due())
+                if status is not None or due:
                     figures = _figures(slot, round, first_step)
                     _check_finite(figures, run, index, done)
-                    checkpoints.write(slot.batches, slot.snapshot(), figures)
+                    snapshot = slot.snapshot()
+                    if ranks.first:
+                        checkpoints.write(slot.batches, snapshot, figures)
                 if status is not None:
                     checkpoints.wait()
                     raise Stopped(status, f"round {round} shard {index}: stopped after step {done}, kept")
 
         # Commit
-        how = ran_with(
-            started,
-            device_name(device),
-            train_precision(config, device),
-            compiling is not None and compiling.works is not False,
-        )
-        record = _record(run, round, index, slot, rows, first_step, preview, how)
-        record = run.commit(record, round, index)
-        checkpoints.remove()
-        return record
+        files = _files(slot, rows, preview)
+        if ranks.first:
+            how = ran_with(
+                started,
+                device_name(device),
+                train_precision(config, device),
+                compiling is not None and compiling.works is not False,
+            )
+            run.commit(_record(run, round, index, slot, files, first_step, how), round, index)
+            checkpoints.remove()
 
 
 def trainer_of(
@@ -167,16 +195,8 @@ def _check_finite(figures: RoundFigures, run: Run, shard: int, step: int) -> Non
         )
 
 
-def _record(
-    run: Run,
-    round: int,
-    index: int,
-    slot: Slot,
-    rows: np.ndarray[Any, np.dtype[np.int64]],
-    first_step: int,
-    preview: bytes | None,
-    how: RanWith,
-) -> ProxyRecord:
+def _files(slot: Slot, rows: np.ndarray[Any, np.dtype[np.int64]], preview: bytes | None) -> dict[str, bytes]:
+    """What is committed of a slot, by name."""
     raw, ema = slot.weights()
     statistics = {
         "sample": torch.from_numpy(rows),
@@ -193,10 +213,22 @@ def _record(
     }
     if preview is not None:
         files["preview.png"] = preview
+    return files
+
+
+def _record(
+    run: Run,
+    round: int,
+    index: int,
+    slot: Slot,
+    files: Mapping[str, bytes],
+    first_step: int,
+    how: RanWith,
+) -> ProxyRecord:
     return ProxyRecord(
         round=round,
         shard=index,
-        samples=len(rows),
+        samples=len(slot.visits),
         global_step=slot.step,
         figures=_figures(slot, round, first_step),
         objects={name: run.put(ProxyRecord, (round, index), name, data) for name, data in files.items()},

@@ -20,7 +20,7 @@ from ..local import Local
 from ..loop import Map, Single
 from .cluster import Cluster, OverQuota
 from .diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
-from .job_spec import APP, SPEC, TRIES, StepJob, is_of, template_of
+from .job_spec import APP, SPEC, TRIES, StepJob, is_of, template_of, with_gpus
 from .owner import owner
 
 _POLL_S: Final = 1.0
@@ -49,6 +49,7 @@ class Jobs(Local):
         self.cluster = cluster
         cluster.note = display.note
         self.parallelism = config.execution.parallelism
+        self.gpus_per_shard = config.train.gpus_per_shard
         self._owner_seen: str | None = None
 
     def step(self, name: str, round: int | None = None) -> None:
@@ -115,6 +116,8 @@ class _RunningJob:
         self._run, self._cluster = engine._run, engine.cluster
         self._name = work.name(self._run)
         self._template = self._cluster.template(template_of(work.step))
+        if work.step == "train" and (gpus := engine.gpus_per_shard) > 1:
+            self._template = with_gpus(self._template, gpus)
         self._watched: str | None = None  # uid of the Job that was seen at work
         self._empty = 0  # Jobs that were complete and had committed nothing
         self._ended: set[str] = set()  # pods whose end was told

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +61,21 @@ _QUEUE: Final = "kueue.x-k8s.io/"
 def template_of(step: str) -> str:
     """Name of the PodTemplate that says what a step's pods look like."""
     return "unecho-gpu-step" if STEPS[step].on_device else "unecho-step"
+
+
+_GPU: Final = re.compile(r"[a-z0-9.-]+/gpu")
+"""Resources that are GPUs: nvidia.com/gpu, amd.com/gpu."""
+
+
+def with_gpus(template: dict[str, Any], count: int) -> dict[str, Any]:
+    """A pod template whose first container asks for so many GPUs, where it asks for any."""
+    found = copy.deepcopy(template)
+    resources = found["spec"]["containers"][0].get("resources") or {}
+    for amounts in resources.values():
+        for name in amounts if isinstance(amounts, dict) else ():
+            if _GPU.fullmatch(name):
+                amounts[name] = str(count)
+    return found
 
 
 @dataclass(frozen=True)

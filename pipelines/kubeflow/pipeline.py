@@ -82,7 +82,7 @@ class Builder:
 
         def pipeline(*values: Any) -> None:
             given = zip((entry.name for entry in form), values, strict=True)
-            set_pod_spec(start(**dict(given)), True, self._pods)
+            set_pod_spec(start(**dict(given)), True, self._pods, self._pods.accelerators)
 
         return self._signed(pipeline, form, defaults)
 
@@ -169,7 +169,8 @@ class Builder:
 
     def _task(self, name: str, **given: Any) -> dsl.PipelineTask:
         task = component(name, self._pods.image, self._definition)(**given)
-        set_pod_spec(task, STEPS[name].on_device, self._pods)
+        accelerators = self._pods.accelerators if name == "train" else 1
+        set_pod_spec(task, STEPS[name].on_device, self._pods, accelerators)
         return task
 
 

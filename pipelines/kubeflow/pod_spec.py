@@ -11,10 +11,13 @@ USER: Final = 65532
 _ENDPOINT: Final = "AWS_ENDPOINT_URL_S3"
 
 
-def set_pod_spec(task: dsl.PipelineTask, on_device: bool, pods: Pods) -> None:
+def set_pod_spec(task: dsl.PipelineTask, on_device: bool, pods: Pods, accelerators: int = 1) -> None:
     """Give a task its pod. Its cache is off: the store knows what is done, and a cached `begin` would lie.
 
     `set_retry` is not used: under the Argo settings that KFP 2.17 ships it does nothing.
+
+    Args:
+        accelerators: of a pod on a device, where pods have any.
     """
     task.set_caching_options(False)
     kubernetes.set_image_pull_policy(task, pods.pull_policy)
@@ -27,7 +30,7 @@ def set_pod_spec(task: dsl.PipelineTask, on_device: bool, pods: Pods) -> None:
         kubernetes.add_pod_label(task, name, value)
     _size(task, pods.device_size if on_device else pods.size)
     if on_device:
-        _place(task, pods)
+        _place(task, pods, accelerators)
 
 
 def _credentials(task: dsl.PipelineTask, pods: Pods) -> None:
@@ -47,9 +50,9 @@ def _size(task: dsl.PipelineTask, size: Size) -> None:
         kubernetes.set_timeout(task, size.timeout_s)
 
 
-def _place(task: dsl.PipelineTask, pods: Pods) -> None:
+def _place(task: dsl.PipelineTask, pods: Pods, accelerators: int) -> None:
     if pods.accelerator:
-        task.set_accelerator_type(pods.accelerator).set_accelerator_limit(pods.accelerators)
+        task.set_accelerator_type(pods.accelerator).set_accelerator_limit(accelerators)
     if pods.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=pods.shared_memory)
     for name, value in pods.node_selector.items():

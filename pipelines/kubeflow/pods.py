@@ -64,7 +64,8 @@ class Pods:
     """What the pods look like.
 
     Attributes:
-        accelerator: resource name, such as nvidia.com/gpu, of which a device pod gets `accelerators`.
+        accelerator: resource name, such as nvidia.com/gpu, of which a device pod gets one.
+        accelerators: of a pod that trains.
         size: of pods that need no device; device_size: of the others.
         shared_memory: size limit of /dev/shm of device pods; None leaves the runtime's 64 MiB.
         node_selector, tolerations: of device pods.
@@ -112,7 +113,7 @@ def add_pod_arguments(parser: ArgumentParser, root: bool = True) -> None:
     pods.add_argument("--timeout", type=_seconds, default=0, metavar="SECONDS", help=_TIMEOUT)
     device = parser.add_argument_group("pods that encode, train, sample and measure")
     device.add_argument("--accelerator", metavar="RESOURCE", help="such as nvidia.com/gpu (default: none)")
-    device.add_argument("--accelerators-per-shard", type=_positive, default=1, metavar="N", help="(default: 1)")
+    device.add_argument("--accelerators-per-shard", type=_positive, metavar="N", help=_OF_SHARD)
     device.add_argument("--node-selector", type=_pair, action="append", default=[], metavar="KEY=VALUE", help=_AGAIN)
     device.add_argument(
         "--toleration",
@@ -147,6 +148,7 @@ def add_pod_arguments(parser: ArgumentParser, root: bool = True) -> None:
 
 
 _AGAIN: Final = "may be repeated"
+_OF_SHARD: Final = "of a pod that trains, which is the run's train.gpus_per_shard (default: 1; submit: that field's)"
 _LABEL: Final = f"such as kueue.x-k8s.io/queue-name=gpus; {_AGAIN}"
 _ENV: Final = f"environment of all pods, no secrets: everybody reads it in the pipeline; {_AGAIN}"
 _SIZE: Final = "one value sets both (default: %(default)s)"
@@ -171,7 +173,7 @@ def pods_from(arguments: Namespace) -> Pods:
         image=image,
         pull_policy=arguments.pull_policy,
         accelerator=accelerator,
-        accelerators=arguments.accelerators_per_shard,
+        accelerators=arguments.accelerators_per_shard or 1,
         size=Size(arguments.cpu, arguments.memory, arguments.timeout),
         device_size=Size(arguments.device_cpu, arguments.device_memory, arguments.device_timeout),
         shared_memory=arguments.shared_memory or ("2Gi" if accelerator else None),
@@ -187,7 +189,13 @@ def pods_from(arguments: Namespace) -> Pods:
 
 def defaults_from(arguments: Namespace) -> Mapping[str, Any]:
     """The form's defaults that the options say."""
-    return {ROOT: arguments.root} if arguments.root else {}
+    root = {ROOT: arguments.root} if arguments.root else {}
+    several = arguments.accelerators_per_shard or 1
+    if several == 1 or arguments.pipeline == "retrain":  # the one pod of a retraining has them for its processes
+        return root
+    if arguments.pipeline == "audit":
+        raise Fatal(f"--accelerators-per-shard: {several}: an audit trains no shard: leave it out")
+    return root | {"overrides": {"train": {"gpus_per_shard": several}}}
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from kubernetes import client
 from unecho.components.run import Run
 from unecho.components.steps import STEPS
 from unecho.pipelines.jobs.diagnose import end_of, waits_for
-from unecho.pipelines.jobs.job_spec import SPEC, StepJob, job_name, template_of
+from unecho.pipelines.jobs.job_spec import SPEC, StepJob, job_name, template_of, with_gpus
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 OWNER = SimpleNamespace(metadata=SimpleNamespace(name="unecho-run-a", uid="1-2-3"))
@@ -50,6 +50,17 @@ def test_ten_shards_on_four_gpus_are_one_job_of_four_pods_at_once(tmp_path: Path
     spec = job(StepJob("train", 0, 10), tmp_path, parallelism=4)["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 10, 4)
     assert job(StepJob("train", 0, 2), tmp_path, parallelism=4)["spec"]["parallelism"] == 2
+
+
+def test_a_proxy_of_two_gpus_asks_for_two_where_its_template_asks_for_one() -> None:
+    plain = template("unecho-gpu-step")
+    assert with_gpus(plain, 2) == plain, "it has no GPU to ask for"
+    asks = template("unecho-gpu-step")
+    limits = asks["spec"]["containers"][0]["resources"]["limits"]
+    limits |= {"nvidia.com/gpu": 1, "rdma/hca": 1}
+    of_two = with_gpus(asks, 2)["spec"]["containers"][0]["resources"]["limits"]
+    assert of_two == limits | {"nvidia.com/gpu": "2"}
+    assert limits["nvidia.com/gpu"] == 1
 
 
 def test_exit_status_2_ends_the_job_and_a_pod_that_was_asked_to_leave_is_not_counted(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
 from tests.pipelines.kubeflow.compiled import Compiled, compiled, read
 from tests.pipelines.kubeflow.pods_counted import Count, pods
 from unecho.components.kubeflow_task.audit_form import AUDIT_FORM
-from unecho.components.kubeflow_task.form import FORM
+from unecho.components.kubeflow_task.form import FORM, config_of
 from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
 from unecho.pipelines.kubeflow.cautions import (
@@ -249,6 +249,18 @@ def test_the_form_is_typed_described_and_defaulted(plain: Compiled, tmp_path: Pa
     assert shown["method_shards"].default_value.string_value == ""
     rooted = compiled(tmp_path, "--root", "s3://models/unecho").spec.root.input_definitions.parameters["address_root"]
     assert rooted.default_value.string_value == "s3://models/unecho"
+
+
+def test_pods_with_two_accelerators_are_of_a_form_whose_proxies_train_on_two(tmp_path: Path) -> None:
+    several = compiled(tmp_path, "--accelerator", "nvidia.com/gpu", "--accelerators-per-shard", "2")
+    overrides = several.spec.root.input_definitions.parameters["overrides"].default_value.struct_value
+    assert config_of({"overrides": dict(overrides)}).train.gpus_per_shard == 2
+
+
+def test_an_audit_that_asks_for_accelerators_of_a_shard_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["compile", "--image", "unecho:test", "--pipeline", "audit", "--accelerators-per-shard", "2"]
+    assert main(line) == 2
+    assert capsys.readouterr().err == "unecho: --accelerators-per-shard: 2: an audit trains no shard: leave it out\n"
 
 
 def test_the_pipelines_description_says_what_the_ui_does_not_show(plain: Compiled) -> None:

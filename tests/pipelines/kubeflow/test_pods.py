@@ -64,7 +64,9 @@ def test_only_pods_that_compute_on_a_device_get_one_and_go_where_it_is(step: str
         assert not {"nodeSelector", "tolerations", "emptyDirMounts"} & set(pod)
         assert "accelerator" not in resources
         return
-    assert (resources["accelerator"]["resourceType"], resources["accelerator"]["resourceCount"]) == ("amd.com/gpu", "2")
+    several = "2" if step == "train" else "1"
+    accelerator = resources["accelerator"]
+    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("amd.com/gpu", several)
     assert pod["nodeSelector"]["labels"] == {"pool": "gpu", "zone": "a"}
     assert pod["tolerations"] == [
         {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},

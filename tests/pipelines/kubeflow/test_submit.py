@@ -258,6 +258,7 @@ def test_a_wrong_form_is_one_line_before_anything_is_sent(api: KfpApi, capsys: p
         (["--name", "Mine"], "run name: 'Mine': use at most 48"),
         (["--root", "/data"], "--root: '/data' is not s3://bucket/prefix, which pods can reach"),
         (["--image", ""], "--image: missing"),
+        (["--accelerators-per-shard", "2"], "--accelerators-per-shard: 2, but train.gpus_per_shard is 1: leave"),
         (["--token-file", "/none"], "--token-file /none: no such file"),
     ):
         assert submit(api, *options) == 2
