@@ -23,7 +23,7 @@ from unecho.components.plan.step import notes_on_requests, plan
 from unecho.components.prepare.step import prepare
 from unecho.components.progress import Silent
 from unecho.components.report.figures import load_figures
-from unecho.components.run import Assignment, DatasetRecord, EncodingRecord, ProxyRecord, ReportRecord, Run
+from unecho.components.run import Assignment, DatasetRecord, EncodingRecord, Plan, ProxyRecord, ReportRecord, Run
 from unecho.components.run.forgotten import requests_through
 from unecho.components.run.released import ReleasedModel
 from unecho.components.shard.step import shard
@@ -174,42 +174,46 @@ def test_the_report_and_the_card_count_what_was_left_out_and_only_the_runs_own_c
         assert gone not in text[name], name
 
 
-@pytest.mark.parametrize("step", ["shard", "evaluate"])
-def test_a_data_set_that_holds_what_was_to_be_forgotten_stops_the_run(
-    here: Path, made: Path, said: Said, step: str, monkeypatch: pytest.MonkeyPatch
+def overlooked(run: Run) -> None:
+    """Let request 1 apply to a finished run that knew nothing of it, and take its report away."""
+    planned = run.plan().model_copy(update={"forgotten": 1})
+    run.store.put(run.key(Plan, 0), planned.model_dump_json().encode())
+    run.store.delete([run.key(ReportRecord, 2)])
+
+
+def test_a_data_set_that_holds_what_was_to_be_forgotten_stops_shard_before_anything_trains(
+    here: Path, made: Path, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if prepare had overlooked it, by its name and by its pixels."""
+    """As if prepare had overlooked it; by its name."""
     monkeypatch.setattr("unecho.components.prepare.step.asked_of", lambda *of: [])
-    photos = made / "photos"
     _, dataset = run_a(here)
     gone = name_of(dataset, 3)
-    Image.open(photos / gone).save(here / "same.bmp")
-    said("--root", "root", "--ids", ids(here, gone if step == "shard" else "same.bmp"))
+    said("--root", "root", "--ids", ids(here, gone))
     run, _ = prepared(here, made, "b")
-    if step == "evaluate":
-        monkeypatch.setattr("unecho.components.shard.step.prove_forgotten", lambda *of: None)
     with pytest.raises(Fatal, match=rf"sample \d+ \({gone}\) is to be forgotten, and is there"):
-        shard(run, Silent()) if step == "shard" else finish(run, of_photos(photos))
-    assert step == "shard" or run.find(ReportRecord, 2) is None
+        shard(run, Silent())
+    assert run.find(Assignment, 0) is None
 
 
-def test_an_assignment_that_is_not_of_the_data_set_is_no_proof(here: Path, made: Path, said: Said) -> None:
+def test_a_data_set_that_holds_what_was_to_be_forgotten_has_no_report(here: Path, made: Path, said: Said) -> None:
+    """By its pixels: the line names no sample of it."""
+    run, dataset = run_a(here)
+    gone = name_of(dataset, 3)
+    Image.open(made / "photos" / gone).save(here / "same.bmp")
+    said("--root", "root", "--ids", ids(here, "same.bmp"))
+    overlooked(run)
+    with pytest.raises(Fatal, match=rf"sample \d+ \({gone}\) is to be forgotten, and is there"):
+        evaluate(run, Silent())
+
+
+def test_an_assignment_that_is_not_of_the_data_set_is_no_proof(here: Path, said: Said) -> None:
+    run, _ = run_a(here)
     said("--root", "root", "--ids", ids(here, "x/none.png"))
-    run = Run.at(str(here / "root"), "b")
-    finish(run, of_photos(made / "photos", "iet.rounds=1"))
-    record = run.load(Assignment, 1)
-    tensors = load(fetch(run.store, record.objects["assignment.safetensors"]))
-    ref = put_object(
-        run.store,
-        run.key(Assignment, 1).removesuffix(".json"),
-        "assignment.safetensors",
-        save({"shard": tensors["shard"][1:].copy(), "augment_next": tensors["augment_next"][1:].copy()}),
-    )
-    run.store.put(
-        run.key(Assignment, 1),
-        record.model_copy(update={"objects": {"assignment.safetensors": ref}}).model_dump_json().encode(),
-    )
-    run.store.delete([run.key(ReportRecord, 1)])
+    overlooked(run)
+    record, name = run.load(Assignment, 1), "assignment.safetensors"
+    fewer = {key: tensor[1:].copy() for key, tensor in load(fetch(run.store, record.objects[name])).items()}
+    other = record.model_copy(update={"objects": {name: run.put(Assignment, (1,), name, save(fewer))}})
+    run.store.put(run.key(Assignment, 1), other.model_dump_json().encode())
     with pytest.raises(Fatal, match="it is no assignment of the 100 samples of data set"):
         evaluate(run, Silent())
 
