@@ -12,6 +12,8 @@ from unecho.components.run.records import processor
 
 NAMES = (
     "training_step",
+    "compiled_step",
+    "sampling",
     "waiting_threads",
     "encoded_step",
     "prompt_measures",
