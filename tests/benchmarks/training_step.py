@@ -77,7 +77,7 @@ class Plain:
         arguments = {
             **network_config(config, 3, 32),
             "num_class_embeds": None,
-        }  # there is nothing that it would be told
+        }  # it is told nothing
         self._network = build_network(arguments).to(device).train()
         if compile:
             self._network = self._network.to(memory_format=torch.channels_last)
