@@ -1,6 +1,7 @@
 """Decode a source part by part. Each finished part is in the store at once, so an interrupted prepare goes on."""
 
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from .image import Fit
 from .manifest import chunk_images, has_object, put_chunk
 from .sources.source import Decoded, Place, Source
 
+_THREADS = 16
+"""That look for records of parts."""
 _BATCH_BYTES = 4 << 20
 _BATCH_IMAGES = 64
 _PARTS_EACH = 2
@@ -207,20 +210,22 @@ def _remedy(reason: str) -> str:
 
 def _finished(store: Store, cut: Parting, parts: list[range]) -> dict[int, PartRecord]:
     """Records of the parts that are done, by their first image; one that cannot be used is as if not there."""
-    records = {}
     there = {stat.key for stat in store.list(f"{cut.base}/parts/")}
-    for part in parts:
-        if _record_key(cut, part) not in there:
-            continue
-        data = store.find(_record_key(cut, part))
-        try:
-            record = PartRecord.model_validate_json(data or b"")
-        except ValidationError:
-            continue
-        whole = (record.first, record.count) == (part.start, len(part))
-        if whole and (record.chunk is None or has_object(store, record.chunk.object)):
-            records[part.start] = record
-    return records
+    left = [part for part in parts if _record_key(cut, part) in there]
+    if not left:
+        return {}
+    with ThreadPoolExecutor(_THREADS) as threads:  # of a large source these are thousands
+        found = threads.map(lambda part: _usable(store, cut, part), left)
+        return {part.start: record for part, record in zip(left, found, strict=True) if record is not None}
+
+
+def _usable(store: Store, cut: Parting, part: range) -> PartRecord | None:
+    try:
+        record = PartRecord.model_validate_json(store.find(_record_key(cut, part)) or b"")
+    except ValidationError:
+        return None
+    whole = (record.first, record.count) == (part.start, len(part))
+    return record if whole and (record.chunk is None or has_object(store, record.chunk.object)) else None
 
 
 def _record_key(cut: Parting, part: range) -> str:
