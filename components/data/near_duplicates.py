@@ -5,7 +5,9 @@ of their energy, where its pixels differ by ten times as much. So a k-d tree ove
 time, and the pixels decide.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +21,8 @@ _LOWEST_SHARE, _NOISE = 1 / 40, 32
 """What the lowest frequencies may differ by, of what the pixels may: a fortieth, and in an image of few values twice
 their part of white noise, which falls on all D frequencies alike."""
 _BLOCK_BYTES = 1 << 20
+_READERS = 8
+"""Threads that read blocks ahead."""
 _QUERIES, _LEAF = 4096, 24
 _CANDIDATES = 1 << 18
 _NEAREST = 512
@@ -130,9 +134,7 @@ def _sketch(images: Readable, rows: NDArray[np.int64]) -> _Sketch:
     variation = np.empty(len(rows))
     total, squares = 0, 0
     at_once = max(1, _BLOCK_BYTES // one.nbytes)
-    for start in range(0, len(rows), at_once):
-        some = slice(start, start + at_once)
-        block = images.take(rows[some])
+    for some, block in _blocks(images, rows, at_once):
         flat = block.reshape(len(block), -1).astype(np.float64)
         # whole numbers below 2^53: exact in whatever order they are summed
         square, level = np.einsum("nd,nd->n", flat, flat), flat.sum(axis=1)
@@ -143,6 +145,20 @@ def _sketch(images: Readable, rows: NDArray[np.int64]) -> _Sketch:
     # mirroring turns the sign of odd frequencies
     mirrored = np.tile((-1.0) ** np.arange(len(across)), len(down))[1:]
     return _Sketch(lowest, mirrored, variation, np.asarray(total, np.int64), squares)
+
+
+def _blocks(images: Readable, rows: NDArray[np.int64], at_once: int) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    """The rows in order, some read ahead side by side: all pixels come once, and a store may be far."""
+    places = [slice(start, start + at_once) for start in range(0, len(rows), at_once)]
+    under_way = deque[Future[NDArray[np.uint8]]]()
+    with ThreadPoolExecutor(_READERS) as threads:
+        try:
+            for number, some in enumerate(places):
+                while len(under_way) < _READERS and number + len(under_way) < len(places):
+                    under_way.append(threads.submit(images.take, rows[places[number + len(under_way)]]))
+                yield some, under_way.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _cosines(length: int) -> NDArray[np.float64]:

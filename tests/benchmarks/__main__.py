@@ -25,6 +25,7 @@ NAMES = (
     "assignments",
     "prepare_rate",
     "prepare_memory",
+    "grouping",
     "batches",
     "streamed_shard",
     "engine",
