@@ -14,15 +14,15 @@ from ...components.config.counts import check_counts, planned_visits, shard_size
 from ...components.config.fields import flat_fields
 from ...components.config.resolve import given_fields, merge
 from ...components.data import Dataset
+from ...components.data.forgotten import Numbered
 from ...components.data.prepare import packed
 from ...components.failure import FATAL, Fatal
 from ...components.progress import Lines
 from ...components.run import DatasetRecord
 from ...components.run.address import check_name
-from ...components.run.forgotten import asked_now
 from ...components.store import Store, open_store
 from ..comparison.again import audits_of, finished_runs, mark_of
-from ..comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, variant_arms
+from ..comparison.arms import Arm, Entry, arms_of_file, check_arms, entries, forgotten_by, variant_arms
 from ..comparison.kept_classifier import can_write_onnx, kept_classifier
 from ..comparison.processes import Ended, training
 from ..comparison.results import result_of
@@ -57,9 +57,10 @@ def _trained(arguments: Namespace, name: str, arms: Sequence[Arm], given: dict[s
     """Every arm is trained with every seed."""
     store = open_store(arguments.root)
     every = entries(store, name, arms, arguments.seeds, arguments.preset, given)
-    dataset = _prepare(store, every[0].config, console)
+    forgotten = forgotten_by(store, every)
+    dataset = _prepare(store, every[0].config, forgotten, console)
     if not arguments.no_classifier and every[0].config.evaluate.features == RunConfig().evaluate.features:
-        given = _with_classifier(store, every[0].config, given, console)
+        given = _with_classifier(store, every[0].config, forgotten, given, console)
         every = entries(store, name, arms, arguments.seeds, arguments.preset, given)
     return Work(
         what="runs",
@@ -138,9 +139,9 @@ def parser() -> ArgumentParser:
     return options
 
 
-def _prepare(store: Store, config: RunConfig, console: Console) -> Dataset:
+def _prepare(store: Store, config: RunConfig, forgotten: Sequence[Numbered], console: Console) -> Dataset:
     """Pack the images once, before runs do it side by side."""
-    manifest, _ = packed(store, config.data, config.execution.workers, Lines("prepare"), asked_now(store))
+    manifest, _ = packed(store, config.data, config.execution.workers, Lines("prepare"), forgotten)
     dataset = Dataset.open(store, manifest.digest)
     console.print(
         f"{len(dataset.train_rows):,} training and {len(dataset.held_out_rows):,} held-out images of "
@@ -149,12 +150,14 @@ def _prepare(store: Store, config: RunConfig, console: Console) -> Dataset:
     return dataset
 
 
-def _with_classifier(store: Store, config: RunConfig, given: dict[str, Any], console: Console) -> dict[str, Any]:
+def _with_classifier(
+    store: Store, config: RunConfig, forgotten: Sequence[Numbered], given: dict[str, Any], console: Console
+) -> dict[str, Any]:
     """The fields with a classifier's features as a second judge, where one can be had."""
     if not can_write_onnx():
         console.print("note: quality is judged by pixels alone: install unecho[classifier] for a classifier's features")
         return given
-    address = kept_classifier(store, config, Lines("classifier"))
+    address = kept_classifier(store, config, Lines("classifier"), forgotten)
     if address is None:
         console.print("note: quality is judged by pixels alone: the images have no two classes to learn features from")
         return given

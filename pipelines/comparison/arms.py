@@ -9,8 +9,10 @@ from typing import Any
 from ...components.config import RunConfig
 from ...components.config.fields import VARIANTS
 from ...components.config.resolve import merge, read_file, resolve, variant_slug
+from ...components.data.forgotten import Numbered
 from ...components.failure import Fatal
-from ...components.run import Run
+from ...components.run import Plan, Run
+from ...components.run.forgotten import asked_now, asked_of
 from ...components.store import Store
 
 REFERENCE = "default"
@@ -45,6 +47,12 @@ class Entry:
     seed: int
     run: Run
     config: RunConfig
+
+
+def forgotten_by(store: Store, every: Sequence[Entry]) -> list[Numbered]:
+    """What deletion requests keep out of a comparison: those that its first run has frozen, where it goes on."""
+    first = next((entry.run for entry in every if entry.run.find(Plan, 0)), None)
+    return asked_of(first, first.plan()) if first else asked_now(store)
 
 
 def variant_arms(text: str) -> list[Arm]:

@@ -1,10 +1,12 @@
 """The classifier whose features a comparison judges quality by."""
 
 import hashlib
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from ...components.config import RunConfig
 from ...components.data import Dataset
+from ...components.data.forgotten import Numbered
 from ...components.data.prepare import packed
 from ...components.diffusion.device import set_numerics
 from ...components.measures.classifier import has_classes, train_classifier
@@ -25,7 +27,7 @@ def trained(store: Store, config: RunConfig, steps: int, progress: Progress) -> 
     Raises:
         Fatal: the images carry no labels, or the extra `classifier` is not installed.
     """
-    return _trained(_whole(store, config, progress), config, steps, progress)
+    return _trained(_whole(store, config, progress, asked_now(store)), config, steps, progress)
 
 
 def _trained(dataset: Dataset, config: RunConfig, steps: int, progress: Progress) -> tuple[bytes, float, int]:
@@ -36,13 +38,16 @@ def _trained(dataset: Dataset, config: RunConfig, steps: int, progress: Progress
     return data, right, len(dataset.held_out_rows)
 
 
-def kept_classifier(store: Store, config: RunConfig, progress: Progress) -> str | None:
+def kept_classifier(store: Store, config: RunConfig, progress: Progress, forgotten: Sequence[Numbered]) -> str | None:
     """Address of the store's classifier of the source, made now where there is none; None without two classes.
+
+    Args:
+        forgotten: what deletion requests ask to leave out.
 
     Raises:
         Fatal: as `trained`.
     """
-    dataset = _whole(store, config, progress)
+    dataset = _whole(store, config, progress, forgotten)
     if not has_classes(dataset):
         return None
     made_by = hashlib.sha256(f"{dataset.digest} {STEPS} {config.threads}".encode()).hexdigest()[:16]
@@ -54,9 +59,9 @@ def kept_classifier(store: Store, config: RunConfig, progress: Progress) -> str 
     return store.address(key)
 
 
-def _whole(store: Store, config: RunConfig, progress: Progress) -> Dataset:
+def _whole(store: Store, config: RunConfig, progress: Progress, forgotten: Sequence[Numbered]) -> Dataset:
     data = config.data.model_copy(update={"train_limit": None, "held_out_limit": None})
-    manifest, _ = packed(store, data, config.execution.workers, progress, asked_now(store))
+    manifest, _ = packed(store, data, config.execution.workers, progress, forgotten)
     return Dataset.open(store, manifest.digest)
 
 

@@ -29,6 +29,7 @@ from unecho.components.run.released import ReleasedModel
 from unecho.components.shard.step import shard
 from unecho.components.store import fetch, open_store, put_object
 from unecho.pipelines.commands import main
+from unecho.pipelines.comparison.arms import Arm, Entry, forgotten_by
 from unecho.pipelines.forgetting.cost import cost_of
 from unecho.pipelines.forgetting.held import held_by
 
@@ -424,3 +425,17 @@ def test_a_run_that_starts_from_a_model_that_has_seen_it_says_so(
         "or from a model without them"
     ]
     assert notes_on_requests(run, run.plan())[0].startswith("deletion request 1 is newer than this run's plan")
+
+
+def test_a_comparison_that_goes_on_keeps_to_the_requests_of_its_first_run(here: Path, made: Path, said: Said) -> None:
+    run, dataset = run_a(here)
+    said("--root", "root", "--ids", ids(here, name_of(dataset, 0)))
+    later, _ = prepared(here, made, "b")
+    said("--root", "root", "--ids", ids(here, name_of(dataset, 1)))
+    new = Run.at(str(here / "root"), "new")
+
+    def requests(*runs: Run) -> list[int]:
+        entries = [Entry(Arm("default", "default"), 0, one, of_photos(made / "photos")) for one in runs]
+        return [line.request for line in forgotten_by(run.store, entries)]
+
+    assert (requests(new, run), requests(later, new), requests(new)) == ([], [1], [1, 2])
