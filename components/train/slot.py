@@ -43,7 +43,7 @@ class Slot:
             raw, ema: the model's, or the proxy's own: all that is committed, what trains among it.
         """
         self.network = network
-        self._committed = list(raw)
+        self._committed = sorted(raw)  # as they were read, they stand in another order in each process
         self._take_over(raw)
         self.network.to(device).train()
         trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -97,7 +97,7 @@ class Slot:
         return {
             f"{moment}.{name}": whole(tensor)
             for name, parameter in zip(self._names, self.parameters, strict=True)
-            for moment, tensor in state[parameter].items()
+            for moment, tensor in sorted(state[parameter].items())
             if isinstance(tensor, Tensor) and moment != "step"
         }
 
