@@ -13,7 +13,7 @@ from ...components.config.resolve import given_fields
 from ...components.failure import DONE, Beaten, Fatal
 from ...components.kubeflow_task.options import add_kubeflow_arguments
 from ...components.log import emit, is_json, write_termination_message
-from ...components.run import Plan, Run
+from ...components.run import DatasetRecord, Plan, Run
 from ...components.run.address import check_name
 from ...components.run.released import ReleasedModel
 from ...components.run.state import state_of
@@ -131,6 +131,8 @@ def _of_data(arguments: Namespace, console: Console) -> Outcome:
     if ended := retraining.known(wanted):
         return ended
     run = Run(store, arguments.name or wanted.run_name(arguments.model))
+    if arguments.name:
+        _check_own(run, wanted)
     try:
         if arguments.engine != "kubeflow":
             _train(arguments, retraining, run, config, wanted, console)
@@ -140,6 +142,23 @@ def _of_data(arguments: Namespace, console: Console) -> Outcome:
         leave_nothing(run)
         return early.outcome
     return retraining.judge(run)
+
+
+def _check_own(run: Run, wanted: Wanted) -> None:
+    """Whether a run that was named and has begun is one of the data and deletion requests as they are now.
+
+    Raises:
+        Fatal: it is not, as far as is known: it would be taken for one of today's data, trained or not.
+    """
+    if run.find(Plan, 0) is None:
+        return
+    dataset = run.find(DatasetRecord)
+    if (run.plan().forgotten != wanted.forgotten) if dataset is None else (dataset.digest != wanted.dataset):
+        raise Fatal(
+            f"--name: {run.name}: has begun on other data than are there now, or before a deletion request or with "
+            "files that were touched since: leave --name out, or give another; unecho retrain --run "
+            f"{run.url} gates it as it is, once it has ended"
+        )
 
 
 def _retraining(arguments: Namespace, store: Store) -> Retraining:

@@ -26,11 +26,13 @@ class Wanted:
         identity: of all that the result depends on: the configuration, the released model that it starts from, the
             source's objects and the deletion requests.
         dataset: digest of the packed data set, where the store has the source prepared already.
+        forgotten: deletion requests 1 to this one apply.
     """
 
     config: str
     identity: str
     dataset: str | None
+    forgotten: int = 0
 
     def run_name(self, model: str) -> str:
         """The run's, where none is given: the same for the same, so that the same command finds its run again."""
@@ -51,4 +53,4 @@ def wanted_of(store: Store, config: RunConfig) -> Wanted:
     prepared, digest = find_prepared(store, source), config_digest(plan)
     counted = [digest, plan.base if plan.released else None, source]
     identity = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
-    return Wanted(digest, identity, prepared.digest if prepared else None)
+    return Wanted(digest, identity, prepared.digest if prepared else None, plan.forgotten)

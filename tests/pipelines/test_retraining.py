@@ -15,6 +15,7 @@ from tests.report.kept import finished, kept, report_of
 from tests.retrainings import SETTINGS, Reporting, Trainer, draw
 from tests.services.kfp_api import KfpApi, serving
 from unecho.components.config import resolve
+from unecho.components.failure import Stopped
 from unecho.components.kubeflow_task.form import config_of
 from unecho.components.run import DatasetRecord, Run
 from unecho.components.run.released import Release, ReleasedModel
@@ -124,6 +125,42 @@ def test_the_same_images_under_other_names_are_unchanged_data_and_no_run_is_left
     assert out.endswith("on these data, with this configuration: nothing is trained\n")
     assert [key for key in keys(tmp_path / "root") if key.startswith("runs/")] == runs
     assert len(trainer.trained) == 1
+
+
+def test_a_run_that_is_named_again_is_not_taken_for_one_of_data_that_have_changed_since(
+    tmp_path: Path, said: Said, trainer: Trainer
+) -> None:
+    named = ("--if-changed", "--name", "nightly")
+    assert said(*named)[0] == 0
+    assert said(*named)[:1] == (0,)
+    draw(tmp_path / "images", 30)
+    before = keys(tmp_path / "root")
+    status, out, err = said(*named)
+    assert (status, out) == (2, "")
+    assert "--name: nightly: has begun on other data than are there now" in err
+    assert keys(tmp_path / "root") == before
+    assert said("--if-changed")[0] == 0
+    assert len(trainer.trained) == 2
+
+
+def test_a_run_that_is_named_again_goes_on_only_with_the_deletion_requests_of_its_plan(
+    tmp_path: Path, said: Said, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was stopped before its data set was there, or has trained."""
+    with monkeypatch.context() as stopped:
+        stopped.setattr("unecho.components.prepare.step.packed", lambda *_: (_ for _ in ()).throw(Stopped(143, "")))
+        assert said("--name", "nightly")[0] == 143
+    name = min(path.name for path in (tmp_path / "images").iterdir())
+    (tmp_path / "ids.txt").write_text(f"{name}\n")
+    assert main(["forget", "--root", str(tmp_path / "root"), "--ids", str(tmp_path / "ids.txt")]) == 0
+    assert said("--name", "nightly")[0] == 2
+    assert trainer.trained == []
+    assert said("--name", "later")[0] == 0
+    last = max(path.name for path in (tmp_path / "images").iterdir())
+    (tmp_path / "ids.txt").write_text(f"{last}\n")
+    assert main(["forget", "--root", str(tmp_path / "root"), "--ids", str(tmp_path / "ids.txt")]) == 0
+    status, _, err = said("--name", "later", "--if-changed")
+    assert (status, "before a deletion request" in err) == (2, True)
 
 
 def test_another_seed_is_a_change_and_another_place_of_execution_is_none(said: Said, trainer: Trainer) -> None:
