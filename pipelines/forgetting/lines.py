@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ...components.data.forgotten import Asked
-from ...components.data.image import BadImage, Fit
+from ...components.data.image import SUFFIXES, BadImage, Fit
 from ...components.data.recording import asked_image, pixel_digest
 from ...components.failure import Fatal
 from ...components.store import local_path, locate_object, open_store, read_object
@@ -65,8 +65,13 @@ def asked_by(lines: Sequence[str], held: Sequence[Held], address: str) -> list[A
     """
     places = _places(lines, held)
     shapes = list(dict.fromkeys(one.shape for one in held))
+    sources = list(dict.fromkeys(source for one in held for source in one.sources if source != "digits"))
+
+    def asked(line: str) -> Asked:
+        return _asked(line, places.get(line, []), shapes, sources, f"--ids: {address}")
+
     with ThreadPoolExecutor(_THREADS) as threads:
-        return list(threads.map(lambda line: _asked(line, places.get(line, []), shapes, f"--ids: {address}"), lines))
+        return list(threads.map(asked, lines))
 
 
 def _places(lines: Sequence[str], held: Sequence[Held]) -> dict[str, list[_Place]]:
@@ -79,11 +84,11 @@ def _places(lines: Sequence[str], held: Sequence[Held]) -> dict[str, list[_Place
     return found
 
 
-def _asked(line: str, places: Sequence[_Place], shapes: Sequence[Fit], where: str) -> Asked:
+def _asked(line: str, places: Sequence[_Place], shapes: Sequence[Fit], sources: Sequence[str], where: str) -> Asked:
     if not places:
         data = _file(line, where)
         if data is None:
-            return Asked(text=line)
+            return _of_today(line, shapes, sources)
         try:
             return asked_image(line, data, shapes)
         except BadImage as error:
@@ -100,6 +105,15 @@ def _asked(line: str, places: Sequence[_Place], shapes: Sequence[Fit], where: st
         if digest not in pixels:
             pixels.append(digest)
     return asked.model_copy(update={"pixels": pixels})
+
+
+def _of_today(line: str, shapes: Sequence[Fit], sources: Sequence[str]) -> Asked:
+    """A data set keeps the names that its files had first, whatever they are called today."""
+    if Path(line).suffix.lower() in SUFFIXES:  # nothing large is read: a tar shard may be called by its name too
+        for data in _below(sources, line):
+            with suppress(BadImage):  # it is skipped, then
+                return asked_image(line, data, shapes)
+    return Asked(text=line)
 
 
 def _file(line: str, where: str) -> bytes | None:
@@ -122,8 +136,13 @@ def _source_files(places: Sequence[_Place]) -> Iterator[bytes]:
     """The file of a sample, wherever a data set that holds it came from, while it is there."""
     for place in places:
         for source in place.held.sources:
-            if source == "digits" or "#" in place.name:
-                continue
-            with suppress(Fatal, OSError):
-                if (data := open_store(source).find(place.name)) is not None:
-                    yield data
+            if source != "digits" and "#" not in place.name:
+                yield from _below([source], place.name)
+
+
+def _below(sources: Sequence[str], name: str) -> Iterator[bytes]:
+    """What is called so in sources, while they are there."""
+    for source in sources:
+        with suppress(Fatal, OSError, ValueError):
+            if (data := open_store(source).find(name)) is not None:
+                yield data

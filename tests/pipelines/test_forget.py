@@ -134,6 +134,27 @@ def test_a_request_is_recorded_with_who_when_and_why_and_told_with_what_holds_it
     assert out.splitlines()[-1].split() == [f"{dataset.digest[:16]}...", "2", "1", "a"]
 
 
+def test_an_image_that_was_renamed_since_is_found_by_the_name_that_it_has_today(
+    here: Path, made: Path, said: Said
+) -> None:
+    """A data set does not depend on names and keeps the first ones: what was trained on the image is told all the same,
+    and marked. A name that means no image is one that may come.
+    """
+    photos = shutil.copytree(made / "photos", here / "photos")
+    run = Run.at(str(here / "root"), "b")
+    plan(run, of_photos(photos))
+    dataset = Dataset.open(run.store, prepare(run, Silent()).digest)
+    name = name_of(dataset, 0)
+    (photos / name).rename(photos / "today.png")
+    (photos / "notes.txt").write_text("none")
+    ReleasedModel(run.store, "dogs").append(given(run, 1).model_copy(update={"dataset": dataset.digest}))
+    status, out, _ = said("--root", "root", "--ids", ids(here, "today.png", "notes.txt"))
+    assert status == 0
+    assert "left out should it come:\n  notes.txt\n" in out
+    assert out.splitlines()[-1].split() == [f"{dataset.digest[:16]}...", "1", "0", "a,", "b"]
+    assert "1 by request 1" in " ".join(said("dogs", "--root", "root", command="released")[1].split())
+
+
 def test_a_run_that_goes_on_is_not_changed_by_a_later_request_and_says_so(
     here: Path, made: Path, said: Said, capsys: pytest.CaptureFixture[str]
 ) -> None:
