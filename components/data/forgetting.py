@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store import open_store
-from .forgotten import LeftOut, Numbered
+from .forgotten import Asked, LeftOut, Numbered
 from .image import Fit
 from .manifest import PreparedSource, short_digests
 from .packing import Packed
@@ -22,15 +22,18 @@ from .sources.source import Source
 _NAMED = 5
 
 
-def asked_hash(prepared: str, requests: Sequence[Numbered]) -> str:
+def asked_hash(prepared: str, requests: Sequence[Numbered], source: Source) -> str:
     """Hash of a source (with its prepare config) and of what is left out of it; that of the source where nothing is.
 
-    The same lines in other requests are the same hash.
+    The same lines in other requests are the same hash. What an address means depends on where the source lies, which
+    the source's own hash does not: a copy that lies elsewhere is another source to it.
     """
     if not requests:
         return prepared
     lines = sorted({asked.model_dump_json() for _, asked in requests})
-    return hashlib.sha256("\n".join([prepared, *lines]).encode()).hexdigest()
+    roots = _roots(source)
+    below = sorted({name for _, asked in requests for name in _below(roots, asked)})
+    return hashlib.sha256("\n".join([prepared, *lines, *below]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,8 @@ class Wanted:
         lines = dict[str, Numbered]()
         roots = _roots(self._source)
         for line in self._requests:
-            for name in (line.asked.text, *line.asked.keys):
+            for name in (line.asked.text, *line.asked.keys, *_below(roots, line.asked)):
                 lines.setdefault(name, line)
-                for root in roots:
-                    if name.startswith(f"{root}/"):
-                        lines.setdefault(name[len(root) + 1 :], line)
         if not lines:
             return {}
         named = ((item, lines.get(self._source.name(item))) for item in range(self._source.count))
@@ -112,6 +112,12 @@ class Wanted:
 def _roots(source: Source) -> list[str]:
     """What the whole address of a sample begins with."""
     return roots_of(open_store(source.address)) if source.address.startswith("file://") else [source.address]
+
+
+def _below(roots: Sequence[str], asked: Asked) -> list[str]:
+    """The names that a line means as an address below one of these."""
+    named = (asked.text, *asked.keys)
+    return [name[len(root) + 1 :] for name in named for root in roots if name.startswith(f"{root}/")]
 
 
 @dataclass(frozen=True)

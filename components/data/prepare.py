@@ -59,7 +59,7 @@ def packed(
         Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on; one line.
     """
     source = open_source(data, store)
-    prepared = asked_hash(_source_hash(source, data), forgotten)
+    prepared = asked_hash(_source_hash(source, data), forgotten, source)
     manifest = find_prepared(store, prepared) or _unchanged(store, source, data, forgotten)
     if manifest is None:
         try:
@@ -83,7 +83,7 @@ def _unchanged(store: Store, source: Source, data: Data, forgotten: Sequence[Num
     for count in (
         n for n in range(len(forgotten) - 1, -1, -1) if not n or forgotten[n - 1].request != forgotten[n].request
     ):
-        said = prepared_source(store, asked_hash(plain, forgotten[:count]))
+        said = prepared_source(store, asked_hash(plain, forgotten[:count], source))
         manifest = find_manifest(store, said.digest) if said else None
         if said is None or manifest is None:
             continue
@@ -93,7 +93,7 @@ def _unchanged(store: Store, source: Source, data: Data, forgotten: Sequence[Num
         if named or holds(Dataset.open(store, manifest.digest).row_digest, later.pixels(fit)).any():
             return None
         now = said.model_copy(update={"not_compared": len(Wanted(source, forgotten).not_compared(fit))})
-        store.create(source_key(asked_hash(plain, forgotten)), now.model_dump_json().encode())
+        store.create(source_key(asked_hash(plain, forgotten, source)), now.model_dump_json().encode())
         return manifest
     return None
 
@@ -107,7 +107,8 @@ def prepared_hash(store: Store, data: Data, forgotten: Sequence[Numbered] = ()) 
     Raises:
         Fatal: the source does not exist or is empty; one line.
     """
-    return asked_hash(_source_hash(open_source(data, store), data), forgotten)
+    source = open_source(data, store)
+    return asked_hash(_source_hash(source, data), forgotten, source)
 
 
 def pack_share(
@@ -125,7 +126,7 @@ def pack_share(
         Fatal: the source does not exist or is empty, an image of the share is bad; one line.
     """
     source = open_source(data, store)
-    prepared = asked_hash(_source_hash(source, data), forgotten)
+    prepared = asked_hash(_source_hash(source, data), forgotten, source)
     if find_prepared(store, prepared) or _unchanged(store, source, data, forgotten):
         return 0
     Captioning(source, data)  # says where labels are wanted and there are none

@@ -1,6 +1,7 @@
 """Deletion requests: what prepare leaves out, and what that leaves."""
 
 import io
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,19 @@ def test_a_later_request_is_not_overlooked_where_the_source_is_prepared_already(
             prepared = prepare(source, *AT8, *limits)
             assert name not in prepared.names()
             assert (name, number) in [(found, request) for found, request, _ in what_left(prepared)]
+
+
+def test_an_address_is_not_overlooked_where_a_copy_that_lies_elsewhere_is_prepared_already(
+    prepare: Prepare, tree: Tree, noise: Callable[..., list[np.ndarray]], store: DirectoryStore
+) -> None:
+    """The copy's files have the same names, sizes and times; nothing but the address was there to record."""
+    copy = tree(named(12, noise(12)))
+    source = Path(shutil.copytree(copy, copy.with_name("there")))
+    ask(store, f"{source}/b/01.png")
+    assert prepare(copy, *AT8).dataset.count == 12
+    later = prepare(source, *AT8)
+    assert (later.dataset.count, what_left(later)) == (11, [("b/01.png", 1, "name")])
+    assert prepare(copy, *AT8).dataset.count == 12
 
 
 def test_near_duplicates_of_what_was_left_out_stay_and_are_named(
