@@ -51,7 +51,11 @@ def _watched(config: RunConfig, plan: Forecast) -> str:
         return f"never; a look of {config.watch.count:,} images costs {plan.watch_cost:.2g} of training (watch.every)"
     every = f"every {plan.watch_every} rounds" if plan.watch_every > 1 else "every round"
     cost = f"{100 * plan.looks * plan.watch_cost:.2g} % of training"
-    return f"{every}, {plan.looks} look{'s' * (plan.looks > 1)} of {config.watch.count:,} images: {cost}"
+    looks = f"{every}, {plan.looks} look{'s' * (plan.looks > 1)} of {config.watch.count:,} images: {cost}"
+    through = ["the VAE"] * bool(plan.reconstructions) + ["the descriptor, twice"] * bool(config.evaluate.descriptor)
+    if not through:
+        return looks
+    return f"{looks}; beside that each passes {plan.samples:,} training images through {' and '.join(through)}"
 
 
 def show(config: RunConfig, plan: Forecast, released: ReleasedBase | None = None) -> None:

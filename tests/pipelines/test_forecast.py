@@ -1,12 +1,14 @@
 """The dry run's figures, worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from unecho.components.config import resolve
 from unecho.components.config.counts import shard_sizes, steps_per_round
 from unecho.components.config.resolve import preset_names
+from unecho.pipelines.commands.plan import show
 from unecho.pipelines.forecast import forecast, warnings_of
 
 SAMPLES = {"images": 1500, "afhq-dog": 4000, "cifar10": 45_000, "tiny": 96}
@@ -75,3 +77,27 @@ def test_what_the_verdict_can_tell_is_said_before_the_run() -> None:
     assert "more of both are better" in " ".join(few.warnings)
     assert "more of both" not in " ".join(plan.warnings)
     assert forecast(enough, samples=5000, held_out=0, channels=3, resolution=32).verdict is None
+
+
+def test_what_a_look_does_with_the_training_images_beside_the_network_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = resolve("digits", settings=("watch.every=2",))
+    found = forecast(plain, 1617, 180, 1, 8)
+    show(plain, found)
+    assert "through the VAE" not in capsys.readouterr().out
+    described = resolve("digits", settings=("watch.every=2", "evaluate.descriptor=/a.onnx"))
+    show(described, replace(found, reconstructions=1617 * 64))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "each passes 1,617 training images through the VAE and the descriptor, twice" in said
+
+
+def test_the_floor_of_very_many_held_out_images_is_that_of_a_choice_and_so_is_the_verdict(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = resolve("digits", settings=("evaluate.floor_limit=200",))
+    found = forecast(config, 1617, 5000, 1, 8)
+    assert found.verdict == forecast(config, 1617, 200, 1, 8).verdict
+    show(config, found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the floor of 200 of the 5,000 held-out images, a fixed choice (evaluate.floor_limit)" in said
