@@ -18,6 +18,8 @@ from .ranks import RANK, RENDEZVOUS
 _LOOK_EVERY_S: Final = 0.2
 _GRACE_S: Final = 10.0
 """What the others have to end by themselves, and to say why, once one has failed: they may wait for it for ever."""
+_AS_WISHED: Final = (DONE, TERMINATED, INTERRUPTED)
+"""Ends after which the first rank may still write: it commits alone, and the checkpoint of all."""
 
 
 def train_on_ranks(run: Run, config: RunConfig, round: int, index: int, progress: Progress) -> None:
@@ -43,7 +45,7 @@ def train_on_ranks(run: Run, config: RunConfig, round: int, index: int, progress
             _, pending = wait(pending, _LOOK_EVERY_S, FIRST_COMPLETED)
             if asked() is not None and not children.stopping:
                 children.terminate()
-            if pending and any(end.status != DONE for _, end in ends):
+            if pending and any(end.status not in _AS_WISHED for _, end in ends):
                 _, pending = wait(pending, _GRACE_S)
                 by_themselves = list(ends)
                 children.kill()

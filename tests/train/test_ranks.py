@@ -2,10 +2,12 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 from functools import partial
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,10 +19,11 @@ from tests.captioned import captioned
 from tests.children import Forked
 from tests.runs import tiny
 from unecho.components import child
+from unecho.components.child import Children, End
 from unecho.components.config import RunConfig
 from unecho.components.diffusion.pixels import Pixels
 from unecho.components.failure import Fatal, Stopped
-from unecho.components.progress import Silent
+from unecho.components.progress import Progress, Silent
 from unecho.components.run import ProxyRecord, Run
 from unecho.components.run import tensors as run_tensors
 from unecho.components.run.tensors import load_state
@@ -169,6 +172,30 @@ def test_one_that_is_killed_or_asked_ends_all_and_they_go_on_to_the_bytes_of_tho
     run_step("train", run, 0, 0, notes)
     assert sum("goes on from step" in note for note in notes.noted) == 2
     assert digests(run) == digests(two)
+
+
+def test_the_first_may_write_a_checkpoint_as_long_as_it_takes_after_the_others_have_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, written, killed = count(1), Event(), list[bool]()
+
+    def run_rank(children: Children, arguments: Sequence[str], environment: Mapping[str, str], told: Progress) -> End:
+        if environment["UNECHO_RANK"] == "0/2":
+            written.wait()
+        return End(143, "stopped")
+
+    def look(pending: Any, *given: Any) -> Any:
+        if next(looks) == 5:
+            written.set()
+        return wait(pending, *given)
+
+    monkeypatch.setattr(Children, "run", run_rank)
+    monkeypatch.setattr(Children, "kill", lambda children: killed.append(True))
+    monkeypatch.setattr(launch, "_GRACE_S", 0.01)
+    monkeypatch.setattr(launch, "wait", look)
+    with pytest.raises(Stopped):
+        launch.train_on_ranks(Run.at(str(tmp_path), "a"), tiny(TWO), 0, 0, Silent())
+    assert not killed
 
 
 class Notes(Silent):
