@@ -69,6 +69,8 @@ def packed(
             manifest = find_prepared(store, prepared)
             if manifest is None:
                 raise
+    # what was staged on the way holds what is left out as well
+    store.delete(stat.key for stat in store.list(f"{progress_base(prepared)}/"))
     return manifest, prepared
 
 

@@ -12,11 +12,14 @@ import pytest
 from PIL import Image
 
 from tests.data.packing.conftest import Prepare, Prepared
+from unecho.components.config import resolve
 from unecho.components.data import find_manifest
 from unecho.components.data.dataset import Dataset
-from unecho.components.data.forgotten import Asked
+from unecho.components.data.forgotten import Asked, Numbered
+from unecho.components.data.prepare import packed
 from unecho.components.data.recording import asked_image, shape_of
 from unecho.components.failure import Fatal
+from unecho.components.progress import Silent
 from unecho.components.run.forgotten import Request, left_out_of, newest_request, record_request, requests_through
 from unecho.components.store import Store
 from unecho.components.store.directory import DirectoryStore
@@ -91,6 +94,17 @@ def test_no_object_of_the_root_holds_pixels_of_what_was_left_out(
     found = {stat.key: store.get(stat.key) for stat in store.list("")}
     assert any(images[4].tobytes() in data for data in found.values())
     assert not any(images[5].tobytes() in data for data in found.values())
+
+
+def test_what_a_command_packs_without_a_run_leaves_no_pixels_of_what_was_left_out(
+    tree: Tree, noise: Callable[..., list[np.ndarray]], store: DirectoryStore
+) -> None:
+    """As classifiers, descriptors and base models are trained."""
+    images = noise(12)
+    data = resolve(settings=(f"data.source={tree(named(12, images))}", *AT8)).data
+    packed(store, data, 1, Silent(), [Numbered(1, Asked(text="b/05.png"))])
+    assert not any(images[5].tobytes() in store.get(stat.key) for stat in store.list(""))
+    assert list(store.list("datasets/progress/")) == []
 
 
 def test_an_image_is_found_by_its_pixels_whatever_its_file_is(
