@@ -105,6 +105,8 @@ def pack_parts(
     """
     all_parts = [range(first, min(first + cut.rows, source.count)) for first in range(0, source.count, cut.rows)]
     parts = share.among(all_parts)
+    if not parts:
+        progress.note(f"nothing to pack: {share.of} shares, and {len(all_parts)} of {cut.rows} images hold all")
     total = sum(map(len, parts))
     records = _finished(store, cut, parts)
     missing = [part for part in parts if part.start not in records]

@@ -19,9 +19,11 @@ _THREADS: Final = 16
 """At most so many read, each its own files."""
 _AHEAD: Final = 2
 """Reads of a thread that are under way or wait to be summed."""
-_AHEAD_BYTES: Final = 64 << 20
+_AHEAD_BYTES: Final = 32 << 20
 """Most that all of them hold, and half of a model at most."""
 _LEAST_READ: Final = 16 << 10
+_MOST_READ: Final = 2 << 20
+"""Bytes of a read; in float64 sums take several times as many."""
 _DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -103,7 +105,7 @@ def _pieces(
             raise Fatal(f"{address}: {name}: a tensor of dtype {entry['dtype']} cannot be averaged")
         sizes.append((end - begin, dtype))
     held = min(_AHEAD_BYTES, sum(size for size, _ in sizes) // 2)
-    most = max(_LEAST_READ, held // reads_ahead // 8 * 8)  # whole numbers of any dtype
+    most = min(_MOST_READ, max(_LEAST_READ, held // reads_ahead // 8 * 8))  # whole numbers of any dtype
     pieces = list[tuple[int, torch.dtype]]()
     for dtype, some in groupby(sizes, lambda one: one[1]):
         end = sum(size for size, _ in some)
