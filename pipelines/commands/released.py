@@ -104,6 +104,8 @@ def tell(console: Console, store: Store, change: Change) -> None:
     """What is released now, and in whose place."""
     console.print(said(change), soft_wrap=True)
     console.print(f"model   {store.address(change.release.folder)}", soft_wrap=True)
+    for release, mark in trained_on_forgotten(store, [change.release]).items():
+        console.print(f"warning: {release} {mark}", soft_wrap=True)
 
 
 def _show(console: Console, store: Store, model: _Model) -> None:

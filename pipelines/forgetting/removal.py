@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...components.data.encodings import block_key
-from ...components.data.manifest import PreparedSource, manifest_key
+from ...components.data.manifest import PreparedSource, manifest_key, objects_base
 from ...components.failure import Fatal
 from ...components.run import EncodingRecord, Run
 from ...components.run.address import ENCODINGS, source_of
@@ -57,12 +57,9 @@ def remove_data_sets(store: Store, affected: Sequence[Affected], older_than_s: f
         older_than_s: younger objects stay, since another data set that is being made may take them up: see `gc`.
     """
     digests, manifests = {one.held.digest for one in affected}, Manifests(store)
-    own = {
-        ref.key
-        for one in affected
-        for m in (one.held.dataset.manifest,)
-        for ref in (*(c.object for c in m.chunks), m.index, m.names)
-    }
+    chunks = {chunk.object.key for one in affected for chunk in one.held.dataset.manifest.chunks}
+    # prepared again after its files were renamed, a data set has a further table of names, which no manifest names
+    own = tuple(f"{objects_base(digest)}/" for digest in digests)
     encoded = _encodings(store, affected)
     sources = [stat.key for stat in store.list(_SOURCES) if source_of(stat.key)]
     store.delete([key for key in sources if _names(store, key, digests)])
@@ -71,10 +68,14 @@ def remove_data_sets(store: Store, affected: Sequence[Affected], older_than_s: f
     store.delete([stat.key for stat in gone])
     before = time.time() - older_than_s
     contents = manifests.read()
-    left = [leftover for leftover in leftovers(contents, float("inf")) if leftover.stat.key in own]
+    left = [leftover for leftover in leftovers(contents, float("inf")) if _is_of(leftover.stat.key, chunks, own)]
     old = [leftover for leftover in left if leftover.stat.modified <= before]
     went = [leftover.stat for leftover in remove(store, manifests, old, before)] + gone
     return Removed(len(went), sum(stat.size for stat in went), len(left) - len(old))
+
+
+def _is_of(key: str, chunks: set[str], bases: tuple[str, ...]) -> bool:
+    return key in chunks or key.startswith(bases)
 
 
 def _names(store: Store, key: str, digests: set[str]) -> bool:

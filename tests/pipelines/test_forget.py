@@ -16,6 +16,7 @@ from unecho.components.config import RunConfig
 from unecho.components.data import Dataset
 from unecho.components.data.encodings import put_block
 from unecho.components.data.forgotten import Numbered
+from unecho.components.data.manifest import objects_base
 from unecho.components.data.recording import asked_image
 from unecho.components.evaluate.step import evaluate
 from unecho.components.failure import Fatal
@@ -309,6 +310,11 @@ def test_a_released_model_that_was_trained_on_what_is_to_be_forgotten_is_marked(
         out = " ".join(said(*command, "--root", "root", command="released")[1].split())
         assert mark in out
     assert "dogs number 1 was trained" in out
+    promoted = said("root/runs/a", "--model", "birds", command="promote")[1]
+    assert (
+        "warning: birds 1 was trained on samples that are to be forgotten: 1 by request 1, 2 by request 2" in promoted
+        or promoted
+    )
     assert "cats number 1" not in out
     run.store.delete([f"datasets/{dataset.digest}.json"])
     assert mark in " ".join(said("dogs", "--root", "root", command="released")[1].split())
@@ -320,6 +326,8 @@ def test_purge_removes_the_data_sets_that_hold_it_and_leaves_what_others_share(
     run, dataset = run_a(here)
     row = int(dataset.train_rows[0])
     pixels = dataset.rows([row])[0].tobytes()
+    # a second table of names, as a prepare leaves it that found its data set there, its files renamed since
+    put_object(run.store, objects_base(dataset.digest), "names.jsonl.gz", b"renamed")
     said("--root", "root", "--ids", ids(here, dataset.name(row)))
     _, later_set = prepared(here, made, "b")
     for delete in (False, True):
@@ -328,6 +336,7 @@ def test_purge_removes_the_data_sets_that_hold_it_and_leaves_what_others_share(
         assert ("removed 1 data set" in out) == delete
     assert "reports and models of the runs that read them stay" in " ".join(out.split())
     assert not [stat.key for stat in run.store.list("datasets/") if pixels in run.store.get(stat.key)]
+    assert not list(run.store.list(f"{objects_base(dataset.digest)}/"))
     assert [one.digest for one in held_by(run.store)] == [later_set.digest]
     assert len(later_set.rows(range(99))) == 99
     assert said("--root", "root", "--purge")[1].endswith("no data set holds what was asked for\n")
