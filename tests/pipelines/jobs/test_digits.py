@@ -13,7 +13,7 @@ def test_kubectl_apply_gives_the_weights_samples_and_figures_of_the_local_engine
     namespace: Namespace, root: str, tmp_path: Path
 ) -> None:
     watched = ("watch.every=2", "watch.count=64", "release.select=at_floor")
-    config = resolve("digits", "iet-agc+", settings=watched)
+    config = resolve("digits", "iet-agc+", settings=(*watched, "execution.prepare_parts=2"))
     namespace.kubectl("apply", "-k", str(namespace.overlay(config, root, "a")))
     complete, log = namespace.coordinator(1200)
     assert complete, log
@@ -21,6 +21,7 @@ def test_kubectl_apply_gives_the_weights_samples_and_figures_of_the_local_engine
     finish(local, config)
     there = Run.at(root, "a")
     assert fingerprint(there) == fingerprint(local)
+    assert len(namespace.pods(step="pack")) == 2
     rounds = config.iet.rounds
     assert there.load(ReportRecord, rounds).headline == local.load(ReportRecord, rounds).headline
     assert [there.load(WatchRecord, r).look for r in range(rounds)] == [
