@@ -1,7 +1,7 @@
 """A step in a process of its own on this machine: started, listened to, told to stop; and how it ended.
 
 The process is a pod's, `unecho step ...`, and says what it does as JSON lines. Its standard input is a pipe of whom
-started it: it stops, after a checkpoint, once that has gone, however it went.
+started it: it stops, after a checkpoint, once that has gone, however it went; where it could do nothing alone, at once.
 """
 
 import json
@@ -19,6 +19,7 @@ from .progress import Progress
 
 _PARENT: Final = "UNECHO_PARENT"
 """In the environment of a process that one of this package has started: its standard input is the pipe."""
+_KEEPS: Final = "keeps"
 _GRACE_S: Final = 300.0
 """What a process may take for its checkpoint after the one that started it has gone."""
 _LISTENED_EVERY_S: Final = 0.5
@@ -51,7 +52,13 @@ class End:
 class Children:
     """Processes side by side, each run by a thread, so that all of them can be told to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = True) -> None:
+        """
+        Args:
+            keep: whether each writes a checkpoint once this process is gone; else it ends at once, since it can do
+                nothing without the others.
+        """
+        self._keep = keep
         self._lock = threading.Lock()
         self._going: list[subprocess.Popen[bytes]] = []
         self.stopping = False
@@ -65,7 +72,7 @@ class Children:
         with self._lock:
             if self.stopping:
                 return End(TERMINATED, "not started")
-            process = _start(arguments, environment)
+            process = _start(arguments, {**environment, _PARENT: _KEEPS if self._keep else "ends"})
             self._going.append(process)
         try:
             return _listen(process, progress)
@@ -107,8 +114,11 @@ def stop_with_parent() -> None:
 def _outlive() -> None:
     while os.read(0, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(_GRACE_S)
+    # nobody reads it any more: a line would end the step before its checkpoint
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    if os.environ[_PARENT] == _KEEPS:
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(_GRACE_S)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -116,7 +126,7 @@ def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> "subproc
     # a process group of its own: Ctrl-C reaches this process alone, which then tells each once
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE, *arguments],
-        env={**os.environ, **environment, "UNECHO_LOG": "json", _PARENT: "stdin"},
+        env={**os.environ, **environment, "UNECHO_LOG": "json"},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -57,7 +57,7 @@ def process_count(config: RunConfig, gpus: Sequence[str]) -> int:
     return max(1, len(gpus)) if wanted == "auto" else wanted
 
 
-class Places:
+class Seats:
     """Where the processes of a run may be: so many, each on one of the GPUs if there are any."""
 
     def __init__(self, count: int, gpus: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ class Places:
 
     @contextmanager
     def taken(self, gpus: int) -> Iterator[dict[str, str]]:
-        """Wait for a place with so many GPUs, and have it for the block.
+        """Wait for a seat with so many GPUs, and have it for the block.
 
         Yields:
             What a process there has in its environment.

@@ -11,17 +11,13 @@ from ..components.failure import DONE, FATAL, TERMINATED, Fatal, Stopped, stop_a
 from ..components.progress import step_label
 from ..components.run import Run
 from ..components.steps import STEPS, done
-from .accelerators import Places
+from .accelerators import Seats
 from .display import Display
-from .jobs.job_spec import TRIES
 from .local import Local
 from .loop import Map, Single
+from .trying import TRIES, Failed
 
 _LOOK_EVERY_S: Final = 0.2
-
-
-class Failed(OSError):
-    """A process failed as often as it may: worth another try, later."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,9 @@ class Processes(Local):
     All other steps run in this process, one after another. It makes no context on a GPU: all of that is there for them.
     """
 
-    def __init__(self, run: Run, config: RunConfig, display: Display, places: Places) -> None:
+    def __init__(self, run: Run, config: RunConfig, display: Display, seats: Seats) -> None:
         super().__init__(run, config, display)
-        self._places = places
+        self._seats = seats
 
     def step(self, name: str, round: int | None = None) -> None:
         if STEPS[name].on_device and not self._is_light(name, round):
@@ -60,7 +56,10 @@ class Processes(Local):
             super().step(name, round)
 
     def map(self, name: str, round: int | None = None, *, over: str) -> None:
-        self.beside(Map(name, round, over=over))
+        if STEPS[name].on_device:
+            self.beside(Map(name, round, over=over))
+        else:  # its own processes take every core
+            super().map(name, round, over=over)
 
     def beside(self, *works: Single | Map) -> None:
         tasks = []
@@ -77,7 +76,7 @@ class Processes(Local):
         return STEPS[name].light(self._run, self._config, round or 0)
 
     def _run_all(self, tasks: Sequence[Task]) -> None:
-        """See that all of these are done, as many at once as there are places.
+        """See that all of these are done, as many at once as there are seats.
 
         Raises:
             Fatal: a step says so; the others were stopped after a checkpoint.
@@ -86,7 +85,7 @@ class Processes(Local):
         """
         left = [task for task in tasks if done(task.step, self._run, task.round, task.index) is None]
         if left:
-            _Together(self._run, self._config, self._display, self._places, tasks, left).to_the_end()
+            _Together(self._run, self._config, self._display, self._seats, tasks, left).to_the_end()
 
 
 class _Together:
@@ -97,7 +96,7 @@ class _Together:
         run: Run,
         config: RunConfig,
         display: Display,
-        places: Places,
+        seats: Seats,
         tasks: Sequence[Task],
         left: Sequence[Task],
     ) -> None:
@@ -105,13 +104,13 @@ class _Together:
         Args:
             tasks: all of them; left: those that are not done.
         """
-        self._run, self._sizes, self._display, self._places = run, config.sizes(), display, places
+        self._run, self._sizes, self._display, self._seats = run, config.sizes(), display, seats
         self._tasks, self._left = tasks, list(left)
         self._gpus_per_shard = config.train.gpus_per_shard
         self._children = Children()
 
     def to_the_end(self) -> None:
-        with stop_asked() as asked, ThreadPoolExecutor(self._places.count, "unecho-process") as pool:
+        with stop_asked() as asked, ThreadPoolExecutor(self._seats.count, "unecho-process") as pool:
             pending = {pool.submit(self._see_to, task) for task in self._left}
             ended: list[Future[None]] = []
             while pending:
@@ -159,7 +158,7 @@ class _Together:
 
     def _try(self, task: Task) -> None:
         gpus = self._gpus_per_shard if task.step == "train" else 1
-        with self._places.taken(gpus) as environment:
+        with self._seats.taken(gpus) as environment:
             before = len(self._tasks) - len(self._left)
             with self._display.step(task.step, task.round, task.index, self._sizes, before) as progress:
                 end = self._children.run(task.arguments(self._run), environment, progress)

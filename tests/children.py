@@ -23,7 +23,7 @@ class Forked:
         (of_child, mine), (said, of_its) = os.pipe(), os.pipe()
         self.stdin: BinaryIO = os.fdopen(mine, "wb")
         self.stderr: BinaryIO = os.fdopen(said, "rb")
-        everything = {**os.environ, **environment, "UNECHO_LOG": "json", "UNECHO_PARENT": "stdin"}
+        everything = {**os.environ, "UNECHO_LOG": "json", "UNECHO_PARENT": "keeps", **environment}
         self._process = _FORKSERVER.Process(
             target=_step, args=(_Files(of_child, of_its), list(arguments), everything, before)
         )

@@ -1,5 +1,6 @@
 """Starts the processes that train one proxy together, and says how they ended as one process would."""
 
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,8 @@ from ..run import Run
 from .ranks import RANK, RENDEZVOUS
 
 _LOOK_EVERY_S: Final = 0.2
+_LEAVE_S: Final = 300.0
+"""What all have for a checkpoint once one has stopped: a rank that waits to meet the others hears no signal."""
 _GRACE_S: Final = 10.0
 """What the others have to end by themselves, and to say why, once one has failed: they may wait for it for ever."""
 _AS_WISHED: Final = (DONE, TERMINATED, INTERRUPTED)
@@ -31,7 +34,7 @@ def train_on_ranks(run: Run, config: RunConfig, round: int, index: int, progress
     count = config.train.gpus_per_shard
     _check_devices(config, count)
     arguments = ["train", "--run", run.url, "--round", str(round), "--index", str(index)]
-    children, ends = Children(), list[tuple[int, End]]()
+    children, ends = Children(keep=False), list[tuple[int, End]]()
 
     def follow(rank: int, rendezvous: Path) -> None:
         told = progress if rank == 0 else _Other(progress, rank)
@@ -41,11 +44,15 @@ def train_on_ranks(run: Run, config: RunConfig, round: int, index: int, progress
     by_themselves: list[tuple[int, End]] = ends
     with TemporaryDirectory() as folder, stop_asked() as asked, ThreadPoolExecutor(count) as pool:
         pending = {pool.submit(follow, rank, Path(folder) / "rendezvous") for rank in range(count)}
+        left_at: float | None = None
         while pending:
             _, pending = wait(pending, _LOOK_EVERY_S, FIRST_COMPLETED)
             if asked() is not None and not children.stopping:
                 children.terminate()
-            if pending and any(end.status not in _AS_WISHED for _, end in ends):
+            if left_at is None and any(end.status in (TERMINATED, INTERRUPTED) for _, end in ends):
+                left_at = time.monotonic()
+            late = left_at is not None and time.monotonic() - left_at > _LEAVE_S
+            if pending and (late or any(end.status not in _AS_WISHED for _, end in ends)):
                 _, pending = wait(pending, _GRACE_S)
                 by_themselves = list(ends)
                 children.kill()

@@ -16,7 +16,7 @@ from ...components.report.tables import aligned, beside_table, figure_table, sim
 from ...components.report.wording import pixels_alone
 from ...components.run import DatasetRecord, ReportRecord, Run
 from ...components.store.directory import DirectoryStore
-from ..accelerators import Places, gpus_of, process_count
+from ..accelerators import Seats, gpus_of, process_count
 from ..display import Display
 from ..forecast import warnings_of
 from ..local import Local
@@ -89,7 +89,7 @@ def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display)
         gpus = gpus_of(config)
         if (count := process_count(config, gpus)) == 1:
             return Local(run, config, display)
-        return Processes(run, config, display, Places(count, gpus))
+        return Processes(run, config, display, Seats(count, gpus))
     from ..jobs.cluster import connect  # takes half a second, and not everybody has a cluster
     from ..jobs.engine import Jobs
 

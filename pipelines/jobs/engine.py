@@ -18,19 +18,16 @@ from ...components.store.directory import DirectoryStore
 from ..display import Display
 from ..local import Local
 from ..loop import Map, Single
+from ..trying import TRIES, Failed
 from .cluster import Cluster, OverQuota
 from .diagnose import End, end_of, holds, index_of, pods_of, refused, waits_for
-from .job_spec import APP, SPEC, TRIES, StepJob, is_of, template_of, with_gpus
+from .job_spec import APP, SPEC, StepJob, is_of, template_of, with_gpus
 from .owner import owner
 
 _POLL_S: Final = 1.0
 _REPORT_EVERY_S: Final = 60.0
 _PATIENT_S: Final = 10.0
 """How long a trouble may last before it is told: a pod that waits for the one before it is none."""
-
-
-class Failed(OSError):
-    """A step failed as often as it may: worth another try, later."""
 
 
 class Jobs(Local):

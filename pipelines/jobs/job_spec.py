@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ...components.run import Run
 from ...components.steps import STEPS
+from ..trying import TRIES
 
 RUN: Final = "unecho/run"
 STEP: Final = "unecho/step"
@@ -51,8 +52,6 @@ def job_labels(run: str, step: str, round: int | None) -> dict[str, str]:
     return found if round is None else found | {ROUND: str(round)}
 
 
-TRIES: Final = 4
-"""How often an index may fail before its Job has failed."""
 _KEPT_S: Final = 24 * 3600
 """How long a finished Job stays to be looked at."""
 _QUEUE: Final = "kueue.x-k8s.io/"

@@ -8,7 +8,7 @@ import torch
 from tests.runs import tiny
 from unecho.components.failure import Fatal
 from unecho.pipelines import accelerators
-from unecho.pipelines.accelerators import Places, gpus_of, process_count, shared_out, visible_gpus
+from unecho.pipelines.accelerators import Seats, gpus_of, process_count, shared_out, visible_gpus
 
 
 @pytest.fixture
@@ -61,18 +61,18 @@ def test_a_run_on_the_cpu_uses_none_and_auto_is_a_process_a_gpu(monkeypatch: pyt
 
 
 def test_where_there_are_fewer_gpus_than_processes_some_share_one() -> None:
-    places = Places(3, ["0", "1"])
+    places = Seats(3, ["0", "1"])
     with places.taken(1) as a, places.taken(1) as b, places.taken(1) as c:
         assert [each["CUDA_VISIBLE_DEVICES"] for each in (a, b, c)] == ["0", "1", "0"]
-    with Places(2, []).taken(1) as environment:
+    with Seats(2, []).taken(1) as environment:
         assert environment == {}
 
 
 def test_what_needs_several_gpus_gets_different_ones_or_is_told_how_many_there_are() -> None:
-    with Places(4, ["0", "1", "2", "3"]).taken(2) as environment:
+    with Seats(4, ["0", "1", "2", "3"]).taken(2) as environment:
         assert environment == {"CUDA_VISIBLE_DEVICES": "0,1"}
     too_few = pytest.raises(Fatal, match=r"train\.gpus_per_shard: 3, but 2 GPUs are visible")
-    with too_few, Places(3, ["0", "1"]).taken(3):
+    with too_few, Seats(3, ["0", "1"]).taken(3):
         pass
 
 
