@@ -125,7 +125,9 @@ def parser() -> ArgumentParser:
         metavar="DIR",
         help="for tables, plots, page, logs (default: compare-NAME, or compare-NAME-again-...)",
     )
-    options.add_argument("--parallel", type=int, metavar="N", help="runs at a time (default: CPU cores over threads)")
+    options.add_argument(
+        "--parallel", type=int, metavar="N", help="runs at a time (default: one a GPU, else CPU cores over threads)"
+    )
     options.add_argument("--no-classifier", action="store_true", help="judge quality by evaluate.features alone")
     options.add_argument(
         "--again",

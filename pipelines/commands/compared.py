@@ -58,8 +58,10 @@ def to_the_end(work: Work, arguments: Namespace, arms: Sequence[Arm], command: s
     done = {entry.run.name: found for entry in every if (found := work.result_of(entry))}
     left = [start for start in work.starts if start.entry.run.name not in done]
     check_one_dataset(every, work.dataset)
-    parallel, logs = arguments.parallel or _at_once(every[0].config, arguments.engine), work.folder / "runs"
-    console.print(f"{len(every)} {work.what}, {len(done)} done before; {min(parallel, max(1, len(left)))} at a time")
+    gpus = gpus_of(every[0].config) if arguments.engine == "local" else []
+    wanted = arguments.parallel or len(gpus) or _at_once(every[0].config, arguments.engine)
+    parallel, logs = min(wanted, max(1, len(left))), work.folder / "runs"
+    console.print(f"{len(every)} {work.what}, {len(done)} done before; {parallel} at a time")
     if left:
         console.print(f"logs in {logs}", soft_wrap=True)
     failed = list(work.left_out)
@@ -70,7 +72,7 @@ def to_the_end(work: Work, arguments: Namespace, arms: Sequence[Arm], command: s
             parallel,
             _options(arguments),
             lambda e, s: _report_done(console, work.result_of(e), s),
-            gpus_of(every[0].config) if arguments.engine == "local" else (),
+            gpus,
         )
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130
