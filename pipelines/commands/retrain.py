@@ -211,6 +211,7 @@ def _trained_on_kubeflow(
     from ...components.kubeflow_task.entry import ROOT, RUN_NAME
     from ...components.kubeflow_task.form import config_of, filled
     from ..kubeflow.definition import IET
+    from ..kubeflow.pods import accelerators_of
     from ..kubeflow.submission import submit
 
     if not run.store.url.startswith("s3://"):
@@ -226,6 +227,7 @@ def _trained_on_kubeflow(
     def tell(line: str) -> None:
         console.print(line, soft_wrap=True)
 
+    arguments.accelerators_per_shard = accelerators_of(arguments.accelerators_per_shard, config)
     submit(arguments, IET, form, config_of(form), run.name, tell, once=True)
     return bool(arguments.wait or arguments.resume)
 

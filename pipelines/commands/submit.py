@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ...components.config import RunConfig
 from ...components.config.command_line import add_config_arguments
 from ...components.config.resolve import given_fields
 from ...components.failure import Fatal
@@ -18,8 +17,8 @@ from ...components.kubeflow_task.retrain_form import filled as retrain_filled
 from ...components.run.address import check_name
 from ..gate.policy import read_policy
 from ..kubeflow.cron import OFF, kubeflow_cron
-from ..kubeflow.definition import AUDIT, DEFINITIONS, IET, add_pipeline_argument
-from ..kubeflow.pods import add_pod_arguments
+from ..kubeflow.definition import AUDIT, DEFINITIONS, IET, RETRAIN, add_pipeline_argument
+from ..kubeflow.pods import accelerators_of, add_pod_arguments
 from ..kubeflow.submission import add_submission_arguments, schedule, submit, unschedule
 from ..releasing import whoever
 
@@ -34,27 +33,15 @@ def main(argv: Sequence[str]) -> None:
     definition = DEFINITIONS[arguments.pipeline]
     form = form_from(arguments)
     config = fields_of(form) if definition is AUDIT else config_of(form)
-    if definition is IET:
-        arguments.accelerators_per_shard = _accelerators(arguments.accelerators_per_shard, config_of(form))
+    if definition is RETRAIN and arguments.resume:
+        raise Fatal("--resume: a retraining goes on with its run when the same command is given again: give --wait")
+    if definition is not AUDIT:
+        given = arguments.accelerators_per_shard
+        arguments.accelerators_per_shard = accelerators_of(given, config_of(form), exactly=definition is IET)
     if arguments.schedule is not None:
         schedule(arguments, definition, form, _title(form), kubeflow_cron(arguments.schedule))
     else:
         submit(arguments, definition, form, config, _title(form))
-
-
-def _accelerators(given: int | None, config: RunConfig) -> int:
-    """Of a pod that trains, as the run's configuration says.
-
-    Raises:
-        Fatal: the option says otherwise.
-    """
-    wanted = config.train.gpus_per_shard
-    if given not in (None, wanted):
-        raise Fatal(
-            f"--accelerators-per-shard: {given}, but train.gpus_per_shard is {wanted}: leave the option out, or give "
-            f"--set train.gpus_per_shard={given}"
-        )
-    return wanted
 
 
 def form_from(arguments: Namespace) -> dict[str, Any]:

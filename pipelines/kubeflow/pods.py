@@ -155,6 +155,25 @@ _SIZE: Final = "one value sets both (default: %(default)s)"
 _TIMEOUT: Final = "end a pod after so long (default: never)"
 
 
+def accelerators_of(given: int | None, config: RunConfig, exactly: bool = True) -> int:
+    """Accelerators of a pod that trains, as the run's configuration says.
+
+    Args:
+        given: by --accelerators-per-shard.
+        exactly: else there may be more of them, for further processes of the pod.
+
+    Raises:
+        Fatal: the option says otherwise.
+    """
+    wanted = config.train.gpus_per_shard
+    if given is not None and (given != wanted if exactly else given < wanted):
+        raise Fatal(
+            f"--accelerators-per-shard: {given}, but train.gpus_per_shard is {wanted}: leave the option out, or give "
+            f"--set train.gpus_per_shard={given}"
+        )
+    return given or wanted
+
+
 def pods_from(arguments: Namespace) -> Pods:
     """The pods that the options say.
 
