@@ -10,10 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ T = TypeVar("T")
 
 IN_PROCESS_BYTES = 8 << 20
 """Smaller sources are decoded in this process: starting others would take longer."""
+_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time, or max, in each of so many: Linux, cgroup-v2.rst, CPU Interface Files."""
 _THREADS = 8
 """That read objects in each process."""
 MOST_AHEAD = 32
@@ -161,4 +165,9 @@ def _in_worker(*arguments: Any) -> Any:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Those that this process may use: of a pod on a large node as many as its limit says."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # there is no such file, or it says that there is no limit
+        quota, period = map(int, _LIMIT.read_text().split())
+        cores = min(cores, max(1, -(-quota // period)))
+    return cores
