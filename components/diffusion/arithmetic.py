@@ -77,10 +77,14 @@ def hand_out_ahead(pipeline: Any) -> None:
     forward, set_timesteps = network.forward, scheduler.set_timesteps
 
     @wraps(forward)
-    def sent(sample: Tensor, timestep: Any, *given: Any, **named: Any) -> Any:
-        if isinstance(timestep, Tensor):
-            timestep = timestep.to(sample.device, non_blocking=True)
-        return forward(sample, timestep, *given, **named)
+    def sent(*given: Any, **named: Any) -> Any:
+        device = next(network.parameters()).device
+
+        def there(one: Any) -> Any:
+            """A timestep is a single number; all else is there."""
+            return one.to(device, non_blocking=True) if isinstance(one, Tensor) and one.ndim == 0 else one
+
+        return forward(*map(there, given), **{name: there(one) for name, one in named.items()})
 
     @wraps(set_timesteps)
     def on_the_host(*given: Any, device: object = None, **named: Any) -> None:

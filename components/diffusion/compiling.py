@@ -1,5 +1,6 @@
 """A network that torch compiles at its first pass: fewer and larger kernels, the same weights under the same names."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Final, Literal, TypeVar
@@ -14,6 +15,8 @@ BACKEND = "inductor"
 _SHAPES: Final = 64
 """Shapes of batches that one network may meet; beyond them torch would go on without compiling, and say so in a log."""
 _MOST_CAUSES: Final = 20
+_LEAST_WORKERS: Final = 4
+"""Processes that compile, in a pod of few threads too: each waits for a compiler most of the time."""
 
 
 class Compiling:
@@ -40,6 +43,8 @@ class Compiling:
         torch._dynamo.config.recompile_limit = _SHAPES
         torch._dynamo.config.fail_on_recompile_limit_hit = True
         torch._inductor.config.deterministic = True
+        if "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:  # it would start one a core of the node, up to 32
+            torch._inductor.config.compile_threads = min(32, max(_LEAST_WORKERS, torch.get_num_threads()))
         warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")  # of diffusers' versions
         network.compile(backend=BACKEND, dynamic=False)
 

@@ -1,5 +1,6 @@
 """Where arithmetic happens, and how it is made to give the same bytes each time."""
 
+import gc
 import os
 from typing import Final
 
@@ -53,6 +54,7 @@ def let_go(device: torch.device) -> None:
     Other libraries allocate there too, and what fits is told by what is free.
     """
     if device.type == "cuda":
+        gc.collect()  # a network that is compiled, or whose forward is another, refers to itself
         torch.cuda.empty_cache()
 
 
@@ -67,7 +69,8 @@ def set_numerics(config: RunConfig) -> None:
     torch.set_num_threads(config.threads)
     on_cuda = torch.cuda.is_available()
     same_bytes, fastest = config.deterministic and on_cuda, on_cuda and not config.deterministic
-    if same_bytes and os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in _SAME_BYTES:
+    # also for a plan that does not ask for it: torch reads it once in a process, which the next plan may be run in
+    if on_cuda and os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in _SAME_BYTES:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = _SAME_BYTES[0]
     torch.use_deterministic_algorithms(same_bytes)
     # it would also fill every new tensor with NaN, which takes time and changes nothing

@@ -9,7 +9,7 @@ from ..config.counts import companion_count, part_bounds
 from ..data.image import Fit
 from ..diffusion import family_of, given_of, trainable_family_of
 from ..diffusion.arithmetic import sample_precision
-from ..diffusion.device import choose_device, device_name, set_numerics
+from ..diffusion.device import choose_device, device_name, let_go, set_numerics
 from ..diffusion.family import Family
 from ..diffusion.sampling import preview_strip, ready
 from ..host_memory import check_memory
@@ -85,6 +85,7 @@ def _files(
     if index == 0 and config.report.preview and not config.is_audit:  # there are no rounds to be compared
         files["preview.png"] = preview_strip(family, config, base, weights, prompts, device)
     del weights
+    let_go(device)
     of_base = [one for one in companions if one.of_base]
     if of_base or measures.of_base:
         first = trainable_family_of(config, pretrained_of(plan)).initial(base, config.seed)

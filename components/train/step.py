@@ -99,7 +99,7 @@ def _train(run: Run, plan: Plan, round: int, index: int, progress: Progress, ran
         steps = steps_per_round(config, len(rows))
         compiled = compiles(config, device, steps) and not ranks.several
         network = ranks.network(family.trainable(base), device)
-        if compiled:
+        if compiled and config.train.optimizer != "adamw8bit":  # which lays weights out as it likes
             network = laid_out(network, device)
         slot = Slot(config, network, raw, ema, assignment["augment_next"][rows], device)
         if before is not None:
