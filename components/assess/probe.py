@@ -50,7 +50,8 @@ def look_at(run: Run, plan: Plan, model: ModelRecord, floor: Floor | None, progr
     reference = reference_of(run.dataset(config), config=config)
     reference = with_reconstructions(plan, reference, choose_device(config), progress)
     images = _generated(run, plan, model, choose_device(config), progress)
-    if floor and floor.views != 1 + len(reference.views):  # of a look by a program that knew no reconstructions
+    # of a look by a program that knew no reconstructions, or measured the floor on other images
+    if floor and (floor.views != 1 + len(reference.views) or len(floor.near) != len(reference.floor_images)):
         floor = None
     found = assess(
         InMemory(images),

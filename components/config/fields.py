@@ -878,12 +878,18 @@ def as_meant(kept: Mapping[str, Any], config: RunConfig) -> RunConfig:
 
 
 def with_its_arithmetic(before: RunConfig, after: RunConfig) -> RunConfig:
-    """What a run goes on with: its own arithmetic, where that is left to `auto`."""
+    """What a run goes on with: its own arithmetic where that is left to `auto`, its own search where nobody chose."""
     kept: dict[str, Any] = {"compile": before.compile} if after.compile == "auto" else {}
     for section in ("train", "sample"):
         fields = getattr(after, section)
         if fields.precision == "auto":
             kept[section] = fields.model_copy(update={"precision": getattr(before, section).precision})
+    measured, asked = before.evaluate, after.evaluate
+    left = [
+        name for name in _MEANT_BEFORE["evaluate"] if name not in measured.model_fields_set | asked.model_fields_set
+    ]
+    if left:  # the floor of a test that has begun stays what it was
+        kept["evaluate"] = asked.model_copy(update={name: getattr(measured, name) for name in left})
     return after.model_copy(update=kept)
 
 

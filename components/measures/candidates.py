@@ -80,7 +80,8 @@ def closeness_by_candidates(
 
 def _within(found: Neighbours, full: Neighbours, some: NDArray[np.int64], mine: NDArray[np.int64], k: int) -> Share:
     """How many of the true k nearest of a sample were found, going by their distances."""
-    hits = found.distances[some[mine], :k] <= full.distances[mine, :k]
+    # each that was found is one of the k nearest where it is no farther than the k-th of these
+    hits = found.distances[some[mine], :k] <= full.distances[mine, k - 1 : k]
     return Share.counted(int(hits.sum()), hits.size)
 
 
@@ -295,6 +296,7 @@ def _ranked(
         mine = slice(first, min(first + panel, len(images)))
         queries = held(images, np.arange(mine.start, mine.stop), device)
         distances[mine] = _pairwise(queries, seen, others[mine], transforms, device)
+        del queries  # before the next so many are held
     order = np.lexsort((others, distances), axis=1)
     return Neighbours(*(np.take_along_axis(of, order, axis=1) for of in (distances, others)))
 

@@ -88,6 +88,7 @@ def nearest(
             search.see(moved, start)
             on_progress(number * count + start + len(some[0]), len(firsts) * count)
         found.append(search.found())
+        del mine, search  # before the next so many are held
     if not found:
         none = np.empty((0, neighbours), np.int64)
         return [Neighbours(none, none) for _ in stages]
@@ -99,7 +100,10 @@ def nearest(
 
 def held_bytes(device: torch.device) -> int:
     """Of queries that are held at once."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _HELD_BYTES
+    if device.type != "cuda":
+        return _HELD_BYTES
+    torch.cuda.empty_cache()  # what torch keeps of earlier work is not free for the driver
+    return torch.cuda.mem_get_info(device)[0] // 2
 
 
 def held(queries: Images, positions: NDArray[np.int64], device: torch.device) -> Tensor:

@@ -163,7 +163,8 @@ def search_sentence(searched: Searched) -> str:
         "when scaled down, and among all of them where these left open what counts "
         f"({searched.in_full:,} images): counts are those of a search in full (evaluate.search). Of {nearest.of:,} "
         f"images that were searched in full for comparison the nearest training image was found in "
-        f"{percent(nearest.share)} ({interval(nearest)}), and {percent(others.share)} of the nearest that MQ averages."
+        f"{percent(nearest.share)} ({interval(nearest)}), and {percent(others.share)} of the nearest that MQ averages. "
+        "Histograms, ratios and the pairs shown are those of the candidates."
     )
 
 

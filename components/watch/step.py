@@ -28,7 +28,8 @@ def watch(run: Run, round: int, progress: Progress) -> WatchRecord:
     kept, ref = kept_floor(run, round) or (None, None)
     look, floor = look_at(run, plan, run.load(ModelRecord, round), kept, progress)
     progress.note(_line(round, look))
-    ref = ref or run.put(WatchRecord, (round,), FLOOR, state_bytes(floor_tensors(floor)))
+    if kept is None or ref is None or floor.near is not kept.near:  # measured now
+        ref = run.put(WatchRecord, (round,), FLOOR, state_bytes(floor_tensors(floor)))
     return run.commit(WatchRecord(round=round, look=look, objects={FLOOR: ref}, ran_with=ran_with(started)), round)
 
 

@@ -36,7 +36,8 @@ def of_memorization(figures: Figures, figure: Memorization) -> Basis:
 
 def of_floor(figures: Figures, figure: Memorization) -> Basis:
     """The same share of held-out images; a latent model's VAE gives these back, for plain figures too."""
-    return {**of_memorization(figures, figure), **_held_out(figures), **_reconstructions(figure)}
+    floor = {"images of the floor": f"{figures.floor_images:,}"}
+    return {**of_memorization(figures, figure), **_held_out(figures), **floor, **_reconstructions(figure)}
 
 
 def of_verdict(figures: Figures, figure: Memorization) -> Basis:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...components.config import RunConfig
+from ...components.config.counts import floor_count
 from ...components.failure import Beaten, Fatal
 from ...components.measures.verdict import smoke_reason
 from ...components.run import DatasetRecord, Run
@@ -66,7 +67,7 @@ class Retraining:
         dataset = run.load(DatasetRecord)
         if ended := self._ended_by(dataset.digest, wanted.config):
             return ended.model_copy(update={"run": run.url})
-        smoke = smoke_reason(config, config.sample.count, dataset.held_out_samples)
+        smoke = smoke_reason(config, config.sample.count, floor_count(config, dataset.held_out_samples))
         if smoke and self.policy.policy.smoke == "refuse":
             raise Fatal(
                 f"{self.policy.path}: smoke: refuse, and {run.url} would be a smoke run ({smoke}): nothing is trained: "

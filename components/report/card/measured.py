@@ -77,7 +77,7 @@ def _notes(figures: Figures) -> list[str]:
         deciding = " and ".join(measure_name(f) for f in sorted(figures.memorization, key=rank) if f.decides)
         through = ", as the model's VAE gives them back" if any(f.ceiling for f in figures.memorization) else ""
         notes += [
-            f"Real images: of near-copies {figures.provenance.held_out_images:,} that were never trained on{through}. "
+            f"Real images: of near-copies {figures.floor_images:,} that were never trained on{through}. "
             "Theirs is the floor, what chance brings. In quality they are training images, judged by the held-out ones "
             "as the generated ones are.",
             f"What decides, chosen before the run: {deciding}. Other near-copies are shown and not judged.",
