@@ -6,9 +6,10 @@ import torch
 
 from unecho.components.config.fields import TAA, Evaluate
 from unecho.components.measures import candidates
-from unecho.components.measures.candidates import _Scaling, closeness_by_candidates
+from unecho.components.measures.candidates import _Scaling, _within, closeness_by_candidates
 from unecho.components.measures.images import InMemory
 from unecho.components.measures.memorization import Closeness, closeness_of
+from unecho.components.measures.neighbours import Neighbours
 from unecho.components.measures.search_figures import Searched
 from unecho.components.measures.transforms import stages
 
@@ -127,3 +128,13 @@ def test_as_few_training_images_as_neighbours_are_all_candidates():
         np.testing.assert_array_equal(one.mq, other.mq)
         np.testing.assert_array_equal(one.second_ratio, other.second_ratio)
         np.testing.assert_array_equal(one.nearest, other.nearest)
+
+
+def test_recall_counts_those_of_the_true_nearest_that_were_found() -> None:
+    """One that was missed moves all that were found up by a place, and is still one that was missed."""
+    true, found = np.array([[1, 2, 3, 4]]), np.array([[2, 3, 4, 9]])
+    first = np.array([0])
+    among = [Neighbours(distances, np.zeros_like(distances)) for distances in (found, true)]
+    of_all, of_nearest = (_within(*among, first, first, k) for k in (4, 1))
+    assert (of_all.count, of_all.of) == (3, 4)
+    assert (of_nearest.count, of_nearest.of) == (0, 1)

@@ -3,11 +3,13 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from unecho.components.data import decoding as processes
 from unecho.components.data import image as decoding
 from unecho.components.data.image import BadImage, Fit, decode, read_header
 
@@ -398,3 +400,17 @@ def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big") for kind, data in chunks
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [("50000 100000", 1), ("150000 100000", 2), ("max 100000", 10_000), (None, 10_000)]
+)
+def test_no_more_processes_decode_than_the_pod_may_use_cores(
+    limit: str | None, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a core is one process, one and a half are two; without a limit it is the machine's cores."""
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: set(range(96)), raising=False)
+    monkeypatch.setattr(processes, "_LIMIT", tmp_path / "cpu.max")
+    if limit:
+        (tmp_path / "cpu.max").write_text(limit + "\n")
+    assert processes._cores() == min(96, most)

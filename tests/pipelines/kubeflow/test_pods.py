@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.kubeflow.compiled import Compiled, compiled
+from tests.runs import tiny
 from unecho.components.steps import STEPS
 from unecho.pipelines.commands import main
+from unecho.pipelines.kubeflow.pods import accelerators_of
 
 STEP_NAMES = sorted(STEPS)
 ON_DEVICE = ("encode", "watch", "train", "select", "sample", "evaluate")
@@ -155,3 +157,9 @@ def test_a_secret_is_not_written_into_the_pipeline(
     assert says in said
     assert "hunter2" not in said
     assert not path.exists()
+
+
+def test_a_pod_that_trains_has_the_accelerators_of_its_run_and_one_of_all_steps_may_have_more() -> None:
+    config = tiny("train.gpus_per_shard=2")
+    assert accelerators_of(None, config) == accelerators_of(2, config) == 2
+    assert accelerators_of(8, config, exactly=False) == 8

@@ -226,6 +226,11 @@ def test_off_disables_what_recurs_and_needs_neither_image_nor_policy(
         (["--schedule", "0 24 * * *"], "--schedule: '0 24 * * *': the hour 24 is not from 0 to 23"),
         (["--schedule", "0 3 * * 1-7"], "--schedule: '0 3 * * 1-7': the weekday 7 is not from 0 to 6"),
         ([*NIGHTLY, "--wait"], "--wait: what recurs has no end"),
+        (["--resume", "1"], "--resume: a retraining goes on with its run when the same command is given again"),
+        (
+            ["--set", "train.gpus_per_shard=2", "--accelerators-per-shard", "1"],
+            "--accelerators-per-shard: 1, but train.gpus_per_shard is 2",
+        ),
         ([*NIGHTLY, "--name", "a"], "--name: a: a retraining has none: leave it out"),
         (["--model", ""], "--model: missing"),
         (["--model", "Dogs"], "model name: 'Dogs'"),
