@@ -78,10 +78,10 @@ def hand_out_ahead(pipeline: Any) -> None:
 
     @wraps(forward)
     def sent(*given: Any, **named: Any) -> Any:
-        device = next(network.parameters()).device
+        device = next(one.device for one in (*given, *named.values()) if isinstance(one, Tensor) and one.ndim)
 
         def there(one: Any) -> Any:
-            """A timestep is a single number; all else is there."""
+            """A timestep is a single number; all else is where the images are."""
             return one.to(device, non_blocking=True) if isinstance(one, Tensor) and one.ndim == 0 else one
 
         return forward(*map(there, given), **{name: there(one) for name, one in named.items()})
