@@ -1,4 +1,4 @@
-"""The digits preset, whole: K pods side by side give the bytes of one machine."""
+"""The digits preset, in three rounds: K pods side by side give the bytes of one machine."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def test_kubectl_apply_gives_the_weights_samples_and_figures_of_the_local_engine
     namespace: Namespace, root: str, tmp_path: Path
 ) -> None:
     watched = ("watch.every=2", "watch.count=64", "release.select=at_floor")
-    config = resolve("digits", "iet-agc+", settings=(*watched, "execution.prepare_parts=2"))
+    config = resolve("digits", "iet-agc+", settings=(*watched, "iet.rounds=3", "execution.prepare_parts=2"))
     namespace.kubectl("apply", "-k", str(namespace.overlay(config, root, "a")))
     complete, log = namespace.coordinator(1200)
     assert complete, log
