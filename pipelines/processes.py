@@ -117,8 +117,7 @@ class _Together:
                 finished, pending = wait(pending, _LOOK_EVERY_S, FIRST_COMPLETED)
                 ended += finished
                 if asked() is not None or any(future.exception() for future in finished):
-                    self._children.terminate()
-                    self._wait_for_the_last(pending)
+                    self._stop(pending)
                     ended, pending = [*ended, *pending], set()
             status = asked()
         errors = [error for future in ended if (error := future.exception())]
@@ -130,9 +129,10 @@ class _Together:
         if errors:
             raise errors[0]
 
-    def _wait_for_the_last(self, pending: set[Future[None]]) -> None:
-        """Until those that were asked to stop have written their checkpoints; asked once more, they write none."""
-        with stop_asked() as again:
+    def _stop(self, pending: set[Future[None]]) -> None:
+        """Ask the others to stop, and wait for their checkpoints; asked once more, they write none."""
+        with stop_asked() as again:  # before they are told: it may come at any moment
+            self._children.terminate()
             while pending:
                 _, pending = wait(pending, _LOOK_EVERY_S)
                 if again() is not None:
