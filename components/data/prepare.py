@@ -58,8 +58,7 @@ def packed(
     Raises:
         Fatal: the source does not exist or is empty, an image is bad, nothing is left to train on; one line.
     """
-    source = open_source(data, store)
-    prepared = asked_hash(_source_hash(source, data), forgotten, source)
+    source, prepared = _opened(store, data, forgotten)
     manifest = find_prepared(store, prepared) or _unchanged(store, source, data, forgotten)
     if manifest is None:
         try:
@@ -109,8 +108,13 @@ def prepared_hash(store: Store, data: Data, forgotten: Sequence[Numbered] = ()) 
     Raises:
         Fatal: the source does not exist or is empty; one line.
     """
+    return _opened(store, data, forgotten)[1]
+
+
+def _opened(store: Store, data: Data, forgotten: Sequence[Numbered]) -> tuple[Source, str]:
+    """A source as it lies there now, and the hash under which it is prepared."""
     source = open_source(data, store)
-    return asked_hash(_source_hash(source, data), forgotten, source)
+    return source, asked_hash(_source_hash(source, data), forgotten, source)
 
 
 def pack_share(
@@ -127,8 +131,7 @@ def pack_share(
     Raises:
         Fatal: the source does not exist or is empty, an image of the share is bad; one line.
     """
-    source = open_source(data, store)
-    prepared = asked_hash(_source_hash(source, data), forgotten, source)
+    source, prepared = _opened(store, data, forgotten)
     if find_prepared(store, prepared) or _unchanged(store, source, data, forgotten):
         return 0
     Captioning(source, data)  # says where labels are wanted and there are none
