@@ -16,7 +16,7 @@ def finished_report(run: Run, then: str) -> ReportRecord:
     """
     if run.find(Plan, 0) is None:
         raise Fatal(f"{run.url}: no such run")
-    state: State = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+    state: State = state_of(run)
     if state.report is None:
         raise Fatal(f"{run.url}: not finished ({state}): start it again and it goes on, then {then}")
     return state.report

@@ -127,7 +127,7 @@ def _of_run(store: Store, run: Run, given: dict[str, Any]) -> RunConfig:
         raise Fatal(f"audit.run: {run.url}: is an audit itself: give what it audits, {config.audit.subject}")
     if run.store.url != store.url:
         raise Fatal(f"audit.run: {run.url}: lies at another root than {store.url}, where the audit is kept")
-    state = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+    state = state_of(run)
     if state.released is None:
         raise Fatal(f"audit.run: {run.url}: not finished ({state}): start it again, then audit")
     for field, value in flat_fields(given).items():

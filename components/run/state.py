@@ -46,15 +46,17 @@ class State:
         return f", model {self.released} released" if earlier else ""
 
 
-def state_of(run: Run, keys: Collection[str]) -> State:
+def state_of(run: Run, keys: Collection[str] | None = None) -> State:
     """The state of a run.
 
     Args:
-        keys: all keys below the run.
+        keys: all keys below the run, where they are known; None to list them.
 
     Raises:
         Fatal: it has no plan, or a record cannot be read; names it.
     """
+    if keys is None:
+        keys = {stat.key for stat in run.store.list(f"{run.prefix}/")}
     plans, models, begins = (_numbers(run, keys, place) for place in ("plans", "models", "begins"))
     config = run.load(Plan, max(plans, default=0)).config
     planned, last = config.rounds, max(models, default=0)

@@ -149,7 +149,7 @@ def result_of(entry: Entry) -> Result | None:
         raise Fatal(f"{run.url}: {difference}: choose another --name, or the settings that it was started with")
     if planned.iet.rounds < entry.config.iet.rounds:
         return None  # more rounds are wanted than it had
-    state = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+    state = state_of(run)
     if state.report is None:
         return None
     proxies = (

@@ -40,7 +40,7 @@ def refuse_if_needed(affected: Sequence[Affected]) -> None:
     for one in affected:
         for reader in one.held.readers:
             run = reader.run
-            state = state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")})
+            state = state_of(run)
             if state.report is None:
                 raise Fatal(
                     f"{run.url}: not finished ({state}), and reads data set {one.held.digest[:16]}...: let it end, or "
