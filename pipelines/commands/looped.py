@@ -17,6 +17,7 @@ from ...components.report.wording import pixels_alone
 from ...components.run import DatasetRecord, ReportRecord, Run
 from ...components.store.directory import DirectoryStore
 from ..accelerators import Seats, gpus_of, process_count
+from ..after_prepare import AfterPrepare
 from ..display import Display
 from ..forecast import warnings_of
 from ..local import Local
@@ -51,7 +52,8 @@ def run_to_the_end(
         console.print(f"run {run.url}", soft_wrap=True)
     try:
         with Display(console) as display:
-            loop(_Warns(_engine(arguments, run, config, display), run, config, display))
+            engine = _engine(arguments, run, config, display)
+            loop(AfterPrepare(engine, lambda: _warn(run, config, display)))
     except (KeyboardInterrupt, Stopped) as stop:
         status = stop.status if isinstance(stop, Stopped) else 130
         raise Stopped(status, "stopped; what is done is kept, the same command goes on from here") from None
@@ -67,21 +69,13 @@ def tell_end(console: Console, run: Run, report: ReportRecord) -> None:
         show(console, run, report)
 
 
-class _Warns:
-    """An engine, which says what `unecho plan` warns of: once the data set is there, before anything trains."""
-
-    def __init__(self, engine: Engine, run: Run, config: RunConfig, display: Display) -> None:
-        self._engine, self._run, self._config, self._display = engine, run, config, display
-        self.map, self.beside, self.repeat = engine.map, engine.beside, engine.repeat
-
-    def step(self, name: str, round: int | None = None) -> None:
-        self._engine.step(name, round)
-        if name == "prepare":
-            dataset = self._run.load(DatasetRecord)
-            counts = dataset.train_samples, dataset.held_out_samples, dataset.generated_samples
-            alone = pixels_alone(self._config.model_dump(mode="json"), dataset.resolution)
-            for warning in [*warnings_of(self._config, *counts), *([alone] if alone else [])]:
-                self._display.warn(warning)
+def _warn(run: Run, config: RunConfig, display: Display) -> None:
+    """Say what `unecho plan` warns of."""
+    dataset = run.load(DatasetRecord)
+    counts = dataset.train_samples, dataset.held_out_samples, dataset.generated_samples
+    alone = pixels_alone(config.model_dump(mode="json"), dataset.resolution)
+    for warning in [*warnings_of(config, *counts), *([alone] if alone else [])]:
+        display.warn(warning)
 
 
 def _engine(arguments: Namespace, run: Run, config: RunConfig, display: Display) -> Engine:

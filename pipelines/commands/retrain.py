@@ -18,13 +18,14 @@ from ...components.run.address import check_name
 from ...components.run.released import ReleasedModel
 from ...components.run.state import state_of
 from ...components.store import Store, open_store
+from ..after_prepare import AfterPrepare
 from ..gate.policy import read_policy
 from ..gate.writing import tell as tell_gate
 from ..kubeflow.pods import add_pod_arguments
 from ..kubeflow.submission import add_submission_arguments
 from ..loop import Engine, iet
 from ..releasing import whoever
-from ..retraining.looking import Ended, Looking, Prepared, leave_nothing
+from ..retraining.looking import Ended, Prepared, leave_nothing
 from ..retraining.outcome import Outcome
 from ..retraining.retraining import Retraining
 from ..retraining.wanted import Wanted, wanted_of
@@ -188,11 +189,14 @@ def _train(
         Prepared: it is done elsewhere.
     """
 
-    def look() -> Outcome | None:
-        return retraining.look(run, config, wanted)
+    def look() -> None:
+        if outcome := retraining.look(run, config, wanted):
+            raise Ended(outcome)
+        if elsewhere:
+            raise Prepared
 
     def loop(engine: Engine) -> None:
-        iet(Looking(engine, look, elsewhere=elsewhere))
+        iet(AfterPrepare(engine, look))
 
     run_to_the_end(loop, arguments, run, config, console)
 
@@ -235,7 +239,7 @@ def _trained_on_kubeflow(
 def _has_ended(run: Run) -> bool:
     if run.find(Plan, 0) is None:
         return False
-    return state_of(run, {stat.key for stat in run.store.list(f"{run.prefix}/")}).report is not None
+    return state_of(run).report is not None
 
 
 def _tell(console: Console, outcome: Outcome, as_json: bool) -> None:

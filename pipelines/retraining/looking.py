@@ -1,9 +1,6 @@
-"""An engine that looks once the data set is there, before anything trains."""
-
-from collections.abc import Callable
+"""How a retraining leaves its loop once the data set is there, before anything trains."""
 
 from ...components.run import DatasetRecord, ModelRecord, Plan, Run
-from ..loop import Engine
 from .outcome import Outcome
 
 
@@ -21,26 +18,6 @@ class Ended(Exception):
 
 class Prepared(Exception):
     """The data set is there, and the run goes on elsewhere."""
-
-
-class Looking:
-    """An engine; the loop is left after the step `prepare` where `look` says how all has ended, and in any case where
-    the run is trained elsewhere.
-    """
-
-    def __init__(self, engine: Engine, look: Callable[[], Outcome | None], *, elsewhere: bool = False) -> None:
-        self._engine, self._look, self._elsewhere = engine, look, elsewhere
-        self.map, self.beside, self.repeat = engine.map, engine.beside, engine.repeat
-
-    def step(self, name: str, round: int | None = None) -> None:
-        """Raises `Ended`, or `Prepared`."""
-        self._engine.step(name, round)
-        if name != "prepare":
-            return
-        if outcome := self._look():
-            raise Ended(outcome)
-        if self._elsewhere:
-            raise Prepared
 
 
 def leave_nothing(run: Run) -> None:
